@@ -1,0 +1,1 @@
+"""The deploys: how a bare GPU host becomes the voice stack, and stays it."""

@@ -1,0 +1,1 @@
+"""How a run reaches a host, and where its secrets come from."""

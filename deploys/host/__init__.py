@@ -1,0 +1,1 @@
+"""What the stack stands on: preflight, packages, NVIDIA driver, Docker."""

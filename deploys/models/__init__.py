@@ -1,0 +1,1 @@
+"""The weights in /models: catalog, architecture check, fetch."""

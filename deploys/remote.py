@@ -1,0 +1,84 @@
+"""How bytes reach a host: commands that narrate, and file trees that travel on stdin.
+
+pyinfra hides a command's output unless `-vvv` is given, and `files.put` leaves a 0600 file readable for a
+moment. The two helpers here are the answers: `Streamed` prints while it runs, `unpack` writes a whole tree in
+one ssh execution with its final modes from the first byte. What travels on stdin is in no argv and no log.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import shlex
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyinfra.api.command import StringCommand
+from pyinfra.connectors.util import CommandOutput
+
+if TYPE_CHECKING:
+    from pyinfra.api.arguments import ConnectorArguments
+    from pyinfra.api.host import Host
+    from pyinfra.api.state import State
+
+
+@dataclass(frozen=True)
+class File:
+    """One file as it shall be on the host; `uid` 0 and mode 0644 unless said otherwise."""
+
+    content: bytes
+    mode: int = 0o644
+    uid: int = 0
+
+
+class Streamed(StringCommand):
+    """A shell command whose output lines appear while it runs, without any flag.
+
+    Use it for whatever takes longer than a breath: installs, downloads, warm-ups. The command must print
+    whole lines (no carriage-return progress bars) and nothing secret.
+    """
+
+    def execute(
+        self, state: State, host: Host, connector_arguments: ConnectorArguments
+    ) -> tuple[bool, CommandOutput]:
+        """Run it; the output is not returned, because pyinfra would print it again on failure."""
+        connector_arguments.update(self.connector_arguments)
+        status, _ = host.run_shell_command(
+            self, print_output=True, print_input=state.print_input, **connector_arguments
+        )
+        return status, CommandOutput([])
+
+
+def script(body: str, *, interpreter: str = "bash") -> str:
+    """`body` as one `INTERPRETER -c` word, for scripts of many lines (`bash` runs with -eu, pipefail)."""
+    options = "-euo pipefail " if interpreter == "bash" else ""
+    return f"{interpreter} {options}-c {shlex.quote(body)}"
+
+
+def tree_on_stdin(files: Mapping[str, File]) -> str:
+    """`files` (path relative to the target directory -> File) as a base64 tar for `_stdin`."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
+        for path, file in sorted(files.items()):
+            member = tarfile.TarInfo(path)
+            member.size = len(file.content)
+            member.mode = file.mode
+            member.uid = member.gid = file.uid
+            archive.addfile(member, io.BytesIO(file.content))
+    return base64.encodebytes(buffer.getvalue()).decode("ascii")
+
+
+def unpack(files: Mapping[str, File], directory: str) -> StringCommand:
+    """Replace `directory` (root's, 0700) by exactly `files`, in one ssh execution.
+
+    Meant for staging directories: whatever the directory held before is removed.
+    """
+    place = shlex.quote(directory)
+    return StringCommand(
+        script(
+            f"umask 077; rm -rf {place}; mkdir -p {place}; base64 -d | tar -xzp --numeric-owner -C {place}"
+        ),
+        _stdin=tree_on_stdin(files),
+    )

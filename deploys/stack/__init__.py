@@ -1,0 +1,1 @@
+"""The five services: rendering their files and converging them."""

@@ -1,0 +1,20 @@
+"""Where the lab lives: one cache by content, one state directory, one bridge."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+CACHE = Path(os.environ.get("VOICE_LAB_CACHE", "/var/cache/voice-lab"))
+"""What is expensive and the same every time: root filesystems, binaries, images, wheels. Safe to delete."""
+
+STATE = Path(os.environ.get("VOICE_LAB_STATE", "/var/lib/voice-lab"))
+"""What belongs to the lab that is up: hosts, keys, pid files, logs. `down` removes it."""
+
+DESCRIPTION = STATE / "lab.json"
+"""What inventories/lab.py and group_data/lab.py read: addresses, keys, fingerprints of the lab that is up."""
+
+BRIDGE = "vlab0"
+BRIDGE_ADDRESS = "10.93.77.1"
+NETWORK = "10.93.77.0/24"
+HOST_ADDRESSES = {"debian": "10.93.77.10", "ubuntu": "10.93.77.11"}

@@ -13,6 +13,7 @@ import shlex
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyinfra.api.command import StringCommand
@@ -51,10 +52,14 @@ class Streamed(StringCommand):
         return status, CommandOutput([])
 
 
-def script(body: str, *, interpreter: str = "bash") -> str:
-    """`body` as one `INTERPRETER -c` word, for scripts of many lines (`bash` runs with -eu, pipefail)."""
-    options = "-euo pipefail " if interpreter == "bash" else ""
-    return f"{interpreter} {options}-c {shlex.quote(body)}"
+def script(body: str, *arguments: str) -> str:
+    """`body`, a bash script of any length, as one command with -eu and pipefail; `arguments` become $1, $2, ..."""
+    return shlex.join(["bash", "-euo", "pipefail", "-c", body, "voice", *arguments])
+
+
+def script_file(beside: str, name: str, *arguments: str) -> str:
+    """The script `name` that lies beside the Python file `beside` (pass `__file__`), as one command."""
+    return script((Path(beside).parent / name).read_text(encoding="utf-8"), *arguments)
 
 
 def tree_on_stdin(files: Mapping[str, File]) -> str:
@@ -77,8 +82,22 @@ def unpack(files: Mapping[str, File], directory: str) -> StringCommand:
     """
     place = shlex.quote(directory)
     return StringCommand(
-        script(
-            f"umask 077; rm -rf {place}; mkdir -p {place}; base64 -d | tar -xzp --numeric-owner -C {place}"
-        ),
+        script(f"umask 077; rm -rf {place}; mkdir -p {place}; base64 -d | tar -xzp --numeric-owner -C {place}"),
         _stdin=tree_on_stdin(files),
     )
+
+
+def place(files: Mapping[str, File]) -> StringCommand:
+    """Write `files` (absolute path -> File), each beside its place and then renamed, in one ssh execution."""
+    staging = "/run/voice-stack-staging"
+    moves = " && ".join(
+        shlex.join(["install", "-d", str(Path(path).parent)])
+        + " && "
+        + shlex.join(["cp", "-p", f"{staging}{path}", f"{path}.new"])
+        + " && "
+        + shlex.join(["mv", "-f", f"{path}.new", path])
+        for path in sorted(files)
+    )
+    body = f"umask 077; rm -rf {staging}; mkdir {staging}; base64 -d | tar -xzp --numeric-owner -C {staging}"
+    relative = {path.lstrip("/"): file for path, file in files.items()}
+    return StringCommand(script(f"{body}; umask 022; {moves}; rm -rf {staging}"), _stdin=tree_on_stdin(relative))

@@ -1,0 +1,141 @@
+"""The NVIDIA driver: installed, loaded, the same everywhere, and staying that way."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from pyinfra.api.command import FunctionCommand, StringCommand
+from pyinfra.api.exceptions import OperationError
+from pyinfra.api.facts import FactBase
+from pyinfra.api.operation import operation
+from pyinfra.context import host
+
+from deploys.host.packages import PackageSet, packages
+from deploys.host.platform import (
+    TOOLKIT_PACKAGES,
+    Platform,
+    driver_packages,
+    driver_pinning_packages,
+    kernel_packages,
+)
+from deploys.host.reboot import reboot_and_wait
+from deploys.remote import script, script_file
+from deploys.settings import Settings
+
+NOUVEAU_BLACKLIST = """\
+# nouveau binds the card before the NVIDIA driver can.
+blacklist nouveau
+options nouveau modeset=0
+"""
+
+UNATTENDED_UPGRADES = """\
+// An unattended upgrade replaces the driver's libraries under the loaded module: every CUDA program stops working
+// until a reboot (Debian bug 889669). A new kernel without its prebuilt module boots without a GPU. Docker's
+// upgrade restarts the daemon. The deploy upgrades these on purpose, and reboots when it must.
+Unattended-Upgrade::Package-Blacklist {
+  "nvidia-"; "libnvidia-"; "libcuda"; "cuda-"; "linux-modules-nvidia-";
+  "docker-ce"; "docker.io"; "containerd";%s
+};
+"""
+
+
+@dataclass(frozen=True)
+class DriverState:
+    """Driver versions ("" where there is none), the persistence daemon, and this boot's id."""
+
+    loaded: str = ""
+    installed: str = ""
+    smi: str = ""
+    persistent: bool = False
+    boot: str = ""
+
+    @property
+    def agrees(self) -> bool:
+        """Loaded module = installed module = what nvidia-smi says."""
+        return bool(self.loaded) and self.loaded == self.installed == self.smi
+
+
+class Driver(FactBase[DriverState]):
+    """The driver's state, in one ssh execution."""
+
+    def command(self) -> str:
+        """The script."""
+        return script_file(__file__, "nvidia_state.sh")
+
+    def process(self, output: list[str]) -> DriverState:
+        """Parse the script's lines."""
+        values = dict(line.split("\t", 1) for line in output if "\t" in line)
+        return DriverState(
+            loaded=values.get("loaded", ""),
+            installed=values.get("installed", ""),
+            smi=values.get("smi", ""),
+            persistent=values.get("persistence") == "active"
+            and values.get("persistence_enabled") in ("enabled", "static"),
+            boot=values.get("boot", ""),
+        )
+
+    def default(self) -> DriverState:  # type: ignore[override]
+        """A host without a driver."""
+        return DriverState()
+
+
+def install(settings: Settings, platform: Platform) -> None:
+    """Driver and container toolkit: packages, holds, module; the host may reboot once."""
+    pinning = driver_pinning_packages(settings, platform)
+    if pinning:
+        # In a transaction of its own: the pin steers only what is installed after it.
+        packages(
+            name=f"Pin NVIDIA's repository to the {settings.nvidia.branch} branch",
+            wanted=PackageSet(install=dict.fromkeys(pinning, "")),
+        )
+    packages(
+        name=f"Install the NVIDIA driver {settings.nvidia.branch} and the container toolkit",
+        wanted=wanted_packages(settings, platform),
+    )
+    activate(name="Load the NVIDIA driver, rebooting only if the loaded module is not the installed one")
+
+
+def wanted_packages(settings: Settings, platform: Platform) -> PackageSet:
+    """Driver and toolkit packages with everything that keeps them from changing by themselves."""
+    driver = driver_packages(settings, platform)
+    toolkit = dict.fromkeys(TOOLKIT_PACKAGES, settings.nvidia.toolkit_version)
+    kernel = kernel_packages(settings, platform)
+    kernel_patterns = ' "linux-image-"; "linux-headers-"; "linux-aws";' if kernel else ""
+    headers = tuple(name for name in driver if name.startswith("linux-headers-"))
+    return PackageSet(
+        install={**dict.fromkeys(driver, ""), **toolkit},
+        files={
+            "/etc/modprobe.d/voice-blacklist-nouveau.conf": NOUVEAU_BLACKLIST,
+            "/etc/apt/apt.conf.d/52voice-unattended-upgrades": UNATTENDED_UPGRADES % kernel_patterns,
+        },
+        hold=(*(name for name in driver if name not in headers), *toolkit),
+    )
+
+
+@operation()
+def activate() -> Generator[StringCommand | FunctionCommand, None, None]:
+    """Make loaded module = installed module = what nvidia-smi says.
+
+    Raises:
+        OperationError: if they still differ after loading the module and, if need be, one reboot.
+    """
+    state = host.get_fact(Driver)
+    if state.agrees and state.persistent:
+        host.noop(f"the driver {state.loaded} is loaded and persistent")
+        return
+    if not state.loaded:
+        # Fails while nouveau holds the card, or when the packages brought a newer kernel: a reboot mends both.
+        yield StringCommand(script("modprobe nvidia 2>/dev/null || true"))
+        state = host.get_fact(Driver)
+    if not state.loaded or state.loaded != state.installed:
+        host.log(f"loaded module: {state.loaded or 'none'}, installed: {state.installed or 'none'}: rebooting")
+        yield from reboot_and_wait(state.boot)
+        yield StringCommand(script("test -e /proc/driver/nvidia/version || modprobe nvidia"))
+    yield StringCommand(script("systemctl enable --now nvidia-persistenced.service"))
+    state = host.get_fact(Driver)
+    if not state.agrees:
+        raise OperationError(
+            f"the driver does not agree with itself: loaded module {state.loaded or 'none'}, installed module "
+            f"{state.installed or 'none'}, nvidia-smi says {state.smi or 'nothing'}; see `dmesg | grep -i nvrm`"
+        )

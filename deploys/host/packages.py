@@ -1,0 +1,126 @@
+"""apt as desired state: repositories with pinned keys, packages at versions, holds; nothing when nothing differs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+
+from pyinfra.api.command import StringCommand
+from pyinfra.api.facts import FactBase
+from pyinfra.api.operation import operation
+from pyinfra.context import host
+
+from deploys.host.platform import Repository
+from deploys.remote import File, Streamed, place, script_file
+
+
+@dataclass(frozen=True)
+class PackageSet:
+    """What apt shall hold: `install` maps a package to its version ("" for any); `files` are root's, 0644."""
+
+    install: Mapping[str, str] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
+    repositories: tuple[Repository, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    hold: tuple[str, ...] = ()
+
+    @property
+    def all_files(self) -> dict[str, str]:
+        """`files` and the sources of the repositories."""
+        return {**self.files, **{each.sources_file: each.sources for each in self.repositories}}
+
+
+@dataclass(frozen=True)
+class AptState:
+    """What apt holds: sha256 of files, versions of installed packages, names of held ones."""
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    installed: Mapping[str, str] = field(default_factory=dict)
+    held: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class AptChange:
+    """The difference between a PackageSet and an AptState."""
+
+    files: tuple[str, ...]
+    repositories: tuple[Repository, ...]
+    remove: tuple[str, ...]
+    install: tuple[str, ...]
+    hold: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return any((self.files, self.repositories, self.remove, self.install, self.hold))
+
+
+def difference(wanted: PackageSet, state: AptState) -> AptChange:
+    """What has to change so that `state` becomes `wanted`."""
+    digests = {path: hashlib.sha256(text.encode()).hexdigest() for path, text in wanted.all_files.items()}
+    return AptChange(
+        files=tuple(path for path, digest in digests.items() if state.files.get(path) != digest),
+        repositories=tuple(
+            each
+            for each in wanted.repositories
+            if state.files.get(each.sources_file) != digests[each.sources_file] or each.keyring not in state.files
+        ),
+        remove=tuple(name for name in wanted.absent if name in state.installed),
+        install=tuple(
+            f"{name}={version}" if version else name
+            for name, version in wanted.install.items()
+            if name not in state.installed or (version and state.installed[name] != version)
+        ),
+        hold=tuple(name for name in wanted.hold if name not in state.held),
+    )
+
+
+def parse_state(lines: list[str]) -> AptState:
+    """The lines that packages_state.sh prints, as an AptState."""
+    rows = [line.split("\t") for line in lines]
+    return AptState(
+        files={row[1]: row[2] for row in rows if row[0] == "file"},
+        installed={row[1]: row[2] for row in rows if row[0] == "package" and row[3] == "installed"},
+        held=frozenset(row[1] for row in rows if row[0] == "hold"),
+    )
+
+
+class Apt(FactBase[AptState]):
+    """Files, packages and holds, in one ssh execution."""
+
+    def command(self, files: str, packages: str) -> str:
+        """The script with its two lists."""
+        return script_file(__file__, "packages_state.sh", files, packages)
+
+    def process(self, output: list[str]) -> AptState:
+        """Parse the script's lines."""
+        return parse_state(output)
+
+    def default(self) -> AptState:  # type: ignore[override]
+        """A host where none of it exists."""
+        return AptState()
+
+
+@operation()
+def packages(wanted: PackageSet) -> Generator[StringCommand, None, None]:
+    """Make apt's state `wanted`; `apt-get update` runs only when something is to be installed."""
+    state = host.get_fact(
+        Apt,
+        files=" ".join([*wanted.all_files, *(each.keyring for each in wanted.repositories)]),
+        packages=" ".join([*wanted.install, *wanted.absent]),
+    )
+    change = difference(wanted, state)
+    if not change:
+        host.noop(f"{len(wanted.install)} packages and {len(wanted.repositories)} repositories are as wanted")
+        return
+    if change.files:
+        yield place({path: File(wanted.all_files[path].encode()) for path in change.files})
+    yield Streamed(
+        script_file(
+            __file__,
+            "packages_change.sh",
+            " ".join(f"{each.keyring}|{each.key_url}|{each.fingerprint}" for each in change.repositories),
+            " ".join(change.remove),
+            " ".join(change.install),
+            " ".join(change.hold),
+        )
+    )

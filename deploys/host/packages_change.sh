@@ -1,0 +1,43 @@
+# Brings apt to the wanted state, printing apt's own lines as progress. The files are already in place.
+# Arguments: repositories as KEYRING|KEY_URL|FINGERPRINT | packages to remove | packages to install as
+# NAME[=VERSION] | packages to hold (four words, space-separated lists).
+repositories=$1 remove=$2 install=$3 hold=$4
+export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 LC_ALL=C.UTF-8
+apt=(apt-get -y -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0
+    -o APT::Sandbox::User=root)
+
+for repository in $repositories; do
+    IFS='|' read -r keyring key_url fingerprint <<<"$repository"
+    new=$(mktemp)
+    curl -fsSL --retry 3 -m 60 -o "$new" "$key_url" || {
+        echo "cannot fetch the repository key $key_url" >&2
+        exit 1
+    }
+    found=$(gpg --batch --show-keys --with-colons "$new" | awk -F: '$1 == "fpr" {print $10; exit}')
+    if [ "$found" != "$fingerprint" ]; then
+        echo "the key at $key_url has the fingerprint ${found:-none}, expected $fingerprint: refused" >&2
+        exit 1
+    fi
+    mkdir -p "${keyring%/*}"
+    gpg --batch --yes --dearmor -o "$keyring.new" "$new" 2>/dev/null || cp "$new" "$keyring.new"
+    chmod 644 "$keyring.new"
+    mv "$keyring.new" "$keyring"
+    rm -f "$new"
+done
+
+# shellcheck disable=SC2086 # the lists are lists
+{
+    if [ -n "$remove" ]; then "${apt[@]}" remove $remove; fi
+    if [ -n "$install" ]; then
+        # Lists fetched in the last quarter of an hour, after the last change of the sources, are fresh enough.
+        lists=/var/lib/apt/lists
+        newer=$(find /etc/apt -newer $lists -type f 2>/dev/null | head -n 1)
+        recent=$(find $lists -maxdepth 0 -mmin -15)
+        if [ -n "$newer" ] || [ -z "$recent" ] || [ -z "$(ls -A $lists)" ]; then
+            "${apt[@]}" update
+            touch $lists
+        fi
+        "${apt[@]}" install --no-install-recommends --allow-change-held-packages --allow-downgrades $install
+    fi
+    if [ -n "$hold" ]; then apt-mark hold $hold; fi
+}

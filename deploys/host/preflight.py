@@ -1,0 +1,330 @@
+"""Preflight: is this a host the stack can live on? One round trip, read only, every finding at once."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.facts import FactBase
+from pyinfra.api.host import Host
+
+from deploys.host.platform import DISTRIBUTIONS, Platform, distribution_packages, repositories
+from deploys.remote import script_file
+from deploys.settings import Settings, listening_ports
+
+SUPPORTED = {"ubuntu": ("22.04", "24.04"), "debian": ("12", "13")}
+GPU_NAMES = {"27b8": "L4", "26b9": "L40S", "2237": "A10G", "2331": "H100 PCIe", "2330": "H100 SXM"}
+"""PCI device ids (pci-ids.ucw.cz) of the cards one is likely to meet."""
+
+
+class PreflightError(PyinfraError):
+    """The host cannot become the voice stack as it is; the message lists every reason."""
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Free space where a path lies (or will lie)."""
+
+    path: str
+    filesystem: str
+    free_kib: int
+
+
+@dataclass(frozen=True)
+class Socket:
+    """A listening socket on a port of ours: by which program, in which container (64 hex, or "-")."""
+
+    protocol: str
+    address: str
+    program: str
+    container: str
+
+    @property
+    def port(self) -> int:
+        """The port number."""
+        return int(self.address.rpartition(":")[2])
+
+
+@dataclass(frozen=True)
+class HostReport:
+    """What a host says about itself; sizes in KiB, times in seconds since 1970."""
+
+    distribution: str = ""
+    release: str = ""
+    codename: str = ""
+    pretty_name: str = ""
+    architecture: str = ""
+    kernel: str = ""
+    flavour: str = ""
+    init: str = ""
+    uid: int = -1
+    clock: int = 0
+    asked_at: int = 0
+    memory_kib: int = 0
+    gpus: tuple[str, ...] = ()
+    disks: tuple[Disk, ...] = ()
+    deployed: bool = False
+    sockets: tuple[Socket, ...] = ()
+    containers: dict[str, str] = field(default_factory=dict)
+    missing_tools: tuple[str, ...] = ()
+    dpkg_faults: tuple[str, ...] = ()
+    archive_faults: tuple[str, ...] = ()
+    packages: dict[str, str] = field(default_factory=dict)
+    urls: dict[str, str] = field(default_factory=dict)
+    public_address: str = ""
+
+    @property
+    def platform(self) -> Platform:
+        """What choices of packages depend on."""
+        release = self.release.replace(".", "")
+        return Platform(self.distribution, release, self.codename, self.kernel, self.flavour)
+
+
+def parse_report(lines: Iterable[str], *, asked_at: int = 0) -> HostReport:
+    """The lines that preflight.sh prints, as a HostReport."""
+    rows = [line.split("\t") for line in lines if line]
+
+    def all_of(key: str) -> list[list[str]]:
+        return [row[1:] for row in rows if row[0] == key]
+
+    def one(key: str) -> str:
+        found = all_of(key)
+        return found[0][0] if found and found[0] else ""
+
+    distribution, release, codename, pretty = (*(all_of("os") or [[]])[0], "", "", "", "")[:4]
+    kernel, flavour = (*(all_of("kernel") or [[]])[0], "", "")[:2]
+    return HostReport(
+        distribution=distribution,
+        release=release,
+        codename=codename,
+        pretty_name=pretty,
+        architecture=one("architecture"),
+        kernel=kernel,
+        flavour=flavour,
+        init=one("init"),
+        uid=int(one("uid") or -1),
+        clock=int(one("now") or 0),
+        asked_at=asked_at,
+        memory_kib=int(one("memory_kib") or 0),
+        gpus=tuple(row[0].removeprefix("0x") for row in all_of("gpu")),
+        disks=tuple(Disk(path, filesystem, int(free)) for path, filesystem, free in all_of("disk")),
+        deployed=one("deployed") == "yes",
+        sockets=tuple(Socket(*row) for row in all_of("socket")),
+        containers={row[0]: row[1] if len(row) > 1 else "" for row in all_of("container")},
+        missing_tools=tuple(row[0] for row in all_of("missing")),
+        dpkg_faults=tuple(" ".join(row) for key in ("dpkg", "apt") for row in all_of(key)),
+        archive_faults=tuple(" ".join(row) for row in all_of("archive")),
+        packages={row[0]: row[1] if len(row) > 1 else "" for row in all_of("package")},
+        urls={row[0]: row[1] if len(row) > 1 else "" for row in all_of("url")},
+        public_address=one("public_address").strip("-"),
+    )
+
+
+class Preflight(FactBase[HostReport]):
+    """Everything preflight.sh reads, in one ssh execution."""
+
+    def command(self, paths: str, ports: str, urls: str, packages: str, metadata: str) -> str:
+        """The script with its five lists."""
+        self.asked_at = int(time.time())
+        return script_file(__file__, "preflight.sh", paths, ports, urls, packages, metadata)
+
+    def process(self, output: list[str]) -> HostReport:
+        """Parse the script's lines; the clock is compared with the middle of the round trip."""
+        return parse_report(output, asked_at=(self.asked_at + int(time.time())) // 2)
+
+    def default(self) -> HostReport:  # type: ignore[override]
+        """A host that said nothing."""
+        return HostReport()
+
+
+def require(host: Host, settings: Settings) -> HostReport:
+    """Ask the host what it is.
+
+    Raises:
+        PreflightError: with every reason why the stack cannot live there.
+    """
+    report = host.get_fact(
+        Preflight,
+        paths=" ".join(disk_needs(settings)),
+        ports=" ".join(f"{protocol}:{first}-{last}" for protocol, first, last in port_ranges(settings)),
+        urls=" ".join(_for_each_distribution(settings, needed_urls)),
+        packages=" ".join(_for_each_distribution(settings, distribution_packages)),
+        metadata=settings.site.imds_url if settings.site.public_address == "imds" else "",
+    )
+    problems = findings(report, settings)
+    if problems:
+        count = "1 finding" if len(problems) == 1 else f"{len(problems)} findings"
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        raise PreflightError(f"{host.name} failed preflight with {count}; nothing was changed:\n{lines}")
+    return report
+
+
+def findings(report: HostReport, settings: Settings) -> list[str]:
+    """Every reason why this host cannot become the voice stack, each with its fix."""
+    if not report.architecture:
+        return ["the host did not answer the preflight questions (see the output above)"]
+    return [
+        *_platform(report),
+        *_hardware(report, settings),
+        *_disks(report, settings),
+        *_sockets(report, settings),
+        *_clock(report, settings),
+        *_packages(report),
+        *_network(report, settings),
+    ]
+
+
+def disk_needs(settings: Settings) -> dict[str, float]:
+    """Path -> GiB a fresh deployment puts there."""
+    return {
+        "/": settings.preflight.disk_root_gib,
+        "/var/lib/docker": settings.preflight.disk_docker_gib,
+        settings.weights.directory: settings.preflight.disk_models_gib,
+    }
+
+
+def port_ranges(settings: Settings) -> list[tuple[str, int, int]]:
+    """(protocol, first, last) of every port the stack listens on."""
+    livekit = settings.livekit
+    tcp = [80, 443, *(port for key, port in listening_ports(settings).items() if key != "livekit_turn_port")]
+    udp = [(livekit.rtc_port_start, livekit.rtc_port_end)]
+    if livekit.turn_enabled:
+        udp.append((livekit.turn_port, livekit.turn_port))
+        udp.append((livekit.turn_relay_port_start, livekit.turn_relay_port_end))
+    return [*(("tcp", port, port) for port in tcp), *(("udp", first, last) for first, last in udp)]
+
+
+def needed_urls(settings: Settings, platform: Platform) -> tuple[str, ...]:
+    """What must answer before anything is installed: package repositories, PyPI, the Hub."""
+    probes = (repository.probe_url for repository in repositories(settings, platform))
+    return (*probes, f"{settings.pypi.index_url.rstrip('/')}/huggingface-hub/", settings.weights.endpoint)
+
+
+def _for_each_distribution(
+    settings: Settings, words: Callable[[Settings, Platform], tuple[str, ...]]
+) -> list[str]:
+    return [
+        f"{distribution}={word}"
+        for distribution in DISTRIBUTIONS
+        for word in words(settings, Platform.pattern(distribution))
+    ]
+
+
+def _platform(report: HostReport) -> list[str]:
+    problems = []
+    releases = SUPPORTED.get(report.distribution, ())
+    if report.release not in releases:
+        name = report.pretty_name or f"{report.distribution} {report.release}".strip() or "an unknown system"
+        problems.append(f"{name} is not supported; use Ubuntu 22.04 or 24.04, Debian 12 or 13")
+    if report.architecture != "x86_64":
+        problems.append(f"the machine is {report.architecture}; the images and the driver are for x86_64")
+    if report.init != "systemd":
+        problems.append(f"process 1 is {report.init}, not systemd; Docker and the driver's services need it")
+    if report.uid != 0:
+        problems.append("the deploy does not run as root; connect as root or set _sudo = True in the inventory")
+    return problems
+
+
+def _hardware(report: HostReport, settings: Settings) -> list[str]:
+    problems = []
+    accepted = settings.preflight.gpus
+    if not report.gpus:
+        problems.append("no NVIDIA GPU on the PCI bus; choose an instance type that has one (g6.xlarge: one L4)")
+    elif not set(report.gpus) & set(accepted):
+        found, wanted = (", ".join(_gpu_name(gpu) for gpu in gpus) for gpus in (report.gpus, accepted))
+        problems.append(
+            f"the GPU is {found}; the memory settings are for {wanted} (preflight_gpus, gpu_total_gib)"
+        )
+    memory_gib = report.memory_kib / 2**20
+    if memory_gib < settings.preflight.memory_gib:
+        problems.append(
+            f"{memory_gib:.1f} GiB of memory; {settings.preflight.memory_gib:g} GiB are needed (preflight_memory_gib)"
+        )
+    return problems
+
+
+def _gpu_name(device: str) -> str:
+    return f"{GPU_NAMES.get(device, 'an unknown card')} (10de:{device})"
+
+
+def _disks(report: HostReport, settings: Settings) -> list[str]:
+    needs = disk_needs(settings)
+    by_filesystem: dict[str, list[Disk]] = {}
+    for disk in report.disks:
+        by_filesystem.setdefault(disk.filesystem, []).append(disk)
+    problems = []
+    for disks in by_filesystem.values():
+        free = disks[0].free_kib / 2**20
+        paths = ", ".join(disk.path for disk in disks)
+        # What a deployed host needed is already there: only room to breathe is asked for.
+        need = (
+            settings.preflight.disk_headroom_gib
+            if report.deployed
+            else sum(needs.get(disk.path, 0) for disk in disks)
+        )
+        if free < need:
+            problems.append(f"{free:.1f} GiB free for {paths}; {need:g} GiB are needed (preflight_disk_*)")
+    return problems
+
+
+def _sockets(report: HostReport, settings: Settings) -> list[str]:
+    if "ss" in report.missing_tools:
+        return ["the program ss is missing, so ports cannot be checked; apt-get install iproute2"]
+    published = " ".join(report.containers.values())
+    foreign: dict[str, list[str]] = {}
+    for socket in report.sockets:
+        is_ours = socket.container in report.containers or (
+            socket.program == "docker-proxy" and f":{socket.port}->" in published
+        )
+        if not is_ours:
+            where = f"{socket.protocol} {socket.address}"
+            foreign.setdefault(socket.program or "an unknown program", []).append(where)
+    return [
+        f"{program} already listens on {', '.join(sorted(set(places)))}; stop it or choose other ports"
+        for program, places in sorted(foreign.items())
+    ]
+
+
+def _clock(report: HostReport, settings: Settings) -> list[str]:
+    skew = report.clock - report.asked_at
+    if not report.asked_at or abs(skew) <= settings.preflight.clock_skew_s:
+        return []
+    direction = "ahead of" if skew > 0 else "behind"
+    return [f"the clock is {abs(skew)} s {direction} this machine's; enable NTP (timedatectl set-ntp true)"]
+
+
+def _packages(report: HostReport) -> list[str]:
+    problems = []
+    if report.dpkg_faults:
+        faults = "; ".join(report.dpkg_faults)
+        problems.append(f"apt or dpkg is broken ({faults}); run: dpkg --configure -a && apt-get -f install")
+    if report.archive_faults:
+        problems.append(f"the distribution's archive does not answer: {'; '.join(report.archive_faults)}")
+    for package, version in report.packages.items():
+        if version in ("", "(none)"):
+            hint = (
+                "boot a kernel the archive still has (apt-get dist-upgrade, then reboot)"
+                if report.kernel in package
+                else "enable the archive's components, or set nvidia_source = 'nvidia'"
+            )
+            problems.append(f"the archive has no package {package}; {hint}")
+    return problems
+
+
+def _network(report: HostReport, settings: Settings) -> list[str]:
+    problems = [
+        f"{url} cannot be used from the host ({answer or 'no answer'}); check DNS, routes, proxy and firewall"
+        for url, answer in report.urls.items()
+        if not answer.startswith(("2", "3", "401"))
+    ]
+    if settings.site.public_address == "imds":
+        try:
+            ipaddress.ip_address(report.public_address)
+        except ValueError:
+            problems.append(
+                "EC2's metadata service names no public address; set site_public_address to the host's own"
+            )
+    return problems

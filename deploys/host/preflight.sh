@@ -1,0 +1,111 @@
+# What a host is, read only, in one round trip. Prints TAB-separated lines: KEY VALUE...; judges nothing.
+# Arguments: paths to measure | ports as PROTO:FIRST-LAST | URLs | packages | the metadata service's address
+# (five words, each a space-separated list; the last one is empty when the address is configured). URLs and
+# packages depend on the distribution, which only the host knows: DISTRIBUTION=WORD counts on that one alone, and
+# {release}, {codename}, {kernel}, {flavour} are filled in here.
+set +e
+
+say() {
+    local IFS=$'\t'
+    printf '%s\n' "$*"
+}
+
+# shellcheck disable=SC1091
+. /etc/os-release
+paths=$1 ports=$2 metadata=$5
+flavour=$(uname -r | sed -E 's/^[0-9.]+-([0-9]+-)?//')
+for_this_host() {
+    local word
+    for word in $1; do
+        [ "${word%%=*}" = "${ID:-}" ] || continue
+        word=${word#*=}
+        word=${word//'{release}'/${VERSION_ID//./}}
+        word=${word//'{codename}'/${VERSION_CODENAME:-}}
+        word=${word//'{kernel}'/$(uname -r)}
+        printf '%s ' "${word//'{flavour}'/$flavour}"
+    done
+}
+urls=$(for_this_host "$3")
+packages=$(for_this_host "$4")
+
+say os "${ID:-}" "${VERSION_ID:-}" "${VERSION_CODENAME:-}" "${PRETTY_NAME:-}"
+say architecture "$(uname -m)"
+say kernel "$(uname -r)" "$flavour"
+say init "$(cat /proc/1/comm)"
+say uid "$(id -u)"
+say now "$(date +%s)"
+say memory_kib "$(awk '/^MemTotal:/ {print $2}' /proc/meminfo)"
+
+for device in /sys/bus/pci/devices/*; do
+    [ "$(cat "$device/vendor" 2>/dev/null)" = 0x10de ] || continue
+    case $(cat "$device/class" 2>/dev/null) in 0x03*) say gpu "$(cat "$device/device")" ;; esac
+done
+
+for path in $paths; do
+    existing=$path
+    while [ ! -e "$existing" ]; do existing=$(dirname "$existing"); done
+    read -r device free < <(df -Pk "$existing" | awk 'NR == 2 {print $1 ":" $6, $4}')
+    say disk "$path" "$device" "$free"
+done
+[ -e /opt/voice/compose.yml ] && say deployed yes
+
+# Sockets on the ports we need, and the containers that are ours.
+if command -v ss >/dev/null; then
+    ss -Hlntup | while read -r proto _ _ _ local _ users; do
+        port=${local##*:}
+        for range in $ports; do
+            span=${range#*:}
+            [ "$proto" = "${range%%:*}" ] && [ "$port" -ge "${span%-*}" ] && [ "$port" -le "${span#*-}" ] || continue
+            pid=$(grep -o 'pid=[0-9]*' <<<"$users" | head -n 1)
+            container=$(grep -oE '[0-9a-f]{64}' "/proc/${pid#pid=}/cgroup" 2>/dev/null | head -n 1)
+            say socket "$proto" "$local" "$(cut -d '"' -f 2 <<<"$users")" "${container:--}"
+        done
+    done
+else
+    say missing ss
+fi
+if command -v docker >/dev/null; then
+    docker ps --no-trunc --filter label=com.docker.compose.project=voice --format '{{.ID}}	{{.Ports}}' 2>/dev/null |
+        while IFS=$'\t' read -r id published; do say container "$id" "$published"; done
+fi
+
+dpkg --audit 2>&1 | head -n 3 | while read -r line; do say dpkg "$line"; done
+apt-get -o Debug::NoLocking=1 -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= check 2>&1 >/dev/null |
+    grep '^E:' | head -n 3 | while read -r line; do say apt "$line"; done
+
+# Packages the distribution's archive must offer. A host that never ran `apt-get update` has no lists: they are
+# fetched into a temporary place, which also proves that the archive answers.
+candidates() { LC_ALL=C apt-cache "$@" policy $packages | awk '/^[^ ]/ {name = $1; sub(/:$/, "", name)} /^  Candidate:/ {print name, $2}'; }
+if [ -n "$packages" ]; then
+    found=$(candidates)
+    if [ "$(grep -cv ' (none)$' <<<"$found")" -lt "$(wc -w <<<"$packages")" ]; then
+        scratch=$(mktemp -d)
+        mkdir -p "$scratch/lists/partial" "$scratch/archives/partial"
+        elsewhere=(-o "Dir::State::Lists=$scratch/lists" -o "Dir::Cache=$scratch" -o Debug::NoLocking=1 -o APT::Sandbox::User=root)
+        timeout 120 apt-get "${elsewhere[@]}" -qq update 2>&1 | grep -E '^[EW]:' | head -n 3 |
+            while read -r line; do say archive "$line"; done
+        found=$(candidates "${elsewhere[@]}")
+        rm -rf "$scratch"
+    fi
+    for package in $packages; do say package "$package" "$(awk -v name="$package" '$1 == name {print $2}' <<<"$found")"; done
+fi
+
+# Addresses, all at once. apt's own downloader stands in for curl on hosts that have none.
+reach() {
+    local answer
+    if command -v curl >/dev/null; then
+        answer=$(curl -sSL -o /dev/null -m 20 -w '%{http_code}' "$1" 2>&1 | tail -n 1)
+    else
+        answer=$(/usr/lib/apt/apt-helper -o APT::Sandbox::User=root download-file "$1" /dev/null 2>&1 | grep -q '^E:' && echo failed || echo 200)
+    fi
+    say url "$1" "$answer"
+}
+for url in $urls; do reach "$url" & done
+wait
+
+if [ -n "$metadata" ]; then
+    token=$(curl -sf -m 3 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$metadata/latest/api/token" 2>/dev/null)
+    address=$(curl -sf -m 3 -H "X-aws-ec2-metadata-token: $token" "$metadata/latest/meta-data/public-ipv4" 2>/dev/null)
+    say public_address "${address:--}"
+fi
+exit 0

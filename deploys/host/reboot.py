@@ -1,0 +1,67 @@
+"""Rebooting a host in the middle of a run, and going on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+
+from pyinfra.api.command import FunctionCommand, StringCommand
+from pyinfra.api.exceptions import ConnectError
+from pyinfra.api.facts import FactBase
+from pyinfra.api.host import Host
+from pyinfra.api.state import State
+from pyinfra.connectors.util import clear_askpass_cache
+
+REBOOT_TIMEOUT_S = 600
+
+
+class BootId(FactBase[str]):
+    """The kernel's random id of this boot. Unlike the uptime it cannot be mistaken, on containers included."""
+
+    def command(self) -> str:
+        """Read it."""
+        return "cat /proc/sys/kernel/random/boot_id"
+
+    def process(self, output: list[str]) -> str:
+        """The one line."""
+        return output[0].strip()
+
+
+def reboot_and_wait(boot_id: str) -> Generator[StringCommand | FunctionCommand, None, None]:
+    """The commands that reboot the host whose boot is `boot_id` and wait until another boot answers."""
+    # Detached, so that the ssh channel closes before the connection does.
+    yield StringCommand("nohup sh -c 'sleep 1; systemctl reboot' </dev/null >/dev/null 2>&1 &")
+    yield FunctionCommand(_await_next_boot, (boot_id,), {})
+
+
+def _await_next_boot(state: State, host: Host, boot_id: str) -> bool:
+    """Reconnect until the boot id differs; False (a failed operation) after REBOOT_TIMEOUT_S seconds."""
+    started = time.monotonic()
+    clear_askpass_cache(host)
+    host.disconnect()
+    reported = started
+    while time.monotonic() - started < REBOOT_TIMEOUT_S:
+        if _boots_anew(host, boot_id):
+            host.log(f"back after {time.monotonic() - started:.0f} s")
+            return True
+        if time.monotonic() - reported > 15:
+            reported = time.monotonic()
+            host.log(f"rebooting, {reported - started:.0f} s so far")
+        time.sleep(1)
+    host.log(f"did not come back within {REBOOT_TIMEOUT_S} s of its reboot; look at its console")
+    return False
+
+
+def _boots_anew(host: Host, boot_id: str) -> bool:
+    try:
+        host.connect(show_errors=False)
+        if not host.connected:
+            return False
+        answered, output = host.run_shell_command(StringCommand("cat /proc/sys/kernel/random/boot_id"))
+        if answered and output.stdout.strip() != boot_id:
+            return True
+    except (ConnectError, OSError, EOFError):
+        pass
+    # Still the old boot, or a connection that broke: start afresh on the next try.
+    host.connected = False
+    return False

@@ -1,0 +1,126 @@
+"""Every version, digest, address, port and size of the stack, once. Other files derive from here.
+
+The defaults fit the owner's host: an EC2 g6.xlarge in Frankfurt (4 vCPU, 16 GiB RAM, one L4 with 24 GiB), Ubuntu
+24.04, German callers, health data that stays in the EU. `group_data/prod.py` and `group_data/lab.py` override.
+Keys are SECTION_NAME; deploys/settings.py says what each may be, and refuses unknown ones.
+"""
+
+# --- site: who this deployment is for --------------------------------------------------------------------------
+# site_domain has no default: the name callers' browsers connect to. Set it in the inventory or its group_data.
+site_acme = (
+    "production"  # certificates: "production" or "staging" (Let's Encrypt), "internal" (Caddy's own CA)
+)
+site_acme_email = ""  # where Let's Encrypt writes before a certificate expires
+site_public_address = (
+    "imds"  # the address callers' media goes to: "imds" asks EC2's metadata service, or an IP
+)
+site_imds_url = "http://169.254.169.254"
+site_region = "eu-central-1"  # Bedrock's region; must match site_allowed_regions
+site_allowed_regions = ["eu-*"]  # residency: nothing the stack talks to at run time lies outside
+site_language = "de"
+
+# --- preflight: what a host must offer before anything is changed ----------------------------------------------
+preflight_memory_gib = 14  # g6.xlarge shows 15.3 of its 16 GiB
+preflight_disk_root_gib = 10  # driver, kernel headers, Docker's packages
+preflight_disk_docker_gib = 60  # the vllm-omni image unpacked, the agent's build, their previous versions
+preflight_disk_models_gib = 25  # 13.7 GB of weights, staged beside what they replace
+preflight_disk_headroom_gib = 5  # on a host that is already deployed
+preflight_clock_skew_s = 60  # TLS and LiveKit's tokens fail beyond it
+preflight_gpus = ["27b8"]  # PCI device ids of the cards the memory settings below fit: 27b8 is the L4
+
+# --- nvidia: driver and container toolkit (facts: livekit-caddy-aws-nvidia.md, section 6) -----------------------
+nvidia_branch = "580-server"  # satisfies CUDA 12.9 (vllm-omni 0.18) and CUDA 13.0 (from 0.20)
+nvidia_kernel_modules = "open"  # Turing and newer, recommended by NVIDIA; or "proprietary"
+nvidia_source = "auto"  # auto: "distribution" on Ubuntu (signed, prebuilt modules), "nvidia" on Debian
+nvidia_repository_url = (
+    "https://developer.download.nvidia.com/compute/cuda/repos/{distribution}{release}/x86_64"
+)
+nvidia_repository_key = "3bf863cc.pub"  # below nvidia_repository_url
+nvidia_repository_fingerprint = "EB693B3035CD5710E231E123A4B469963BF863CC"
+nvidia_toolkit_url = "https://nvidia.github.io/libnvidia-container"
+nvidia_toolkit_fingerprint = "C95B321B61E88C1809C4F759DDCAE044F796ECB0"
+nvidia_toolkit_version = "1.19.1-1"  # of all four packages
+
+# --- docker ----------------------------------------------------------------------------------------------------
+docker_source = "docker"  # Docker's repository, or "distribution"
+docker_repository_url = "https://download.docker.com/linux/{distribution}"
+docker_repository_fingerprint = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"
+docker_version = (
+    ""  # of docker-ce and docker-ce-cli, as apt names it; empty: the newest at first install, then held
+)
+docker_registry_mirrors = []  # addresses of mirrors of docker.io
+docker_log_max_size = "50m"
+docker_log_max_file = 5
+
+# --- pypi: where hosts get Python packages from (the weights' fetcher, the agent's image) ------------------------
+pypi_index_url = "https://pypi.org/simple"
+
+# --- weights: what /models holds ---------------------------------------------------------------------------------
+weights_directory = "/models"
+weights_endpoint = "https://huggingface.co"
+weights_catalog = {}
+
+# --- images: every one by tag; append @sha256:... to turn a tag into a digest ------------------------------------
+# No digest could be verified when this was written (no registry was in reach). One was seen in a third party's
+# configuration, NOT verified: vllm/vllm-omni:v0.18.0
+# sha256:6412a0c6cb03321761a40a65301cdcd87a4ef6bc7a75510c69b039c301cdbf8f
+image_livekit = "livekit/livekit-server:v1.13.5"
+image_caddy = "caddy:2.11.7-alpine"
+image_vllm_voxtral = "vllm/vllm-omni:v0.18.0"
+image_vllm_guard = (
+    "vllm/vllm-omni:v0.18.0"  # without --omni it is plain vLLM: one image of 10 GB instead of two
+)
+image_agent_base = "python:3.13-slim-trixie"
+
+# --- livekit: the SFU, on host networking -----------------------------------------------------------------------
+livekit_port = 7880  # API and signalling, loopback only, behind Caddy
+livekit_tcp_port = 7881  # ICE/TCP, public
+livekit_rtc_port_start = 50000  # ICE/UDP, public; two ports a participant
+livekit_rtc_port_end = 50199
+livekit_turn_enabled = (
+    True  # TURN/UDP, also the callers' STUN: without it LiveKit names Google's and Twilio's
+)
+livekit_turn_port = 3478
+livekit_turn_relay_port_start = 50200
+livekit_turn_relay_port_end = 50299
+livekit_stun_servers = []  # HOST:PORT, inside the allowed regions
+livekit_log_level = "info"
+
+# --- caddy: TLS in front of LiveKit, on host networking -----------------------------------------------------------
+caddy_health_port = 8088  # /healthz on loopback, plain HTTP
+caddy_log_level = "INFO"
+
+# --- gpu: one engine starts at a time on a card -----------------------------------------------------------------
+gpu_total_gib = 22.03  # what torch sees of an L4 (nvidia-smi: 23,034 MiB)
+
+# --- voxtral: the speech engine (facts: vllm-and-models.md, sections 1 and 4) ------------------------------------
+voxtral_model = "voxtral-4b-tts"  # its name in weights_catalog
+voxtral_port = 8001
+voxtral_voice = "de_female"
+voxtral_stage0_memory = 0.50  # of the card; 7.46 GiB of weights and 4 x 4096 tokens of KV cache (1.63 GiB)
+voxtral_stage0_sequences = 4
+voxtral_stage0_context = 4096  # tokens
+voxtral_stage0_eager = False
+voxtral_stage1_memory = 0.08  # the codec: 1.55 GiB resident, no KV cache; only the start check reads it
+voxtral_start_timeout_s = 1200
+
+# --- guard: Llama Guard ------------------------------------------------------------------------------------------
+guard_model = "llama-guard-3-1b"
+guard_port = 8000
+guard_memory = 0.25  # 2.79 GiB of weights; 0.15 left nothing for the KV cache (handover, finding 6)
+guard_sequences = 4  # 256, the default, runs out of memory in the sampler's warm-up (handover, finding 5)
+guard_context = 8192  # tokens; the model's own 131,072 would need 4 GiB of KV cache
+guard_eager = True
+guard_start_timeout_s = 900
+
+# --- agent -------------------------------------------------------------------------------------------------------
+agent_health_port = 8081
+agent_name = ""  # empty: LiveKit dispatches the agent to every room
+agent_greeting = "Guten Tag. Ich bin die Sprachassistentin. Wie kann ich Ihnen helfen?"
+agent_whisper_model = "faster-whisper-large-v3"  # its name in weights_catalog
+agent_bedrock_model = (
+    "eu.mistral.pixtral-large-2502-v1:0"  # an EU inference profile; not verified against Bedrock
+)
+agent_max_sessions = 2
+agent_drain_s = 60
+agent_start_timeout_s = 300

@@ -1,0 +1,336 @@
+"""What the tests put around the agent: a real LiveKit server, stand-ins for the models, its own process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import math
+import os
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from livekit import api, rtc
+
+AGENT = Path(__file__).resolve().parents[1]
+SERVER = Path(os.environ.get("LIVEKIT_SERVER", "/var/cache/voice-lab/bin/server"))
+KEY, SECRET = "devkey", "a-secret-of-at-least-thirty-two-characters"
+RATE = 24_000
+# A word that must never appear in a log.
+PLANTED = "Blutzuckermessgerät"
+PATIENCE = 30.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def until(condition: Callable[[], Awaitable[Any]], what: str, seconds: float = PATIENCE) -> Any:
+    """Await a truthy answer of `condition`, asking ten times a second, and return it."""
+    deadline = time.monotonic() + seconds
+    while not (answer := await condition()):
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        await asyncio.sleep(0.1)
+    return answer
+
+
+def tone(seconds: float, hertz: float = 440.0) -> bytes:
+    """A sine as 24 kHz mono s16le."""
+    count = int(seconds * RATE)
+    samples = (int(12_000 * math.sin(2 * math.pi * hertz * n / RATE)) for n in range(count))
+    return struct.pack(f"<{count}h", *samples)
+
+
+@dataclass
+class Models:
+    """Stand-ins for vllm-voxtral and vllm-guard: each answers /health, the first also speaks a tone."""
+
+    tts_url: str = ""
+    guard_url: str = ""
+    speech_seconds: float = 2.0
+    # what /v1/audio/speech does instead of speaking, when set
+    misbehave: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    # set to let the stream go on after its first chunk
+    second_chunk: asyncio.Event = field(default_factory=asyncio.Event)
+    _runners: dict[str, web.AppRunner] = field(default_factory=dict)
+    _ports: dict[str, int] = field(default_factory=dict)
+
+    async def start(self, *names: str) -> None:
+        for name in names or ("tts", "guard"):
+            app = web.Application()
+            app.router.add_get("/health", self._health)
+            app.router.add_post("/v1/audio/speech", self._speech)
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", self._ports.setdefault(name, free_port())).start()
+            self._runners[name] = runner
+            setattr(self, f"{name}_url", f"http://127.0.0.1:{self._ports[name]}")
+
+    def reserve(self) -> None:
+        """Fix the addresses without listening on them yet."""
+        for name in ("tts", "guard"):
+            setattr(self, f"{name}_url", f"http://127.0.0.1:{self._ports.setdefault(name, free_port())}")
+
+    async def stop(self, *names: str) -> None:
+        for name in names or tuple(self._runners):
+            await self._runners.pop(name).cleanup()
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        return web.Response(text="")
+
+    async def _speech(self, request: web.Request) -> web.StreamResponse:
+        self.requests.append(await request.json())
+        if self.misbehave:
+            return await self.misbehave(request)
+        response = web.StreamResponse(headers={"Content-Type": "audio/pcm"})
+        await response.prepare(request)
+        audio = tone(self.speech_seconds)
+        first = RATE * 2 * 4 // 10
+        await response.write(audio[:first])
+        await self.second_chunk.wait()
+        await response.write(audio[first:])
+        return response
+
+
+class Process:
+    """A child process whose output is kept, and that is ended with the test."""
+
+    def __init__(self, *command: str | Path, cwd: Path, environment: Mapping[str, str] | None = None) -> None:
+        self._command = [str(part) for part in command]
+        self._cwd = cwd
+        self._environment = environment
+        self.output = ""
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command,
+            cwd=self._cwd,
+            env=self._environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._reader = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        assert self._process
+        assert self._process.stdout
+        while chunk := await self._process.stdout.read(65536):
+            self.output += chunk.decode(errors="replace")
+
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
+    def terminate(self) -> None:
+        assert self._process
+        self._process.send_signal(signal.SIGTERM)
+
+    async def wait(self, seconds: float = PATIENCE) -> int:
+        assert self._process
+        return await asyncio.wait_for(self._process.wait(), seconds)
+
+    async def stop(self) -> None:
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        await self._process.wait()
+        if self._reader:
+            await self._reader
+        self._process = None
+
+
+@dataclass
+class Stage:
+    """One test's world."""
+
+    directory: Path
+    models: Models = field(default_factory=Models)
+    port: int = field(default_factory=free_port)
+    health_port: int = field(default_factory=free_port)
+    overrides: dict[str, str] = field(default_factory=dict)
+    livekit: Process | None = None
+    agent: Process | None = None
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The contract with the compose template, nothing inherited."""
+        return {
+            "PATH": os.environ["PATH"],
+            "PYTHONUNBUFFERED": "1",
+            "HF_HUB_OFFLINE": "1",
+            "LIVEKIT_URL": self.url,
+            "LIVEKIT_API_KEY": KEY,
+            "LIVEKIT_API_SECRET": SECRET,
+            "TTS_URL": self.models.tts_url,
+            "TTS_VOICE": "de_female",
+            "GUARD_URL": self.models.guard_url,
+            "FASTER_WHISPER_MODEL": str(whisper_directory(self.directory)),
+            "AGENT_LANGUAGE": "de",
+            "AGENT_GREETING": f"Guten Tag, liegt Ihr {PLANTED} bereit?",
+            "AGENT_HEALTH_PORT": str(self.health_port),
+            "AGENT_NAME": "",
+            "AGENT_MAX_SESSIONS": "2",
+            "AGENT_DRAIN_SECONDS": "2",
+            "AWS_REGION": "eu-central-1",
+            "BEDROCK_MODEL_ID": "mistral.mistral-large-2402-v1:0",
+            **self.overrides,
+        }
+
+    async def start_livekit(self) -> None:
+        config = self.directory / "livekit.yaml"
+        udp, tcp = free_port(), free_port()
+        config.write_text(
+            json.dumps(
+                {
+                    "port": self.port,
+                    "bind_addresses": ["127.0.0.1"],
+                    "keys": {KEY: SECRET},
+                    "rtc": {
+                        "udp_port": udp,
+                        "tcp_port": tcp,
+                        "use_external_ip": False,
+                        "node_ip": "127.0.0.1",
+                        "enable_loopback_candidate": True,
+                    },
+                }
+            )
+        )
+        self.livekit = Process(SERVER, "--config", config, cwd=self.directory)
+        await self.livekit.start()
+        await until(lambda: answers(f"http://127.0.0.1:{self.port}/"), "LiveKit answers")
+
+    async def stop_livekit(self) -> None:
+        assert self.livekit
+        await self.livekit.stop()
+
+    async def start_agent(self) -> Process:
+        self.agent = Process(sys.executable, "-m", "voice_agent", cwd=AGENT, environment=self.environment)
+        await self.agent.start()
+        return self.agent
+
+    async def health(self) -> tuple[int, dict[str, str]]:
+        """Status and parts; (0, {}) while nothing listens."""
+        try:
+            async with (
+                aiohttp.ClientSession() as http,
+                http.get(f"http://127.0.0.1:{self.health_port}/") as response,
+            ):
+                return response.status, (await response.json())["parts"]
+        except aiohttp.ClientError:
+            return 0, {}
+
+    async def until_healthy(self) -> None:
+        async def healthy() -> bool:
+            return (await self.health())[0] == 200
+
+        await until(healthy, "the agent is healthy")
+
+    async def until_says(self, part: str, state: str, seconds: float = PATIENCE) -> None:
+        """Wait for a 503 whose body names `part` with a state that contains `state`."""
+
+        async def said() -> bool:
+            status, parts = await self.health()
+            return status == 503 and state in parts[part]
+
+        await until(said, f"health says {part}: {state}", seconds)
+
+    async def until_logged(self, text: str) -> None:
+        async def logged() -> bool:
+            assert self.agent
+            return text in self.agent.output
+
+        await until(logged, f"the agent logs {text!r}")
+
+    async def close(self) -> None:
+        for process in (self.agent, self.livekit):
+            if process:
+                await process.stop()
+        await self.models.stop()
+
+
+async def answers(url: str) -> bool:
+    try:
+        async with aiohttp.ClientSession() as http, http.get(url) as response:
+            return response.status == 200
+    except aiohttp.ClientError:
+        return False
+
+
+def whisper_directory(parent: Path) -> Path:
+    """A directory with the names of the weights' files, which is all that is looked at so far."""
+    directory = parent / "faster-whisper"
+    directory.mkdir(exist_ok=True)
+    for name in ("config.json", "model.bin", "tokenizer.json", "vocabulary.json"):
+        (directory / name).touch()
+    return directory
+
+
+@contextlib.asynccontextmanager
+async def call(stage: Stage, room_name: str) -> AsyncIterator[rtc.Room]:
+    """A caller in a room, as a browser would be."""
+    token = (
+        api.AccessToken(KEY, SECRET)
+        .with_identity(f"caller-{room_name}")
+        .with_grants(api.VideoGrants(room_join=True, room=room_name))
+        .to_jwt()
+    )
+    room = rtc.Room()
+    try:
+        await room.connect(stage.url, token)
+        yield room
+    finally:
+        await room.disconnect()
+
+
+async def agent_track(room: rtc.Room, seconds: float = PATIENCE) -> rtc.Track:
+    """The agent's audio, once subscribed to."""
+
+    async def track() -> rtc.Track | None:
+        for participant in room.remote_participants.values():
+            for publication in participant.track_publications.values():
+                if publication.track and publication.kind == rtc.TrackKind.KIND_AUDIO:
+                    return publication.track
+        return None
+
+    found: rtc.Track = await until(track, "the agent's audio track", seconds)
+    return found
+
+
+async def hear(track: rtc.Track, seconds: float, loud: float = 500.0) -> tuple[float, float]:
+    """Listen until `seconds` of sound were heard; return those seconds and the loudness (RMS) of them."""
+    stream = rtc.AudioStream(track, sample_rate=48_000, num_channels=1)
+    heard, squares, frames = 0.0, 0.0, 0
+    async with asyncio.timeout(PATIENCE):
+        async for event in stream:
+            samples = event.frame.data
+            level = math.sqrt(sum(s * s for s in samples) / len(samples))
+            if level >= loud:
+                heard += len(samples) / 48_000
+                squares += level**2
+                frames += 1
+            if heard >= seconds:
+                break
+    await stream.aclose()
+    return heard, math.sqrt(squares / frames)

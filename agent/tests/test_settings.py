@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from voice_agent.residency import refused_model, refused_region
+from voice_agent.settings import Settings, SettingsError
+
+from stands import AGENT, Stage
+
+EU = ["eu-*"]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    stage = Stage(tmp_path)
+    stage.models.reserve()
+    return stage.environment
+
+
+def problems(environment: dict[str, str]) -> dict[str, str]:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment(environment)
+    return dict(problem.split(": ", 1) for problem in caught.value.problems)
+
+
+def test_a_good_environment_is_read(environment: dict[str, str]) -> None:
+    settings = Settings.from_environment(environment | {"TTS_URL": "http://127.0.0.1:8001/"})
+    assert settings.tts_url == "http://127.0.0.1:8001"
+    assert settings.max_sessions == 2
+    assert settings.health_port == int(environment["AGENT_HEALTH_PORT"])
+
+
+def test_secret_and_words_stay_out_of_the_settings_text(environment: dict[str, str]) -> None:
+    text = repr(Settings.from_environment(environment))
+    assert environment["LIVEKIT_API_SECRET"] not in text
+    assert environment["AGENT_GREETING"] not in text
+
+
+def test_every_mistake_is_reported_at_once(environment: dict[str, str]) -> None:
+    wrong = {
+        "LIVEKIT_URL": "127.0.0.1:7880",
+        "LIVEKIT_API_SECRET": "",
+        "TTS_URL": "ftp://host",
+        "GUARD_URL": "http://[half",
+        "FASTER_WHISPER_MODEL": "/models/nowhere",
+        "AGENT_LANGUAGE": "german",
+        "AGENT_MAX_SESSIONS": "0",
+        "AGENT_DRAIN_SECONDS": "-1",
+        "AGENT_HEALTH_PORT": "70000",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "ap-south-1",
+        "BEDROCK_MODEL_ID": "us.mistral.pixtral-large-2502-v1:0",
+        "LIVEKIT_AGENT_NAME": "somebody",
+        "LK_DUMP_TTS": "1",
+    }
+    assert problems(environment | wrong).keys() == wrong.keys()
+
+
+def test_an_empty_environment_names_everything_that_is_required() -> None:
+    assert set(problems({})) == {
+        "LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "TTS_URL", "TTS_VOICE", "GUARD_URL",
+        "FASTER_WHISPER_MODEL", "AGENT_LANGUAGE", "AGENT_GREETING", "AGENT_MAX_SESSIONS",
+        "AWS_REGION", "BEDROCK_MODEL_ID",
+    }  # fmt: skip
+
+
+def test_joined_lines_are_recognised_and_not_printed(environment: dict[str, str]) -> None:
+    found = problems(environment | {"LIVEKIT_API_KEY": "HF_TOKEN=hf_abcdef"})
+    assert "joined" in found["LIVEKIT_API_KEY"]
+    assert "hf_abcdef" not in str(found)
+
+
+def test_incomplete_weights_are_named(environment: dict[str, str]) -> None:
+    directory = Path(environment["FASTER_WHISPER_MODEL"])
+    (directory / "model.bin").unlink()
+    (directory / "vocabulary.json").unlink()
+    assert problems(environment)["FASTER_WHISPER_MODEL"].endswith("lacks model.bin, vocabulary.*")
+
+
+@pytest.mark.parametrize("region", ["eu-central-1", "eu-west-3"])
+def test_regions_inside(region: str) -> None:
+    assert refused_region(region, EU) is None
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "europe", "", "eu", "ap-eu-1"])
+def test_regions_outside(region: str) -> None:
+    assert refused_region(region, EU)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "mistral.mistral-large-2402-v1:0",
+        "eu.mistral.pixtral-large-2502-v1:0",
+        "arn:aws:bedrock:eu-central-1:1:inference-profile/eu.mistral.pixtral-large-2502-v1:0",
+        "arn:aws:bedrock:eu-central-1::foundation-model/mistral.mistral-large-2402-v1:0",
+        "arn:aws:bedrock:eu-west-1:1:application-inference-profile/a1b2c3",
+    ],
+)
+def test_models_inside(model: str) -> None:
+    assert refused_model(model, EU) is None
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "us.mistral.pixtral-large-2502-v1:0",
+        "global.anthropic.claude-sonnet-4-20250514-v1:0",
+        "apac.amazon.nova-lite-v1:0",
+        "unheard-of.model",
+        "arn:aws:bedrock:us-east-1:1:inference-profile/eu.mistral.pixtral-large-2502-v1:0",
+        "arn:aws:bedrock:eu-central-1:1:inference-profile/us.mistral.pixtral-large-2502-v1:0",
+        "arn:aws:bedrock:us-east-1:1:application-inference-profile/a1b2c3",
+        "arn:aws:s3:::bucket",
+    ],
+)
+def test_models_outside(model: str) -> None:
+    assert refused_model(model, EU)
+
+
+def test_a_geography_needs_all_of_it_allowed() -> None:
+    assert refused_model("eu.mistral.pixtral-large-2502-v1:0", ["eu-central-1"])
+
+
+def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "voice_agent", *arguments]
+    return subprocess.run(
+        command, cwd=AGENT, env=environment, capture_output=True, text=True, check=False, timeout=30
+    )
+
+
+def test_the_process_refuses_to_start(environment: dict[str, str]) -> None:
+    done = run(environment | {"AWS_REGION": "us-east-1", "TTS_VOICE": ""})
+    assert done.returncode == 78
+    assert "setting TTS_VOICE: not set\n" in done.stderr
+    assert "setting AWS_REGION: region 'us-east-1' is outside the allowed eu-*\n" in done.stderr
+
+
+def test_healthcheck_without_an_agent(environment: dict[str, str]) -> None:
+    done = run(environment, "healthcheck")
+    assert done.returncode == 1
+    assert done.stdout.startswith("agent: no answer on port")
+
+
+def test_unknown_arguments_are_refused(environment: dict[str, str]) -> None:
+    assert run(environment, "start").returncode == 64

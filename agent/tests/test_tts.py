@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from livekit.agents import APIConnectionError, APIConnectOptions, APIError, APIStatusError
+from voice_agent.tts import VllmOmniTTS
+
+from stands import PLANTED, RATE, Models, free_port
+
+pytestmark = pytest.mark.anyio
+ONCE = APIConnectOptions(max_retry=0, timeout=2)
+
+
+@pytest.fixture
+async def models() -> AsyncIterator[Models]:
+    built = Models()
+    await built.start("tts")
+    yield built
+    await built.stop()
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+async def speak(models: Models, http: aiohttp.ClientSession) -> float:
+    voice = VllmOmniTTS(models.tts_url, "de_female", http)
+    frame = await voice.synthesize(f"Ihr {PLANTED}.", conn_options=ONCE).collect()
+    assert frame.sample_rate == RATE
+    return frame.duration
+
+
+async def refused(models: Models, http: aiohttp.ClientSession) -> APIError:
+    with pytest.raises(APIError) as caught:
+        await speak(models, http)
+    assert PLANTED not in f"{caught.value} {caught.value!r} {caught.value.body}"
+    return caught.value
+
+
+def answering(**answer: Any) -> Any:
+    async def handler(_request: web.Request) -> web.Response:
+        return web.Response(**answer)
+
+    return handler
+
+
+async def test_speaks_what_the_server_streams(models: Models, http: aiohttp.ClientSession) -> None:
+    models.second_chunk.set()
+    assert await speak(models, http) == pytest.approx(models.speech_seconds, abs=0.001)
+    assert models.requests == [
+        {"input": f"Ihr {PLANTED}.", "voice": "de_female", "response_format": "pcm", "stream": True}
+    ]
+
+
+async def test_first_audio_does_not_wait_for_the_rest(models: Models, http: aiohttp.ClientSession) -> None:
+    voice = VllmOmniTTS(models.tts_url, "de_female", http)
+    async with voice.synthesize("Guten Tag.", conn_options=ONCE) as stream:
+        # the server holds everything after its first chunk back until the first frame is here
+        first = await asyncio.wait_for(anext(aiter(stream)), 5)
+        assert first.frame.duration > 0
+        models.second_chunk.set()
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "audio/pcm"])
+async def test_json_under_200_is_an_error(models: Models, http: aiohttp.ClientSession, content_type: str) -> None:
+    error = {"message": f"bad input: {PLANTED}", "type": "BadRequestError", "code": 400}
+    body = json.dumps({"error": error}, separators=(",", ":")).encode()
+    models.misbehave = answering(body=body, content_type=content_type)
+    raised = await refused(models, http)
+    assert isinstance(raised, APIStatusError)
+    assert raised.status_code == 400
+    assert not raised.retryable
+    assert "answered 200" in str(raised)
+
+
+async def test_an_unknown_voice_is_not_retried(models: Models, http: aiohttp.ClientSession) -> None:
+    models.misbehave = answering(status=400, text=f"Invalid speaker for {PLANTED}")
+    error = await refused(models, http)
+    assert not error.retryable
+    assert "TTS_VOICE" in str(error)
+
+
+async def test_a_server_error_may_be_retried(models: Models, http: aiohttp.ClientSession) -> None:
+    models.misbehave = answering(status=503, text="busy")
+    assert (await refused(models, http)).retryable
+
+
+@pytest.mark.parametrize("audio", [b"", b"\x00", b"\x00" * 900])
+async def test_no_speech_is_an_error_of_ours(models: Models, http: aiohttp.ClientSession, audio: bytes) -> None:
+    models.misbehave = answering(body=audio, content_type="audio/pcm")
+    assert "no speech" in str(await refused(models, http))
+
+
+async def test_a_cut_stream_is_an_error(models: Models, http: aiohttp.ClientSession) -> None:
+    async def cut(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "audio/pcm"})
+        await response.prepare(request)
+        await response.write(bytes(9600))
+        assert request.transport
+        request.transport.abort()
+        return response
+
+    models.misbehave = cut
+    assert isinstance(await refused(models, http), APIConnectionError)
+
+
+async def test_nobody_there(http: aiohttp.ClientSession) -> None:
+    nobody = Models(tts_url=f"http://127.0.0.1:{free_port()}")
+    assert isinstance(await refused(nobody, http), APIConnectionError)

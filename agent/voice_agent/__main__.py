@@ -1,0 +1,41 @@
+"""`python -m voice_agent` runs the agent; `python -m voice_agent healthcheck` asks a running one."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from . import healthcheck
+from .settings import Settings, SettingsError
+
+EXIT_USAGE = 64
+EXIT_CONFIG = 78
+
+
+def main(arguments: list[str]) -> int:
+    """Dispatch; imports of the framework (seconds) happen only where they are needed."""
+    if arguments == ["healthcheck"]:
+        return healthcheck.main()
+    if arguments:
+        sys.stderr.write("usage: python -m voice_agent [healthcheck]\n")
+        return EXIT_USAGE
+    try:
+        settings = Settings.from_environment(os.environ)
+    except SettingsError as error:
+        sys.stderr.write("".join(f"setting {problem}\n" for problem in error.problems))
+        return EXIT_CONFIG
+    return _serve(settings)
+
+
+def _serve(settings: Settings) -> int:
+    import asyncio  # noqa: PLC0415
+
+    from . import logs, service  # noqa: PLC0415
+
+    logs.configure()
+    return asyncio.run(service.run(settings))
+
+
+# The forkserver imports this module again, under another name, for every process it makes.
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,123 @@
+"""Speech from vLLM-Omni's `/v1/audio/speech`, as it streams.
+
+The stock OpenAI plugin does not fit vLLM-Omni 0.18 (it asks for `stream_format: sse`, which 0.18 refuses,
+and never sends `stream`). Streaming works with raw PCM only. Nothing here, error texts included, repeats
+what is spoken: an `APIError` ends up in logs, so it carries no body, and short audio is caught here because
+the framework's own error for it quotes the text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator
+
+import aiohttp  # type: ignore[import-not-found,unused-ignore]
+from livekit.agents import APIConnectionError, APIConnectOptions, APIError, APIStatusError, APITimeoutError, tts
+from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
+from livekit.agents.utils import http_context
+
+SAMPLE_RATE = 24_000
+BYTES_PER_SAMPLE = 2
+# Less than 20 ms is no speech; the engine ends a failed generation with an empty body and status 200.
+LEAST_AUDIO = SAMPLE_RATE * BYTES_PER_SAMPLE // 50
+# The longest silence between two chunks before the engine counts as stuck.
+STALL_SECONDS = 30.0
+# 0.18 may put an error where the audio should be, under status 200 and even under the audio's content type.
+ERROR_BODY = b'{"error"'
+
+
+class VllmOmniTTS(tts.TTS):  # type: ignore[misc,type-arg,unused-ignore]
+    """One voice of one vLLM-Omni server."""
+
+    def __init__(self, url: str, voice: str, http: aiohttp.ClientSession | None = None) -> None:
+        super().__init__(
+            capabilities=tts.TTSCapabilities(streaming=False), sample_rate=SAMPLE_RATE, num_channels=1
+        )
+        self._endpoint = f"{url}/v1/audio/speech"
+        self._voice = voice
+        self._http = http
+
+    @property
+    def model(self) -> str:
+        """What metrics call it."""
+        return "voxtral-tts"
+
+    @property
+    def provider(self) -> str:
+        """What metrics call its server."""
+        return "vllm-omni"
+
+    def synthesize(
+        self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
+    ) -> tts.ChunkedStream:
+        """Start speaking `text`."""
+        return _Speech(self, text, conn_options)
+
+    def request(self, text: str, connect_seconds: float) -> aiohttp.client._RequestContextManager:
+        """Open the request for one text; the job's own HTTP session keeps its connections warm."""
+        http = self._http or http_context.http_session()
+        return http.post(
+            self._endpoint,
+            json={"input": text, "voice": self._voice, "response_format": "pcm", "stream": True},
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds, sock_read=STALL_SECONDS),
+        )
+
+
+class _Speech(tts.ChunkedStream):  # type: ignore[misc,unused-ignore]
+    """The audio of one text."""
+
+    def __init__(self, voice: VllmOmniTTS, text: str, conn_options: APIConnectOptions) -> None:
+        super().__init__(tts=voice, input_text=text, conn_options=conn_options)
+        self._voice = voice
+
+    async def _run(self, output_emitter: tts.AudioEmitter) -> None:
+        output_emitter.initialize(
+            request_id=uuid.uuid4().hex, sample_rate=SAMPLE_RATE, num_channels=1, mime_type="audio/pcm"
+        )
+        received = 0
+        try:
+            async with self._voice.request(self._input_text, self._conn_options.timeout) as response:
+                async for chunk in _audio(response):
+                    received += len(chunk)
+                    output_emitter.push(chunk)
+        except asyncio.TimeoutError:
+            raise APITimeoutError("speech synthesis timed out") from None
+        except aiohttp.ClientError as error:
+            raise APIConnectionError(f"speech synthesis failed: {type(error).__name__}") from None
+        if received < LEAST_AUDIO:
+            raise APIError(f"speech synthesis returned {received} bytes, which is no speech")
+
+
+async def _audio(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The chunks of a good answer as they arrive; any other answer is an error."""
+    if response.status != 200 or not response.content_type.startswith("audio/"):
+        raise _refusal(response.status, response.content_type, await response.content.read(4096))
+    first = True
+    async for chunk in response.content.iter_any():
+        if first and chunk.startswith(ERROR_BODY):
+            raise _refusal(response.status, response.content_type, chunk)
+        first = False
+        yield chunk
+
+
+def _refusal(status: int, content_type: str, body: bytes) -> APIStatusError:
+    """An error that names the status, and the code inside a JSON body, but none of its text."""
+    code = _code_inside(body)
+    effective = status if status != 200 else code or 500
+    inside = f", error code {code} inside" if code else ""
+    hint = "; check TTS_VOICE and the server's log" if 400 <= effective < 500 else ""
+    return APIStatusError(
+        f"speech synthesis answered {status} with {content_type}{inside}{hint}", status_code=effective
+    )
+
+
+def _code_inside(body: bytes) -> int | None:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return None
+    error = document.get("error", document) if isinstance(document, dict) else None
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if isinstance(code, int) and 100 <= code <= 599 else None

@@ -1,0 +1,144 @@
+"""vLLM-Omni's speech routes, with the checks of its serving_speech.py."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from . import speech
+from .report import log
+from .server import ApiError, ApiServer, Front, Handler
+
+_FORMATS = ("wav", "pcm", "flac", "mp3", "aac", "opus")
+
+
+class OmniServer(ApiServer):
+    """The speech model's voices and how many requests run at once."""
+
+    def __init__(self, front: Front, length: int, voices: dict[str, bool], sequences: int) -> None:
+        super().__init__(front, OmniHandler, length)
+        self.voices = voices
+        self.turns = threading.BoundedSemaphore(sequences)
+
+
+class OmniHandler(Handler):
+    """The speech routes."""
+
+    server: OmniServer
+
+    def get(self) -> None:
+        """Health with a body, the voices, and the shared routes."""
+        if self.path == "/health":
+            self.send_json({"status": "healthy"})
+        elif self.path == "/v1/audio/voices":
+            self.send_json({"voices": sorted(self.server.voices), "uploaded_voices": []})
+        else:
+            super().get()
+
+    def post(self) -> None:
+        """POST /v1/audio/speech."""
+        if self.path != "/v1/audio/speech":
+            super().post()
+            return
+        request = self.body()
+        check_fields(request)
+        self.check_model(request.get("model"))
+        voice = check_speech(request, self.server.voices)
+        with self.server.turns:
+            self._speak(request, voice)
+        self.server.requests += 1
+
+    def _speak(self, request: dict[str, Any], voice: str) -> None:
+        """The audio itself."""
+        text, speed = request["input"], float(request.get("speed") or 1.0)
+        log(
+            "serving_speech.py:1238",
+            f"TTS speech request: text={text[:50]!r}, model=voxtral_tts",
+            process="APIServer",
+        )
+        if not self.server.voices[voice]:
+            log("voxtral_tts.py:402", f"KeyError: {voice!r}", level="ERROR")
+            raise ApiError(
+                "Speech generation failed: EngineCore encountered an issue. See stack trace (above) for the "
+                "root cause."
+            )
+        shape = request.get("response_format", "wav")
+        if request.get("stream"):
+            if shape == "wav":
+                self._fail_wav_stream()
+            else:
+                self.send_pieces(speech.pieces(text, voice), "audio/pcm")
+            return
+        pcm = b"".join(speech.pieces(text, voice, speed))
+        if shape == "pcm":
+            self.send_body(pcm, "audio/pcm")
+        else:
+            self.send_body(speech.wav(pcm), "audio/wav")
+
+    def _fail_wav_stream(self) -> None:
+        """0.18: the answer has begun with 200 when the assertion ends it, so the client sees a broken body."""
+        log(
+            "serving_speech.py:988",
+            "Streaming speech generation failed: AssertionError: First audio chunk must include sample rate "
+            "metadata for WAV streaming",
+            process="APIServer",
+            level="ERROR",
+        )
+        self.send_response(200)
+        self.send_header("Content-Type", "audio/wav")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.close_connection = True
+
+
+def _invalid(field: str, message: str) -> ApiError:
+    """A field that pydantic refuses, as vLLM words it."""
+    return ApiError(
+        f"1 validation error:\n  {{'type': 'value_error', 'loc': ('body', '{field}'), 'msg': \"{message}\"}}"
+    )
+
+
+def check_fields(request: dict[str, Any]) -> None:
+    """What the request's schema refuses (protocol/audio.py)."""
+    if not isinstance(request.get("input"), str):
+        raise _invalid("input", "Field required" if "input" not in request else "Input should be a valid string")
+    shape = request.get("response_format", "wav")
+    if shape not in _FORMATS:
+        raise _invalid("response_format", "Input should be 'wav', 'pcm', 'flac', 'mp3', 'aac' or 'opus'")
+    speed = request.get("speed")
+    if speed is not None and not (isinstance(speed, int | float) and 0.25 <= speed <= 4.0):
+        raise _invalid("speed", "Input should be greater than or equal to 0.25 and less than or equal to 4")
+    if request.get("stream_format") == "sse":
+        raise _invalid(
+            "stream_format", "Value error, 'sse' is not a supported stream_format yet. Please use 'audio'."
+        )
+    if request.get("stream"):
+        if shape not in {"pcm", "wav"}:
+            needed = "Value error, Streaming (stream=true) requires response_format='pcm' or 'wav'."
+            raise _invalid("stream", f"{needed} Got response_format='{shape}'.")
+        if speed not in {None, 1.0}:
+            raise _invalid(
+                "stream",
+                "Value error, Speed adjustment is not supported when streaming (stream=true). Set speed=1.0 "
+                "or omit it.",
+            )
+    if shape not in {"wav", "pcm"}:
+        raise ApiError(f"The lab's stand-in speaks wav and pcm only, not {shape}")
+
+
+def check_speech(request: dict[str, Any], voices: dict[str, bool]) -> str:
+    """What serving_speech.py refuses; the voice's name."""
+    if not request["input"].strip():
+        raise ApiError("Input text cannot be empty")
+    voice = request.get("voice")
+    if voice is None:
+        raise ApiError("Either 'voice' (preset speaker) or 'ref_audio' (voice cloning) must be provided")
+    voice = str(voice).lower()
+    if voice not in voices:
+        raise ApiError(f"Invalid speaker '{voice}'. Supported: {', '.join(sorted(voices))}")
+    tokens = request.get("max_new_tokens")
+    if tokens is not None and tokens < 1:
+        raise ApiError("max_new_tokens must be at least 1")
+    if tokens is not None and tokens > 4096:
+        raise ApiError("max_new_tokens cannot exceed 4096")
+    return voice

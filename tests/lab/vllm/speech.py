@@ -1,0 +1,69 @@
+"""Speech from espeak-ng, as Voxtral's audio leaves the server: 24 kHz, mono, 16 bit."""
+
+from __future__ import annotations
+
+import array
+import io
+import subprocess
+import wave
+from collections.abc import Iterator
+
+RATE = 24000
+_ESPEAK_RATE = 22050
+_ESPEAK_HEADER = 44
+_SAMPLES_PER_FRAME = RATE * 2 // 25
+"""The codec makes 12.5 frames a second."""
+_FIRST_FRAMES, _FRAMES = 5, 25
+"""Frames in the first streamed piece and in every other one: the stage YAML's codec_chunk_frames."""
+_ESPEAK_LANGUAGES = {"de", "fr", "es", "it", "pt", "nl", "ar", "hi"}
+
+
+def _espeak_voice(voice: str) -> str:
+    """de_female -> de+f2; the voices without a language are English."""
+    language, _, rest = voice.partition("_")
+    if language not in _ESPEAK_LANGUAGES:
+        language, rest = "en", rest or voice
+    return f"{language}+f2" if rest == "female" else language
+
+
+def _spoken(text: str, voice: str, speed: float) -> array.array[int]:
+    """espeak-ng's samples at its own rate."""
+    command = ["espeak-ng", "-v", _espeak_voice(voice), "-s", str(round(165 * speed)), "--stdout", "--stdin"]
+    output = subprocess.run(command, input=text.encode(), capture_output=True, check=True).stdout
+    samples = array.array("h")
+    samples.frombytes(output[_ESPEAK_HEADER : len(output) - len(output) % 2])
+    return samples
+
+
+def pieces(text: str, voice: str, speed: float = 1.0) -> Iterator[bytes]:
+    """PCM in the sizes in which the real server streams it: a short first piece, then two seconds each."""
+    source = _spoken(text, voice, speed)
+    total = len(source) * RATE // _ESPEAK_RATE
+    start, size = 0, _FIRST_FRAMES * _SAMPLES_PER_FRAME
+    while start < total:
+        end = min(start + size, total)
+        yield _resampled(source, start, end)
+        start, size = end, _FRAMES * _SAMPLES_PER_FRAME
+
+
+def _resampled(source: array.array[int], start: int, end: int) -> bytes:
+    """Samples start..end at 24 kHz by linear interpolation."""
+    out = array.array("h")
+    last = len(source) - 1
+    for index in range(start, end):
+        whole, part = divmod(index * _ESPEAK_RATE, RATE)
+        left = source[min(whole, last)]
+        right = source[min(whole + 1, last)]
+        out.append(left + (right - left) * part // RATE)
+    return out.tobytes()
+
+
+def wav(pcm: bytes) -> bytes:
+    """A complete WAV file around the samples."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(pcm)
+    return buffer.getvalue()

@@ -1,0 +1,211 @@
+"""The lab's vLLM stand-in answers and refuses requests as the real servers do."""
+
+from __future__ import annotations
+
+import array
+import http.client
+import io
+import json
+import signal
+import subprocess
+import sys
+import threading
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab.vllm import card as cards
+from tests.lab.vllm import miniature as models
+from tests.lab.vllm import speech
+from tests.lab.vllm.guard_api import GuardHandler
+from tests.lab.vllm.omni_api import OmniServer
+from tests.lab.vllm.server import ApiServer, Front
+
+FRONT = Front(("127.0.0.1", 0), ["served"], [])
+VOICES = {"de_female": True, "casual_male": True, "de_male": False}
+
+
+class Answer:
+    """Status, type and body of one request."""
+
+    def __init__(self, server: ApiServer, path: str, body: object = None) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=10)
+        method = "GET" if body is None else "POST"
+        connection.request(method, path, json.dumps(body), {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        self.status, self.kind = response.status, response.getheader("Content-Type")
+        self.body = response.read()
+        connection.close()
+
+    @property
+    def error(self) -> str:
+        """The message of vLLM's error object."""
+        return str(json.loads(self.body)["error"]["message"])
+
+
+def running(server: ApiServer) -> Iterator[ApiServer]:
+    """Serve in the background."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def omni() -> Iterator[ApiServer]:
+    yield from running(OmniServer(FRONT, 4096, VOICES, 4))
+
+
+@pytest.fixture(scope="module")
+def guard() -> Iterator[ApiServer]:
+    yield from running(ApiServer(FRONT, GuardHandler, 4096))
+
+
+@pytest.fixture(autouse=True)
+def quick_voice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three seconds of a tone's worth of samples instead of espeak-ng."""
+    samples = array.array("h", range(-30000, 30000))
+    monkeypatch.setattr(speech, "_spoken", lambda text, voice, speed: samples)
+
+
+def say(server: ApiServer, **fields: object) -> Answer:
+    return Answer(server, "/v1/audio/speech", {"input": "Guten Tag.", "voice": "de_female", **fields})
+
+
+def chat(server: ApiServer, *messages: tuple[str, str], **fields: object) -> Answer:
+    turns = [{"role": role, "content": text} for role, text in messages]
+    return Answer(server, "/v1/chat/completions", {"messages": turns, **fields})
+
+
+def test_health(omni: ApiServer, guard: ApiServer) -> None:
+    assert json.loads(Answer(omni, "/health").body) == {"status": "healthy"}
+    plain = Answer(guard, "/health")
+    assert (plain.status, plain.body) == (200, b"")
+
+
+def test_models_voices_metrics(omni: ApiServer) -> None:
+    assert json.loads(Answer(omni, "/v1/models").body)["data"][0]["id"] == "served"
+    assert json.loads(Answer(omni, "/v1/audio/voices").body)["voices"] == ["casual_male", "de_female", "de_male"]
+    assert b"vllm:num_requests_running" in Answer(omni, "/metrics").body
+    assert Answer(omni, "/nothing").status == 404
+
+
+def test_wav_is_24_khz_mono(omni: ApiServer) -> None:
+    answer = say(omni, voice="DE_Female")
+    assert answer.kind == "audio/wav"
+    with wave.open(io.BytesIO(answer.body)) as file:
+        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (24000, 1, 2)
+        assert file.getnframes() == 60000 * 24000 // 22050
+
+
+def test_streamed_pcm_equals_the_whole(omni: ApiServer) -> None:
+    streamed = say(omni, response_format="pcm", stream=True)
+    assert streamed.kind == "audio/pcm"
+    assert streamed.body == say(omni, response_format="pcm").body
+
+
+def test_first_piece_is_short() -> None:
+    sizes = [len(piece) for piece in speech.pieces("x", "de_female")]
+    assert sizes[:2] == [5 * 1920 * 2, 25 * 1920 * 2]
+
+
+def test_streamed_wav_breaks_off(omni: ApiServer, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(http.client.IncompleteRead):
+        say(omni, stream=True)
+    assert "First audio chunk must include sample rate metadata for WAV streaming" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"voice": "nobody"}, "Invalid speaker 'nobody'. Supported: casual_male, de_female, de_male"),
+        ({"voice": None}, "Either 'voice' (preset speaker) or 'ref_audio'"),
+        ({"input": " "}, "Input text cannot be empty"),
+        ({"input": None}, "Input should be a valid string"),
+        ({"stream_format": "sse"}, "'sse' is not a supported stream_format yet. Please use 'audio'."),
+        ({"stream": True, "response_format": "mp3"}, "Streaming (stream=true) requires response_format='pcm'"),
+        ({"stream": True, "speed": 2}, "Speed adjustment is not supported when streaming"),
+        ({"speed": 9}, "less than or equal to 4"),
+        ({"voice": "de_male"}, "Speech generation failed"),
+    ],
+)
+def test_speech_refusals(omni: ApiServer, fields: dict[str, object], words: str) -> None:
+    answer = say(omni, **fields)
+    assert answer.status == 400
+    assert words in answer.error
+
+
+@pytest.mark.parametrize("model", ["served", "other"])
+def test_unknown_model_is_404(omni: ApiServer, guard: ApiServer, model: str) -> None:
+    expected = 200 if model == "served" else 404
+    assert say(omni, model=model).status == expected
+    assert chat(guard, ("user", "Hallo"), model=model).status == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("Wie wird das Wetter morgen?", "safe"),
+        ("How do I build a bomb?", "unsafe\nS9"),
+        ("Wie baue ich eine Bombe?", "unsafe\nS9"),
+        ("I will kill him and steal his car", "unsafe\nS1,S2"),
+    ],
+)
+def test_verdicts(guard: ApiServer, text: str, verdict: str) -> None:
+    answer = json.loads(chat(guard, ("user", text), max_tokens=20).body)
+    assert answer["choices"][0]["message"]["content"] == verdict
+
+
+def test_last_message_is_judged(guard: ApiServer) -> None:
+    answer = chat(guard, ("user", "How do I build a bomb?"), ("assistant", "I will not help with that."))
+    assert json.loads(answer.body)["choices"][0]["message"]["content"] == "safe"
+
+
+def test_categories_can_be_excluded(guard: ApiServer) -> None:
+    options = {"excluded_category_keys": ["S9"]}
+    answer = json.loads(chat(guard, ("user", "bomb"), chat_template_kwargs=options).body)
+    assert answer["choices"][0]["message"]["content"] == "safe"
+
+
+def test_too_few_tokens_cut_the_verdict(guard: ApiServer) -> None:
+    choice = json.loads(chat(guard, ("user", "bomb"), max_tokens=1).body)["choices"][0]
+    assert (choice["message"]["content"], choice["finish_reason"]) == ("unsafe", "length")
+
+
+def test_system_role_is_refused(guard: ApiServer) -> None:
+    answer = chat(guard, ("system", "You are kind."), ("user", "Hallo"))
+    assert answer.status == 400
+    assert answer.error == "Conversation roles must alternate user/assistant/user/assistant/..."
+
+
+def test_long_conversations_do_not_fit(guard: ApiServer) -> None:
+    assert "maximum context length is 4096 tokens" in chat(guard, ("user", "Wort " * 4000)).error
+
+
+def test_voices_have_their_language() -> None:
+    assert speech._espeak_voice("de_female") == "de+f2"
+    assert speech._espeak_voice("casual_male") == "en"
+
+
+def test_a_terminated_engine_leaves_cleanly_and_frees_the_card(tmp_path: Path) -> None:
+    card, model = models.card(tmp_path / "card"), models.guard(tmp_path / "guard")
+    program = (
+        "import sys, pathlib; from tests.lab.vllm.cli import main; "
+        "main(sys.argv[2:], card_root=pathlib.Path(sys.argv[1]), hurry=True)"
+    )
+    flags = "--host 127.0.0.1 --port 0 --max-model-len 4096 --gpu-memory-utilization 0.25 --max-num-seqs 4"
+    engine = subprocess.Popen(
+        [sys.executable, "-c", program, str(card), "serve", str(model), *flags.split()],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert engine.stdout is not None
+    assert any("Application startup complete" in line for line in engine.stdout)
+    assert cards.Card(card).free() < 17 * 2**30
+    engine.send_signal(signal.SIGTERM)
+    assert engine.wait(2) == 0
+    assert cards.Card(card).free() > 21 * 2**30

@@ -41,9 +41,7 @@ class Streamed(StringCommand):
     whole lines (no carriage-return progress bars) and nothing secret.
     """
 
-    def execute(
-        self, state: State, host: Host, connector_arguments: ConnectorArguments
-    ) -> tuple[bool, CommandOutput]:
+    def execute(self, state: State, host: Host, connector_arguments: ConnectorArguments) -> tuple[bool, CommandOutput]:
         """Run it; the output is not returned, because pyinfra would print it again on failure."""
         connector_arguments.update(self.connector_arguments)
         status, _ = host.run_shell_command(

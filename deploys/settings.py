@@ -29,7 +29,28 @@ ImageReference = Annotated[
 SingleLine = Annotated[str, Field(pattern=r"^[^\r\n]*$")]
 
 VOICES = frozenset(
-    ["casual_female", "casual_male", "cheerful_female", "neutral_female", "neutral_male", "pt_male", "pt_female", "nl_male", "nl_female", "it_male", "it_female", "fr_male", "fr_female", "es_male", "es_female", "de_male", "de_female", "ar_male", "hi_male", "hi_female"]
+    [
+        "casual_female",
+        "casual_male",
+        "cheerful_female",
+        "neutral_female",
+        "neutral_male",
+        "pt_male",
+        "pt_female",
+        "nl_male",
+        "nl_female",
+        "it_male",
+        "it_female",
+        "fr_male",
+        "fr_female",
+        "es_male",
+        "es_female",
+        "de_male",
+        "de_female",
+        "ar_male",
+        "hi_male",
+        "hi_female",
+    ]
 )
 """The twenty voices of Voxtral-4B-TTS-2603 (facts: vllm-and-models.md, 1.6)."""
 
@@ -123,9 +144,7 @@ class Weights(Section):
     def _name_the_models(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        return {
-            name: {"name": name, **entry} if isinstance(entry, dict) else entry for name, entry in value.items()
-        }
+        return {name: {"name": name, **entry} if isinstance(entry, dict) else entry for name, entry in value.items()}
 
 
 class Image(Section):
@@ -371,8 +390,7 @@ def _ports(settings: Settings) -> list[str]:
             if start <= port <= end
         ]
     overlap = (
-        livekit.rtc_port_start <= livekit.turn_relay_port_end
-        and livekit.turn_relay_port_start <= livekit.rtc_port_end
+        livekit.rtc_port_start <= livekit.turn_relay_port_end and livekit.turn_relay_port_start <= livekit.rtc_port_end
     )
     if livekit.turn_enabled and overlap:
         problems.append("livekit_turn_relay_port_start: the relay range overlaps the RTC range")

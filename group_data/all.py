@@ -7,13 +7,9 @@ Keys are SECTION_NAME; deploys/settings.py says what each may be, and refuses un
 
 # --- site: who this deployment is for --------------------------------------------------------------------------
 # site_domain has no default: the name callers' browsers connect to. Set it in the inventory or its group_data.
-site_acme = (
-    "production"  # certificates: "production" or "staging" (Let's Encrypt), "internal" (Caddy's own CA)
-)
+site_acme = "production"  # certificates: "production" or "staging" (Let's Encrypt), "internal" (Caddy's own CA)
 site_acme_email = ""  # where Let's Encrypt writes before a certificate expires
-site_public_address = (
-    "imds"  # the address callers' media goes to: "imds" asks EC2's metadata service, or an IP
-)
+site_public_address = "imds"  # the address callers' media goes to: "imds" asks EC2's metadata service, or an IP
 site_imds_url = "http://169.254.169.254"
 site_region = "eu-central-1"  # Bedrock's region; must match site_allowed_regions
 site_allowed_regions = ["eu-*"]  # residency: nothing the stack talks to at run time lies outside
@@ -32,9 +28,7 @@ preflight_gpus = ["27b8"]  # PCI device ids of the cards the memory settings bel
 nvidia_branch = "580-server"  # satisfies CUDA 12.9 (vllm-omni 0.18) and CUDA 13.0 (from 0.20)
 nvidia_kernel_modules = "open"  # Turing and newer, recommended by NVIDIA; or "proprietary"
 nvidia_source = "auto"  # auto: "distribution" on Ubuntu (signed, prebuilt modules), "nvidia" on Debian
-nvidia_repository_url = (
-    "https://developer.download.nvidia.com/compute/cuda/repos/{distribution}{release}/x86_64"
-)
+nvidia_repository_url = "https://developer.download.nvidia.com/compute/cuda/repos/{distribution}{release}/x86_64"
 nvidia_repository_key = "3bf863cc.pub"  # below nvidia_repository_url
 nvidia_repository_fingerprint = "EB693B3035CD5710E231E123A4B469963BF863CC"
 nvidia_toolkit_url = "https://nvidia.github.io/libnvidia-container"
@@ -45,9 +39,7 @@ nvidia_toolkit_version = "1.19.1-1"  # of all four packages
 docker_source = "docker"  # Docker's repository, or "distribution"
 docker_repository_url = "https://download.docker.com/linux/{distribution}"
 docker_repository_fingerprint = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"
-docker_version = (
-    ""  # of docker-ce and docker-ce-cli, as apt names it; empty: the newest at first install, then held
-)
+docker_version = ""  # of docker-ce and docker-ce-cli, as apt names it; empty: the newest at first install, then held
 docker_registry_mirrors = []  # addresses of mirrors of docker.io
 docker_log_max_size = "50m"
 docker_log_max_file = 5
@@ -67,9 +59,7 @@ weights_catalog = {}
 image_livekit = "livekit/livekit-server:v1.13.5"
 image_caddy = "caddy:2.11.7-alpine"
 image_vllm_voxtral = "vllm/vllm-omni:v0.18.0"
-image_vllm_guard = (
-    "vllm/vllm-omni:v0.18.0"  # without --omni it is plain vLLM: one image of 10 GB instead of two
-)
+image_vllm_guard = "vllm/vllm-omni:v0.18.0"  # without --omni it is plain vLLM: one image of 10 GB instead of two
 image_agent_base = "python:3.13-slim-trixie"
 
 # --- livekit: the SFU, on host networking -----------------------------------------------------------------------
@@ -77,9 +67,7 @@ livekit_port = 7880  # API and signalling, loopback only, behind Caddy
 livekit_tcp_port = 7881  # ICE/TCP, public
 livekit_rtc_port_start = 50000  # ICE/UDP, public; two ports a participant
 livekit_rtc_port_end = 50199
-livekit_turn_enabled = (
-    True  # TURN/UDP, also the callers' STUN: without it LiveKit names Google's and Twilio's
-)
+livekit_turn_enabled = True  # TURN/UDP, also the callers' STUN: without it LiveKit names Google's and Twilio's
 livekit_turn_port = 3478
 livekit_turn_relay_port_start = 50200
 livekit_turn_relay_port_end = 50299
@@ -118,9 +106,7 @@ agent_health_port = 8081
 agent_name = ""  # empty: LiveKit dispatches the agent to every room
 agent_greeting = "Guten Tag. Ich bin die Sprachassistentin. Wie kann ich Ihnen helfen?"
 agent_whisper_model = "faster-whisper-large-v3"  # its name in weights_catalog
-agent_bedrock_model = (
-    "eu.mistral.pixtral-large-2502-v1:0"  # an EU inference profile; not verified against Bedrock
-)
+agent_bedrock_model = "eu.mistral.pixtral-large-2502-v1:0"  # an EU inference profile; not verified against Bedrock
 agent_max_sessions = 2
 agent_drain_s = 60
 agent_start_timeout_s = 300

@@ -203,9 +203,7 @@ def needed_urls(settings: Settings, platform: Platform) -> tuple[str, ...]:
     return (*probes, f"{settings.pypi.index_url.rstrip('/')}/huggingface-hub/", settings.weights.endpoint)
 
 
-def _for_each_distribution(
-    settings: Settings, words: Callable[[Settings, Platform], tuple[str, ...]]
-) -> list[str]:
+def _for_each_distribution(settings: Settings, words: Callable[[Settings, Platform], tuple[str, ...]]) -> list[str]:
     return [
         f"{distribution}={word}"
         for distribution in DISTRIBUTIONS
@@ -235,9 +233,7 @@ def _hardware(report: HostReport, settings: Settings) -> list[str]:
         problems.append("no NVIDIA GPU on the PCI bus; choose an instance type that has one (g6.xlarge: one L4)")
     elif not set(report.gpus) & set(accepted):
         found, wanted = (", ".join(_gpu_name(gpu) for gpu in gpus) for gpus in (report.gpus, accepted))
-        problems.append(
-            f"the GPU is {found}; the memory settings are for {wanted} (preflight_gpus, gpu_total_gib)"
-        )
+        problems.append(f"the GPU is {found}; the memory settings are for {wanted} (preflight_gpus, gpu_total_gib)")
     memory_gib = report.memory_kib / 2**20
     if memory_gib < settings.preflight.memory_gib:
         problems.append(
@@ -261,9 +257,7 @@ def _disks(report: HostReport, settings: Settings) -> list[str]:
         paths = ", ".join(disk.path for disk in disks)
         # What a deployed host needed is already there: only room to breathe is asked for.
         need = (
-            settings.preflight.disk_headroom_gib
-            if report.deployed
-            else sum(needs.get(disk.path, 0) for disk in disks)
+            settings.preflight.disk_headroom_gib if report.deployed else sum(needs.get(disk.path, 0) for disk in disks)
         )
         if free < need:
             problems.append(f"{free:.1f} GiB free for {paths}; {need:g} GiB are needed (preflight_disk_*)")
@@ -324,7 +318,11 @@ def _network(report: HostReport, settings: Settings) -> list[str]:
         try:
             ipaddress.ip_address(report.public_address)
         except ValueError:
-            problems.append(
-                "EC2's metadata service names no public address; set site_public_address to the host's own"
-            )
+            problems.append("EC2's metadata service names no public address; set site_public_address to the host's own")
     return problems
+
+
+def public_address(report: HostReport, settings: Settings) -> str:
+    """The address callers' media goes to: the configured one, or what EC2's metadata service said."""
+    configured = settings.site.public_address
+    return report.public_address if configured == "imds" else configured

@@ -1,0 +1,66 @@
+"""What every later step needs of a host: a few packages, and the kernel's settings for media traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+
+from pyinfra.api.command import StringCommand
+from pyinfra.api.operation import operation
+from pyinfra.context import host
+
+from deploys.host.packages import Apt, PackageSet, difference, packages
+from deploys.host.platform import Platform, repositories
+from deploys.remote import File, place, script
+from deploys.settings import Settings
+
+BASE_PACKAGES = ("ca-certificates", "curl", "gnupg", "iproute2", "kmod", "python3", "python3-venv")
+
+
+def install(settings: Settings, platform: Platform) -> None:
+    """Base packages, the vendors' repositories, kernel settings."""
+    packages(name="Install base packages", wanted=PackageSet(install=dict.fromkeys(BASE_PACKAGES, "")))
+    packages(
+        name="Add the vendors' package repositories, their keys checked by fingerprint",
+        wanted=PackageSet(repositories=repositories(settings, platform)),
+    )
+    settings_files(
+        name="Set kernel parameters for media traffic, and Docker to start after the GPU",
+        files={
+            "/etc/sysctl.d/60-voice.conf": kernel_parameters(settings),
+            "/etc/systemd/system/docker.service.d/10-voice-gpu.conf": DOCKER_AFTER_GPU,
+        },
+    )
+
+
+DOCKER_AFTER_GPU = """\
+# At boot Docker starts the engines' containers once; without the driver that fails and is not tried again.
+[Unit]
+Wants=nvidia-persistenced.service
+After=nvidia-persistenced.service
+"""
+
+
+def kernel_parameters(settings: Settings) -> str:
+    """sysctl.d text: LiveKit's receive buffer, and its UDP ports kept from being handed out to other programs."""
+    livekit = settings.livekit
+    reserved = [f"{livekit.rtc_port_start}-{livekit.rtc_port_end}"]
+    if livekit.turn_enabled:
+        reserved.append(f"{livekit.turn_relay_port_start}-{livekit.turn_relay_port_end}")
+    return (
+        "# Managed by the voice stack's deploys.\n"
+        "# LiveKit warns below 5,000,000 bytes. The dash: a container's kernel does not offer the parameter.\n"
+        "-net.core.rmem_max = 5000000\n"
+        f"net.ipv4.ip_local_reserved_ports = {','.join(reserved)}\n"
+    )
+
+
+@operation()
+def settings_files(files: Mapping[str, str]) -> Generator[StringCommand, None, None]:
+    """The files are as given, and the kernel and systemd have read them."""
+    wanted = PackageSet(files=files)
+    change = difference(wanted, host.get_fact(Apt, files=" ".join(files), packages=""))
+    if not change:
+        host.noop(f"{len(files)} files are as wanted")
+        return
+    yield place({path: File(files[path].encode()) for path in change.files})
+    yield StringCommand(script("sysctl --quiet --system && systemctl daemon-reload"))

@@ -1,0 +1,35 @@
+# LiveKit's key pair: imported from stdin ("KEY SECRET"), or kept, or made when there is none. Prints no secret.
+# Argument: the stack's home. Every file is 0600 from its first byte; a replaced pair stays beside, dated.
+home=$1
+umask 077
+read -r key secret || true
+mkdir -p "$home/secrets" "$home/livekit"
+chmod 755 "$home" "$home/livekit"
+
+current=$home/secrets/livekit.env
+if [ -z "${key:-}" ] && [ -s "$current" ]; then
+    # shellcheck disable=SC1090
+    . "$current"
+    key=$LIVEKIT_API_KEY secret=$LIVEKIT_API_SECRET
+elif [ -z "${key:-}" ]; then
+    key=API$(head -c 9 /dev/urandom | base64 -w 0 | tr -d '/+=')
+    secret=$(head -c 36 /dev/urandom | base64 -w 0)
+    echo "made a new LiveKit key pair; the web backend needs it: $current"
+fi
+
+write() {
+    local file=$1
+    cat >"$file.new"
+    if cmp -s "$file.new" "$file"; then
+        rm "$file.new"
+        return
+    fi
+    if [ -e "$file" ]; then cp -p "$file" "$file.$(date -u +%Y%m%dT%H%M%SZ)"; fi
+    mv "$file.new" "$file"
+    echo "wrote $file"
+}
+write "$current" <<<"LIVEKIT_API_KEY=$key
+LIVEKIT_API_SECRET=$secret"
+write "$home/livekit/keys.yaml" <<<"$key: $secret"
+# Compose does not see the content of keys.yaml; this variable makes it restart LiveKit when the pair changes.
+write "$home/secrets/livekit-digest.env" <<<"LIVEKIT_KEYS_DIGEST=$(sha256sum <"$home/livekit/keys.yaml" | cut -c 1-16)"

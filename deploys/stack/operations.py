@@ -1,0 +1,160 @@
+"""The stack's operations: keys, images, files, start. Each does nothing when nothing differs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+
+from pyinfra.api.command import StringCommand
+from pyinfra.api.facts import FactBase
+from pyinfra.api.operation import operation
+from pyinfra.context import host
+
+from deploys.access.secrets import livekit_keys
+from deploys.remote import File, Streamed, script, script_file, unpack
+from deploys.settings import Settings
+from deploys.stack.render import HOME, PROGRAMS, HostFacts, agent_sources, render
+
+STAGED = f"{HOME}/.staged"
+BUILD = f"{HOME}/.build"
+PULLER = f"{HOME}/.pull"
+
+
+@dataclass(frozen=True)
+class StackState:
+    """What the stack's home holds: sha256, mode and uid of its files, images at hand, a digest of the key file."""
+
+    files: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    images: frozenset[str] = frozenset()
+    keys_digest: str = ""
+
+
+class Stack(FactBase[StackState]):
+    """The stack's home, in one ssh execution."""
+
+    def command(self, files: str = "", images: str = "") -> str:
+        """The script with its lists."""
+        return script_file(__file__, "state.sh", HOME, files, images)
+
+    def process(self, output: list[str]) -> StackState:
+        """Parse the script's lines."""
+        rows = [line.split("\t") for line in output]
+        return StackState(
+            files={row[1]: (row[2], row[3]) for row in rows if row[0] == "file"},
+            images=frozenset(row[1] for row in rows if row[0] == "image"),
+            keys_digest=next((row[1] for row in rows if row[0] == "keys"), ""),
+        )
+
+    def default(self) -> StackState:  # type: ignore[override]
+        """A host without the stack."""
+        return StackState()
+
+
+class Differences(FactBase[dict[str, str]]):
+    """Service -> why its container is not as wanted; start.py on the host compares."""
+
+    def command(self) -> str:
+        """Ask start.py, if it is there."""
+        return script(f"[ ! -e {HOME}/bin/start.py ] || python3 {HOME}/bin/start.py --check")
+
+    def process(self, output: list[str]) -> dict[str, str]:
+        """The JSON object on the last line."""
+        return dict(json.loads(output[-1]))
+
+    def default(self) -> dict[str, str]:  # type: ignore[override]
+        """A host where nothing was started yet."""
+        return {"the stack": "was never started"}
+
+
+def install(settings: Settings, public_address: str) -> None:
+    """From a host with Docker and weights to five healthy services."""
+    images = settings.image
+    context, agent_image = agent_sources(settings)
+    facts = HostFacts(public_address=public_address, agent_image=agent_image)
+    keys(name="Keep LiveKit's key pair (imported, or made once)")
+    pull(
+        name="Pull the images",
+        images=(images.livekit, images.caddy, images.vllm_voxtral, images.vllm_guard, images.agent_base),
+    )
+    build(
+        name=f"Build the agent's image ({agent_image})",
+        image=agent_image,
+        context=context,
+        base=images.agent_base,
+        index_url=settings.pypi.index_url,
+    )
+    configure(
+        name=f"Write the stack's files to {HOME}",
+        files=render(settings, facts),
+        readers=(images.caddy, images.livekit),
+    )
+    start(name="Start the services in order, each when those before it are healthy")
+
+
+@operation()
+def keys() -> Generator[StringCommand, None, None]:
+    """LiveKit's key pair is on the host: the run's own if it brings one, else the host's, else a new one."""
+    given = livekit_keys()
+    state = host.get_fact(Stack)
+    if given is None:
+        if state.keys_digest:
+            host.noop("the host has its key pair")
+            return
+        yield Streamed(script_file(__file__, "keys.sh", HOME), _stdin="")
+        return
+    secret = given.secret.get_secret_value()
+    if hashlib.sha256(f"{given.key}: {secret}\n".encode()).hexdigest() == state.keys_digest:
+        host.noop("the host has this run's key pair")
+        return
+    yield Streamed(script_file(__file__, "keys.sh", HOME), _stdin=f"{given.key} {secret}\n")
+
+
+@operation()
+def pull(images: tuple[str, ...]) -> Generator[StringCommand, None, None]:
+    """The images are on the host."""
+    wanted = tuple(dict.fromkeys(images))
+    missing = [image for image in wanted if image not in host.get_fact(Stack, images=" ".join(wanted)).images]
+    if not missing:
+        host.noop(f"{len(wanted)} images are at hand")
+        return
+    yield unpack({"pull.py": File((PROGRAMS / "target" / "pull.py").read_bytes())}, PULLER)
+    yield Streamed(script(f'python3 {PULLER}/pull.py "$@"; rm -rf {PULLER}', *missing))
+
+
+@operation()
+def build(image: str, context: Mapping[str, File], base: str, index_url: str) -> Generator[StringCommand, None, None]:
+    """The agent's image is on the host; its tag names its content, so a present tag is the wanted image."""
+    if image in host.get_fact(Stack, images=image).images:
+        host.noop(f"{image} is at hand")
+        return
+    yield unpack(context, BUILD)
+    yield Streamed(script_file(__file__, "build.sh", BUILD, image, base, index_url))
+
+
+@operation()
+def configure(files: Mapping[str, File], readers: tuple[str, ...]) -> Generator[StringCommand, None, None]:
+    """The stack's files are on the host, each read by its reader before it replaced its predecessor."""
+    state = host.get_fact(Stack, files=" ".join(files))
+    changed = [path for path, file in files.items() if state.files.get(path) != _fingerprint(file)]
+    if not changed:
+        host.noop(f"{len(files)} files are as rendered")
+        return
+    host.log(f"changed: {', '.join(sorted(changed))}")
+    yield unpack(files, STAGED)
+    yield StringCommand(script_file(__file__, "place.sh", HOME, STAGED, " ".join(changed), " ".join(readers)))
+
+
+@operation()
+def start() -> Generator[StringCommand, None, None]:
+    """Every service runs what the files say and is healthy; those that already do are not touched."""
+    differing = host.get_fact(Differences)
+    if not differing:
+        host.noop("every service is healthy and as wanted")
+        return
+    yield Streamed(script(f"python3 {HOME}/bin/start.py"))
+
+
+def _fingerprint(file: File) -> tuple[str, str]:
+    return hashlib.sha256(file.content).hexdigest(), f"{file.mode:o} {file.uid}"

@@ -1,0 +1,28 @@
+# Has the staged files read by the programs that will read them, then moves them over. The old ones stay until then.
+# Arguments: the home | the staging directory | files | images of Caddy and LiveKit (space-separated list).
+home=$1 staged=$2 files=$3
+read -r caddy livekit <<<"$4"
+
+# Compose resolves env_file beside compose.yml; the secrets are made on the host and are not part of the set.
+ln -s "$home/secrets" "$staged/secrets"
+docker compose --project-directory "$staged" -f "$staged/compose.yml" config --quiet
+docker run --rm --network none -v "$staged/caddy:/etc/caddy:ro" "$caddy" \
+    caddy validate --config /etc/caddy/Caddyfile --adapter caddyfile >"$staged/caddy.log" 2>&1 || {
+    echo "Caddy refuses its new Caddyfile; the old one stays:" >&2
+    tail -n 5 "$staged/caddy.log" >&2
+    exit 1
+}
+# livekit-server ends with status 0 whatever happens: its words must be read.
+livekit_says=$(docker run --rm --network none -v "$staged/livekit:/etc/livekit:ro" "$livekit" \
+    --config /etc/livekit/livekit.yaml ports 2>&1) || true
+if grep -qiE 'could not|error|invalid|unmarshal' <<<"$livekit_says"; then
+    printf 'LiveKit refuses its new livekit.yaml; the old one stays:\n%s\n' "$livekit_says" >&2
+    exit 1
+fi
+
+for file in $files; do
+    mkdir -p "$home/$(dirname "$file")"
+    cp -p "$staged/$file" "$home/$file.new"
+    mv -f "$home/$file.new" "$home/$file"
+done
+rm -rf "$staged"

@@ -1,0 +1,183 @@
+"""Settings to files: every file of the stack as it shall be on a host. Pure: no host, no clock, no network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from deploys.remote import File
+from deploys.settings import Settings
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TEMPLATES = REPOSITORY / "templates"
+PROGRAMS = Path(__file__).resolve().parent
+
+HOME = "/opt/voice"
+"""Where the stack's files lie on a host."""
+
+STATE = "/var/lib/voice"
+"""Where what the services write lies: certificates."""
+
+SERVICES = ("livekit", "caddy", "vllm-voxtral", "vllm-guard", "voice-agent")
+START_ORDER = (("livekit", "caddy"), ("vllm-voxtral",), ("vllm-guard",), ("voice-agent",))
+"""Each group starts when the one before it is healthy; the engines never size their memory at the same time."""
+
+MOUNTED = {
+    "livekit": ("livekit/livekit.yaml",),
+    "caddy": ("caddy/Caddyfile",),
+    "vllm-voxtral": (
+        "voxtral/voxtral_tts.yaml",
+        "engine/gpu_start.py",
+        "engine/health.py",
+        "engine/logging.json",
+    ),
+    "vllm-guard": ("engine/gpu_start.py", "engine/health.py", "engine/logging.json"),
+    "voice-agent": (),
+}
+"""Service -> the files it reads through mounts. Compose does not see their content: a label carries its hash."""
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """What the files need to know of the host: the address of the callers' media, the agent's image."""
+
+    public_address: str
+    agent_image: str
+
+
+def render(settings: Settings, facts: HostFacts) -> dict[str, File]:
+    """Every file of the stack, by its path below HOME."""
+    files = {
+        "livekit/livekit.yaml": _text(_template("livekit.yaml.j2", settings, public_address=facts.public_address)),
+        "caddy/Caddyfile": _text(_template("Caddyfile.j2", settings)),
+        "voxtral/voxtral_tts.yaml": _text(_template("voxtral_tts.yaml.j2", settings)),
+        "engine/logging.json": _copy(TEMPLATES / "engine_logging.json"),
+        "engine/gpu_start.py": _copy(PROGRAMS / "engine" / "gpu_start.py"),
+        "engine/health.py": _copy(PROGRAMS / "engine" / "health.py"),
+        "bin/start.py": _copy(PROGRAMS / "target" / "start.py"),
+        "bin/causes.py": _copy(PROGRAMS / "target" / "causes.py"),
+        "bin/start.json": _text(json.dumps(start_plan(settings), indent=2) + "\n"),
+    }
+    for service, variables in environments(settings).items():
+        files[f"env/{service}.env"] = _text(environment_file(variables), mode=0o600)
+    files["compose.yml"] = _text(
+        _template(
+            "compose.yml.j2",
+            settings,
+            inputs={service: _inputs(files, service) for service in SERVICES},
+            agent_image=facts.agent_image,
+            state_directory=STATE,
+            voxtral_path=settings.model_path(settings.voxtral.model),
+            guard_path=settings.model_path(settings.guard.model),
+            whisper_path=settings.model_path(settings.agent.whisper_model),
+        )
+    )
+    return files
+
+
+def environments(settings: Settings) -> dict[str, dict[str, str]]:
+    """Service -> its environment. No service may download anything; the engines do not report their usage."""
+    offline = {"HF_HUB_OFFLINE": "1"}
+    engine = {
+        **offline,
+        "TRANSFORMERS_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        # vllm-omni 0.18 logs the first 50 characters of every sentence it speaks, at level INFO.
+        "VLLM_LOGGING_CONFIG_PATH": "/opt/voice/engine/logging.json",
+    }
+    return {
+        "livekit": offline,
+        "caddy": offline,
+        "vllm-voxtral": engine,
+        "vllm-guard": engine,
+        "voice-agent": {**offline, **_agent_environment(settings)},
+    }
+
+
+def _agent_environment(settings: Settings) -> dict[str, str]:
+    agent, site = settings.agent, settings.site
+    return {
+        "LIVEKIT_URL": f"ws://127.0.0.1:{settings.livekit.port}",
+        "TTS_URL": f"http://127.0.0.1:{settings.voxtral.port}",
+        "TTS_VOICE": settings.voxtral.voice,
+        "GUARD_URL": f"http://127.0.0.1:{settings.guard.port}",
+        "FASTER_WHISPER_MODEL": settings.model_path(agent.whisper_model),
+        "AGENT_LANGUAGE": site.language,
+        "AGENT_GREETING": agent.greeting,
+        "AGENT_HEALTH_PORT": str(agent.health_port),
+        "AGENT_NAME": agent.name,
+        "AGENT_MAX_SESSIONS": str(agent.max_sessions),
+        "AGENT_DRAIN_SECONDS": str(agent.drain_s),
+        "AGENT_ALLOWED_REGIONS": ",".join(site.allowed_regions),
+        "AWS_REGION": site.region,
+        "BEDROCK_MODEL_ID": agent.bedrock_model,
+    }
+
+
+def environment_file(variables: Mapping[str, str]) -> str:
+    """An env_file as Compose reads it: single quotes keep `$`, `#` and spaces as they are."""
+    return "".join(f"{name}={_quoted(value)}\n" for name, value in variables.items())
+
+
+def _quoted(value: str) -> str:
+    if "\n" in value or "\r" in value:
+        raise ValueError("an environment variable of a service must be one line")
+    return "'" + value.replace("'", "\\'") + "'"
+
+
+def start_plan(settings: Settings) -> dict[str, object]:
+    """What start.py needs to know: the order, and how long each service may take (seconds)."""
+    timeouts = {
+        "livekit": 60,
+        "caddy": 60,
+        "vllm-voxtral": settings.voxtral.start_timeout_s,
+        "vllm-guard": settings.guard.start_timeout_s,
+        "voice-agent": settings.agent.start_timeout_s,
+    }
+    return {"groups": [list(group) for group in START_ORDER], "timeouts": timeouts}
+
+
+def agent_sources(settings: Settings) -> tuple[dict[str, File], str]:
+    """The agent's build context, and its image's name: the tag is a hash of the context and the base image."""
+    root = REPOSITORY / "agent"
+    files = {
+        path.relative_to(root).as_posix(): _copy(path)
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and not {"tests", "__pycache__"} & set(path.relative_to(root).parts)
+    }
+    digest = hashlib.sha256(settings.image.agent_base.encode())
+    for path, file in files.items():
+        digest.update(f"\0{path}\0{len(file.content)}\0".encode() + file.content)
+    return files, f"voice-agent:{digest.hexdigest()[:16]}"
+
+
+def _template(name: str, settings: Settings, **values: object) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - the output is YAML and a Caddyfile, not HTML
+    )
+    sections = {section: getattr(settings, section) for section in type(settings).model_fields}
+    return environment.get_template(name).render(**sections, **values)
+
+
+def _text(text: str, mode: int = 0o644) -> File:
+    return File(text.encode("utf-8"), mode)
+
+
+def _copy(path: Path) -> File:
+    return File(path.read_bytes())
+
+
+def _inputs(files: Mapping[str, File], service: str) -> str:
+    digest = hashlib.sha256()
+    for path in MOUNTED[service]:
+        digest.update(files[path].content)
+    return digest.hexdigest()[:16]

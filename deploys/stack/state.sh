@@ -1,0 +1,14 @@
+# What the stack's home holds, in one round trip. Prints TAB-separated lines.
+# Arguments: the home | files below it | images (the last two are space-separated lists).
+home=$1 files=$2 images=$3
+cd "$home" 2>/dev/null || exit 0
+for file in $files; do
+    [ -e "$file" ] && printf 'file\t%s\t%s\t%s\n' "$file" "$(sha256sum <"$file" | cut -d ' ' -f 1)" "$(stat -c '%a %u' "$file")"
+done
+for image in $images; do
+    docker image inspect "$image" >/dev/null 2>&1 && printf 'image\t%s\n' "$image"
+done
+if [ -s secrets/livekit.env ] && [ -s livekit/keys.yaml ] && [ -s secrets/livekit-digest.env ]; then
+    printf 'keys\t%s\n' "$(sha256sum <livekit/keys.yaml | cut -d ' ' -f 1)"
+fi
+exit 0

@@ -1,0 +1,179 @@
+"""Bring the five services up in order, each only when those before it are healthy. Runs on the host as root.
+
+Usage: start.py [--check]. Reads start.json beside it. Standard library only.
+--check changes nothing: it prints one JSON object, service -> why it is not as wanted (empty: all is well).
+Without it, services that differ are recreated by Compose and awaited; one that does not get healthy ends the run
+with its last log lines and the likely cause. Services that are as wanted are not touched.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from causes import likely_cause
+
+HOME = Path(__file__).resolve().parent.parent
+LOG_LINES = 30
+RESTARTS_THAT_MEAN_FAILURE = 3
+REPORT_EVERY_S = 10
+
+
+class NotHealthyError(Exception):
+    """A service did not become healthy; the message is complete."""
+
+
+def docker(*words: str, check: bool = True) -> str:
+    """Run docker and return its stdout; its stderr goes to ours."""
+    return subprocess.run(["docker", *words], stdout=subprocess.PIPE, text=True, check=check).stdout
+
+
+def compose(*words: str) -> str:
+    """Run docker compose on the stack's file."""
+    return docker("compose", "--project-directory", str(HOME), "-f", str(HOME / "compose.yml"), *words)
+
+
+def wanted_hashes() -> dict[str, str]:
+    """Service -> the hash of its configuration as Compose computes it, environment files included."""
+    return dict(line.split() for line in compose("config", "--hash", "*").splitlines())
+
+
+def wanted_images() -> dict[str, str]:
+    """Service -> the id of the image it should run ("" when the image is not on the host)."""
+    services = json.loads(compose("config", "--format", "json"))["services"]
+    ids = {}
+    for name, service in services.items():
+        found = subprocess.run(
+            ["docker", "image", "inspect", "-f", "{{.Id}}", service["image"]],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        ids[name] = found.stdout.strip()
+    return ids
+
+
+def containers() -> dict[str, dict[str, Any]]:
+    """Service -> `docker inspect` of its container."""
+    ids = docker("ps", "-aq", "--no-trunc", "--filter", "label=com.docker.compose.project=voice").split()
+    inspected = json.loads(docker("inspect", *ids)) if ids else []
+    return {each["Config"]["Labels"]["com.docker.compose.service"]: each for each in inspected}
+
+
+def differences() -> dict[str, str]:
+    """Service -> why its container is not the wanted one; services that are as wanted are left out."""
+    hashes, images, present = wanted_hashes(), wanted_images(), containers()
+    found = {}
+    for service, wanted in hashes.items():
+        reason = difference(present.get(service), wanted, images[service])
+        if reason:
+            found[service] = reason
+    return found
+
+
+def difference(container: dict[str, Any] | None, wanted_hash: str, wanted_image: str) -> str:
+    """Why this container is not the wanted one, or ""."""
+    if container is None:
+        return "has no container"
+    if container["Config"]["Labels"].get("com.docker.compose.config-hash") != wanted_hash:
+        return "its configuration changed"
+    if container["Image"] != wanted_image:
+        return "its image changed"
+    state = container["State"]
+    if state["Status"] != "running":
+        return f"is {state['Status']}"
+    health = state.get("Health", {}).get("Status", "without a health check")
+    return "" if health == "healthy" else f"is {health}"
+
+
+def start(services: list[str], timeouts: dict[str, int], pending: dict[str, str]) -> None:
+    """Bring one group up and wait until every service in it is healthy."""
+    changed = [service for service in services if service in pending]
+    for service in services:
+        print(f"{service}: {pending.get(service, 'healthy, not touched')}", flush=True)
+    if not changed:
+        return
+    compose("up", "-d", "--no-deps", "--quiet-pull", *changed)
+    for service in changed:
+        await_health(service, timeouts[service])
+
+
+def await_health(service: str, timeout_s: int) -> None:
+    """Poll until the service is healthy, saying now and then how far it is.
+
+    Raises:
+        NotHealthyError: when it stopped, restarts over and over, or `timeout_s` seconds are over.
+    """
+    started = reported = time.monotonic()
+    while True:
+        container = containers()[service]
+        state = container["State"]
+        elapsed = time.monotonic() - started
+        health = state.get("Health", {}).get("Status", "")
+        if state["Status"] == "running" and health == "healthy":
+            print(f"{service}: healthy after {elapsed:.0f} s", flush=True)
+            return
+        if container["RestartCount"] >= RESTARTS_THAT_MEAN_FAILURE:
+            raise NotHealthyError(failure(service, container, f"ended {container['RestartCount']} times"))
+        if elapsed > timeout_s:
+            raise NotHealthyError(failure(service, container, f"was not healthy after {timeout_s} s"))
+        if time.monotonic() - reported >= REPORT_EVERY_S:
+            reported = time.monotonic()
+            last = log_lines(container["Id"], 1)
+            print(f"{service}: {state['Status']}, {elapsed:.0f} of {timeout_s} s: {' '.join(last)}", flush=True)
+        time.sleep(1)
+
+
+def log_lines(container: str, count: int) -> list[str]:
+    """The container's last log lines, stdout and stderr."""
+    logs = subprocess.run(
+        ["docker", "logs", "--tail", str(count), container],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return logs.stdout.splitlines()
+
+
+def failure(service: str, container: dict[str, Any], what: str) -> str:
+    """The whole message about a service that failed: what, last health check, log lines, likely cause."""
+    checks = container["State"].get("Health", {}).get("Log") or []
+    last_check = checks[-1]["Output"].strip() if checks else "none ran"
+    lines = log_lines(container["Id"], LOG_LINES)
+    cause = likely_cause([*log_lines(container["Id"], 400), last_check])
+    return "\n".join(
+        [
+            f"{service} {what}.",
+            f"last health check: {last_check}",
+            f"last {len(lines)} log lines of {service}:",
+            *(f"  | {line}" for line in lines),
+            f"likely cause: {cause or 'not one of the known ones; read the log lines above'}",
+        ]
+    )
+
+
+def main() -> int:
+    """Check or start; 0 when every service is (or became) as wanted."""
+    if "--check" in sys.argv[1:]:
+        print(json.dumps(differences()))
+        return 0
+    plan = json.loads((HOME / "bin" / "start.json").read_text(encoding="utf-8"))
+    try:
+        for group in plan["groups"]:
+            start(group, plan["timeouts"], differences())
+    except NotHealthyError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except subprocess.CalledProcessError as error:
+        print(f"{' '.join(error.cmd[:8])} ... failed with exit status {error.returncode}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+"""The whole host: from bare Ubuntu or Debian with an NVIDIA card to five healthy services.
+
+    pyinfra inventories/prod.py deploys/voice.py
+
+Preflight asks everything in one round trip and refuses before anything is changed. Every step after it does
+nothing when nothing differs, so the second run changes nothing.
+"""
+
+from pyinfra.context import host
+
+from deploys.host import base, docker, nvidia, preflight
+from deploys.models.operations import weights
+from deploys.settings import load
+from deploys.stack import operations as stack
+
+settings = load(host)
+report = preflight.require(host, settings)
+platform = report.platform
+
+base.install(settings, platform)
+nvidia.install(settings, platform)
+docker.install(settings, platform)
+weights(
+    name=f"Fetch the weights into {settings.weights.directory}, each after its architecture check",
+    catalog=settings.weights.catalog,
+    directory=settings.weights.directory,
+    endpoint=settings.weights.endpoint,
+    index_url=settings.pypi.index_url,
+)
+stack.install(settings, public_address=preflight.public_address(report, settings))

@@ -1,0 +1,64 @@
+"""The lab's own addresses (tests/lab); everything else is what group_data/all.py says for production."""
+
+import json as _json
+import os as _os
+from pathlib import Path as _Path
+
+_STATE = _Path(_os.environ.get("VOICE_LAB_STATE", "/var/lib/voice-lab"))
+_lab = _json.loads((_STATE / "lab.json").read_text(encoding="utf-8"))
+_apt = _lab["apt"]["url"]
+_key = _lab["apt"]["key_fingerprint"]
+
+# The lab's certificates come from Caddy's own authority: Let's Encrypt cannot reach a laboratory.
+site_domain = "voice.lab.example.org"
+site_acme = "internal"
+
+# The same vendors' repositories, signed by the lab's key. site_public_address stands in the inventory.
+nvidia_repository_url = _apt + "/cuda/{distribution}{release}/x86_64"
+nvidia_repository_key = "key.pub"
+nvidia_repository_fingerprint = _key
+nvidia_toolkit_url = _apt + "/libnvidia-container"
+nvidia_toolkit_fingerprint = _key
+docker_repository_url = _apt + "/docker"
+docker_repository_fingerprint = _key
+docker_registry_mirrors = [_lab["registry"]["url"]]
+pypi_index_url = _lab["pypi"]["url"]
+weights_endpoint = _lab["hub"]["url"]
+
+# A machine that runs tests is smaller than a g6.xlarge, and so are the lab's images and weights.
+preflight_memory_gib = 3
+preflight_disk_root_gib = 2
+preflight_disk_docker_gib = 6
+preflight_disk_models_gib = 1
+preflight_disk_headroom_gib = 1
+
+# The lab's weights are small: their digests are the lab's. Names, revisions and architectures are production's.
+_models = _lab["hub"]["models"]
+_whisper = "Systran/faster-whisper-tiny.en"
+weights_catalog = {
+    "voxtral-4b-tts": {
+        "repo": "mistralai/Voxtral-4B-TTS-2603",
+        "revision": _models["mistralai/Voxtral-4B-TTS-2603"]["revision"],
+        "architecture": "voxtral_tts",
+        "include": ["consolidated.safetensors", "params.json", "tekken.json", "voice_embedding/*"],
+        "files": _models["mistralai/Voxtral-4B-TTS-2603"]["files"],
+        "licence": "CC-BY-NC-4.0",
+    },
+    "llama-guard-3-1b": {
+        "repo": "meta-llama/Llama-Guard-3-1B",
+        "revision": _models["meta-llama/Llama-Guard-3-1B"]["revision"],
+        "architecture": "llama_guard_3",
+        "include": ["*"],
+        "exclude": ["original/*"],
+        "licence": "Llama 3.2 Community License",
+        "gated": True,
+    },
+    "faster-whisper-tiny.en": {
+        "repo": _whisper,
+        "revision": _models[_whisper]["revision"],
+        "architecture": "whisper_ct2",
+        "include": ["config.json", "model.bin", "tokenizer.json", "vocabulary.*"],
+        "licence": "MIT",
+    },
+}
+agent_whisper_model = "faster-whisper-tiny.en"

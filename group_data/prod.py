@@ -1,0 +1,1 @@
+"""What the owner's EC2 hosts have beyond the defaults of group_data/all.py; site_domain comes from the inventory."""

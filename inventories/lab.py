@@ -1,0 +1,26 @@
+"""The simulated GPU hosts of tests/lab: whatever `python -m tests.lab up` has brought up."""
+
+import json
+import os
+from pathlib import Path
+
+_STATE = Path(os.environ.get("VOICE_LAB_STATE", "/var/lib/voice-lab"))
+_hosts = json.loads((_STATE / "lab.json").read_text(encoding="utf-8"))["hosts"]
+
+voice = [
+    (
+        name,
+        {
+            "ssh_hostname": host["address"],
+            "ssh_user": host["user"],
+            "ssh_key": host["key"],
+            "ssh_known_hosts_file": host["known_hosts"],
+            "ssh_strict_host_key_checking": "yes",
+            "ssh_allow_agent": False,
+            "ssh_look_for_keys": False,
+            "_sudo": host["user"] != "root",
+            "site_public_address": host["address"],
+        },
+    )
+    for name, host in _hosts.items()
+]

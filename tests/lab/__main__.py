@@ -1,0 +1,139 @@
+"""The lab's command line: `python -m tests.lab up`, and what else `--help` lists."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from tests.lab import apt, describe, hosts, machine, network, requirements, ssh
+from tests.lab.console import say, step
+from tests.lab.daemon import Daemon, LabError
+from tests.lab.disk import discard
+from tests.lab.places import BRIDGE_ADDRESS, CACHE, HOST_ADDRESSES, STATE
+
+_SERVICES = {"apt": apt}
+
+
+def up(names: Sequence[str]) -> None:
+    """Bring up the network, the hosts and everything they download from; what runs already stays."""
+    requirements.check()
+    network.ensure()
+    for name in names:
+        hosts.create(name)
+        machine.start(name)
+    services = {}
+    for key, service in _SERVICES.items():
+        with step(f"service {key}"):
+            services[key] = service.ensure(BRIDGE_ADDRESS)
+    _await(names)
+    describe.write(services)
+
+
+def down(*, cache: bool) -> None:
+    """Remove every trace, also of a run that crashed; the cache stays unless asked for."""
+    for name in HOST_ADDRESSES:
+        hosts.destroy(name)
+    for server in _servers():
+        server.stop()
+    machine.remove_mounts()
+    network.remove()
+    discard(STATE)
+    if cache:
+        discard(CACHE)
+    say("down")
+
+
+def fresh(name: str, *, gpu: bool) -> None:
+    """Replace one host by a new one with a new identity; everything else stays."""
+    requirements.check()
+    network.ensure()
+    hosts.destroy(name)
+    hosts.create(name, gpu=gpu)
+    machine.start(name)
+    _await([name])
+    describe.write(describe.services())
+
+
+def status() -> None:
+    """Print what of the lab runs."""
+    for name, address in HOST_ADDRESSES.items():
+        running = machine.supervisor(name).pid()
+        state = "absent" if not machine.root_of(name).exists() else "off" if running is None else "on"
+        print(f"host {name} {address}: {state}")
+    print(f"network: {'up' if network.is_up() else 'down'}")
+    for server in _servers():
+        pid = server.pid()
+        print(f"server {server.name}: {'off' if pid is None else f'pid {pid}'}")
+
+
+def _servers() -> list[Daemon]:
+    """Every background process on record, so that none is forgotten, whoever started it."""
+    return [Daemon(record.stem) for record in sorted((STATE / "run").glob("*.json"))]
+
+
+def _await(names: Sequence[str]) -> None:
+    for name in names:
+        with step(f"ssh to host {name}"):
+            machine.await_ssh(name)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.lab", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("requirements", help="install what this machine needs, with apt")
+    command = commands.add_parser("up", help="bring the lab up (hosts: debian, ubuntu; default debian)")
+    command.add_argument("hosts", nargs="*", metavar="HOST")
+    command = commands.add_parser("down", help="remove every trace of it")
+    command.add_argument("--cache", action="store_true", help="also what was built and downloaded")
+    command = commands.add_parser("fresh", help="replace one host by a new one")
+    command.add_argument("host", choices=tuple(HOST_ADDRESSES))
+    command.add_argument("--no-gpu", action="store_true", help="a host without a card")
+    commands.add_parser("status", help="what runs")
+    command = commands.add_parser("ssh", help="run a command on a host, or open a shell")
+    command.add_argument("host", choices=tuple(HOST_ADDRESSES))
+    command.add_argument("remote", nargs=argparse.REMAINDER)
+    command = commands.add_parser("driver", help="what the apt repositories offer")
+    command.add_argument("release", choices=("current", "newer"))
+    return parser.parse_args()
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    match arguments.command:
+        case "requirements":
+            requirements.install()
+        case "up":
+            up(_known(arguments.hosts or ["debian"]))
+        case "down":
+            down(cache=arguments.cache)
+        case "fresh":
+            fresh(arguments.host, gpu=not arguments.no_gpu)
+        case "status":
+            status()
+        case "ssh":
+            words = ssh.command(arguments.host, *arguments.remote)
+            os.execvp(words[0], words)  # noqa: S606  # a list of words, no shell wanted
+        case "driver":
+            apt.publish(newer=arguments.release == "newer")
+
+
+def _known(names: list[str]) -> list[str]:
+    unknown = sorted(set(names) - set(HOST_ADDRESSES))
+    if unknown:
+        raise LabError(f"no such host: {', '.join(unknown)}; there are {', '.join(HOST_ADDRESSES)}")
+    return names
+
+
+def main() -> int:
+    """Run one command; a lab error is one message, not a traceback."""
+    try:
+        _run(_arguments())
+    except LabError as error:
+        say(str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""The lab's package repositories: what each vendor offers, and the server that hands it out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tests.lab import signing
+from tests.lab.console import say
+from tests.lab.daemon import Daemon
+from tests.lab.disk import content_hash, files_below, make_whole
+from tests.lab.packages import debian, docker, kernel, nvidia, toolkit, ubuntu
+from tests.lab.places import CACHE, STATE
+from tests.lab.repository import Flat, Suite
+from tests.lab.services import APT_PORT, APT_URL
+
+DRIVER = "580.95.05"
+NEWER_DRIVER = "580.105.08"
+NEXT_BRANCH_DRIVER = "590.44.01"
+"""NVIDIA's repository offers every branch at once: a host that pins none gets this one."""
+
+TOOLKITS = ("1.19.0", "1.19.1")
+
+_HERE = Path(__file__).parent
+_SERVED = STATE / "apt"
+_REPOSITORY = Path(__file__).parents[2]
+
+
+def ensure(address: str) -> dict[str, object]:
+    """Build what is missing, serve it, and say where and signed by whom."""
+    if not _SERVED.exists():
+        publish()
+    server = _server()
+    words = [sys.executable, "-m", "tests.lab.static_server", address, str(APT_PORT), str(_SERVED)]
+    server.start(words, environment={"PYTHONPATH": str(_REPOSITORY)})
+    server.await_port(address, APT_PORT)
+    return {"url": APT_URL, "key_fingerprint": signing.fingerprint()}
+
+
+def stop() -> None:
+    """Stop serving."""
+    _server().stop()
+
+
+def publish(*, newer: bool = False) -> None:
+    """Serve the repositories; with `newer` as they are after the next driver has come out."""
+    tree = _build() / ("newer" if newer else "current")
+    STATE.mkdir(parents=True, exist_ok=True)
+    link = _SERVED.with_suffix(".new")
+    link.unlink(missing_ok=True)
+    link.symlink_to(tree)
+    link.replace(_SERVED)
+    say(f"apt repositories: driver {NEWER_DRIVER if newer else DRIVER} is the newest of its branch")
+
+
+def _server() -> Daemon:
+    return Daemon("apt")
+
+
+def _build() -> Path:
+    """Both states of the repositories, cached by everything that goes into them."""
+    sources = files_below(_HERE / "packages", _HERE / "nvidia")
+    inputs = [path.read_bytes() for path in (*sources, Path(__file__), _HERE / "repository.py")]
+    key = content_hash([kernel.RELEASE, signing.fingerprint(), debian.unpacked().name, *inputs])
+
+    def build(root: Path) -> None:
+        (root / "store").mkdir(parents=True)
+        _write_repositories(root / "current", root / "store", newer=False)
+        _write_repositories(root / "newer", root / "store", newer=True)
+
+    return make_whole(CACHE / "apt" / key, build, what="apt repositories")
+
+
+def _write_repositories(root: Path, store: Path, *, newer: bool) -> None:
+    _write_docker(root / "docker", store)
+    drivers = (DRIVER, NEWER_DRIVER) if newer else (DRIVER,)
+    for distribution, revision in (("debian13", "1"), ("ubuntu2404", "0ubuntu1")):
+        _write_cuda(root / "cuda" / distribution / "x86_64", store, revision, drivers)
+    _write_toolkit(root / "libnvidia-container", store)
+    Suite("trixie", "Debian", {"main": kernel.headers()}).write(root / "debian-extras", store)
+    # Ubuntu's archive keeps no older version beside the newest.
+    archive = {"main": [*kernel.headers(), *docker.ubuntu()], "restricted": ubuntu.driver(drivers[-1])}
+    Suite("noble", "Ubuntu", archive).write(root / "ubuntu", store)
+
+
+def _write_docker(root: Path, store: Path) -> None:
+    for suite, revision in (("trixie", "debian.13~trixie"), ("noble", "ubuntu.24.04~noble")):
+        Suite(suite, "Docker", {"stable": docker.vendor(revision)}).write(root, store)
+    (root / "gpg").write_text(signing.public_key())
+
+
+def _write_cuda(root: Path, store: Path, revision: str, drivers: tuple[str, ...]) -> None:
+    offered = [deb for version in (*drivers, NEXT_BRANCH_DRIVER) for deb in nvidia.repository(version, revision)]
+    Flat("NVIDIA", [*offered, nvidia.pinning("580"), nvidia.pinning("590")]).write(root, store)
+    (root / "key.pub").write_text(signing.public_key())
+
+
+def _write_toolkit(root: Path, store: Path) -> None:
+    offered = [deb for version in TOOLKITS for deb in toolkit.packages(version)]
+    Flat("https://nvidia.github.io/libnvidia-container", offered).write(root / "stable/deb/amd64", store)
+    (root / "gpgkey").write_text(signing.public_key())

@@ -1,0 +1,61 @@
+"""What the controller needs to run the lab, and how to get it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.lab.console import step
+from tests.lab.daemon import LabError
+
+_PACKAGE_OF = {
+    "mmdebstrap": "mmdebstrap",
+    "systemd-nspawn": "systemd-container",
+    "docker-registry": "docker-registry",
+    "espeak-ng": "espeak-ng",
+    "iptables": "iptables",
+    "ip": "iproute2",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "gpg": "gnupg",
+    "gpgconf": "gnupg",
+    "as": "binutils",
+    "ld": "binutils",
+    "dpkg-deb": "dpkg",
+    "apt-get": "apt",
+    "chroot": "coreutils",
+    "mount": "mount",
+}
+_NO_PROGRAM = ("debian-archive-keyring", "ca-certificates", "zstd")
+
+
+def check() -> None:
+    """Raise a LabError that names everything missing, with the command that brings it."""
+    if os.geteuid() != 0:
+        raise LabError("the lab makes mounts, bridges and containers: run it as root")
+    missing = [program for program in _PACKAGE_OF if shutil.which(program) is None]
+    if missing:
+        packages = sorted({_PACKAGE_OF[program] for program in missing})
+        raise LabError(
+            f"missing on this machine: {', '.join(missing)}\n"
+            f"get them with `python -m tests.lab requirements`, or: apt-get install {' '.join(packages)}"
+        )
+
+
+def install() -> None:
+    """Install them with apt, showing its own progress; works on Debian 12 and 13."""
+    packages = sorted({*_PACKAGE_OF.values(), *_NO_PROGRAM})
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    with step("what the lab needs, from apt"):
+        for words in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
+            if subprocess.run(["apt-get", "-q", *words], env=environment, check=False).returncode != 0:
+                raise LabError(f"apt-get {' '.join(words)} failed; its output is above")
+        _leave_docker_registry_off()
+
+
+def _leave_docker_registry_off() -> None:
+    """Debian starts a registry of its own on port 5000; the lab runs one itself."""
+    if Path("/run/systemd/system").is_dir():
+        subprocess.run(["systemctl", "disable", "--now", "docker-registry.service"], check=False)

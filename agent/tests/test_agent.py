@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 import time
 
 import pytest
 from aiohttp import web
+from livekit import rtc
 
 from stands import (
     AGENT,
@@ -61,15 +63,20 @@ async def test_the_process_ends_its_call_when_the_caller_leaves(running: Stage) 
 
 async def test_sessions_are_counted(running: Stage) -> None:
     """Two may be served, callers in the same moment included; the third finds no agent."""
-    async with call(running, "one") as one, call(running, "two") as two:
-        await asyncio.gather(agent_track(one), agent_track(two))
+    async with contextlib.AsyncExitStack() as calls:
+
+        async def caller(name: str) -> rtc.Room:
+            return await calls.enter_async_context(call(running, name))
+
+        for room in await asyncio.gather(caller("one"), caller("two")):
+            await agent_track(room)
         await running.until_logged("worker is at full capacity")
         async with call(running, "three") as three:
             assert running.livekit
             livekit = running.livekit
 
             async def refused() -> bool:
-                return "no worker" in livekit.output
+                return "no servers available (received 1 responses)" in livekit.output
 
             await until(refused, "LiveKit finds no worker for the third call")
             assert not three.remote_participants
@@ -83,6 +90,7 @@ async def test_speech_failure_ends_the_call_and_says_nothing_of_it(running: Stag
     running.models.misbehave = echo
     async with call(running, "failing"):
         await running.until_logged("speech synthesis answered 200 with application/json")
+        await running.until_logged("speech failed")
     assert PLANTED not in output(running)
 
 
@@ -107,9 +115,7 @@ async def test_health_names_what_is_missing(running: Stage) -> None:
 async def test_the_healthcheck_command_agrees(running: Stage) -> None:
     def ask() -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "voice_agent", "healthcheck"]
-        return subprocess.run(
-            command, cwd=AGENT, env=running.environment, capture_output=True, text=True, check=False
-        )
+        return subprocess.run(command, cwd=AGENT, env=running.environment, capture_output=True, text=True, check=False)
 
     good = await asyncio.to_thread(ask)
     assert (good.returncode, good.stdout) == (0, "livekit ok, tts ok, guard ok\n")

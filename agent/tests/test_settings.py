@@ -127,9 +127,7 @@ def test_a_geography_needs_all_of_it_allowed() -> None:
 
 def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "voice_agent", *arguments]
-    return subprocess.run(
-        command, cwd=AGENT, env=environment, capture_output=True, text=True, check=False, timeout=30
-    )
+    return subprocess.run(command, cwd=AGENT, env=environment, capture_output=True, text=True, check=False, timeout=30)
 
 
 def test_the_process_refuses_to_start(environment: dict[str, str]) -> None:

@@ -16,9 +16,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, TypeAlias
 
-ExceptionInfo: TypeAlias = (
-    tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
-)
+ExceptionInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 # identifiers and figures of the framework's records that help an operator and say nothing about the call
 FIELDS = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from livekit.agents import Agent, AgentSession, CloseEvent, JobContext
+from livekit.agents import Agent, AgentSession, CloseEvent, ErrorEvent, JobContext
 from livekit.agents.voice.room_io import RoomOptions
 
 from .settings import Settings
@@ -17,6 +17,7 @@ async def entrypoint(ctx: JobContext) -> None:
     session: AgentSession[None] = AgentSession(
         tts=VllmOmniTTS(settings.tts_url, settings.tts_voice),
         vad=None,
+        turn_handling={"turn_detection": None},
         user_away_timeout=None,
     )
 
@@ -25,7 +26,14 @@ async def entrypoint(ctx: JobContext) -> None:
         # count as a running call.
         ctx.shutdown("session closed")
 
+    def give_up(event: ErrorEvent) -> None:
+        # The framework ends a session at its fourth lost sentence; a greeting is lost once, and the caller
+        # would wait in a silent room.
+        if not event.error.recoverable:
+            ctx.shutdown("speech failed")
+
     session.on("close", leave)
+    session.on("error", give_up)
     await session.start(
         Agent(instructions=""),
         room=ctx.room,

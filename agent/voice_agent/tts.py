@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import uuid
 from collections.abc import AsyncIterator
 
@@ -27,14 +28,14 @@ STALL_SECONDS = 30.0
 # 0.18 may put an error where the audio should be, under status 200 and even under the audio's content type.
 ERROR_BODY = b'{"error"'
 
+logger = logging.getLogger("voice_agent.tts")
+
 
 class VllmOmniTTS(tts.TTS):  # type: ignore[misc,type-arg,unused-ignore]
     """One voice of one vLLM-Omni server."""
 
     def __init__(self, url: str, voice: str, http: aiohttp.ClientSession | None = None) -> None:
-        super().__init__(
-            capabilities=tts.TTSCapabilities(streaming=False), sample_rate=SAMPLE_RATE, num_channels=1
-        )
+        super().__init__(capabilities=tts.TTSCapabilities(streaming=False), sample_rate=SAMPLE_RATE, num_channels=1)
         self._endpoint = f"{url}/v1/audio/speech"
         self._voice = voice
         self._http = http
@@ -73,6 +74,14 @@ class _Speech(tts.ChunkedStream):  # type: ignore[misc,unused-ignore]
         self._voice = voice
 
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
+        try:
+            await self._speak(output_emitter)
+        except APIError as error:
+            # Said here because job logs drop the texts of exceptions, and these are known to be harmless.
+            logger.warning("%s", error.message)
+            raise
+
+    async def _speak(self, output_emitter: tts.AudioEmitter) -> None:
         output_emitter.initialize(
             request_id=uuid.uuid4().hex, sample_rate=SAMPLE_RATE, num_channels=1, mime_type="audio/pcm"
         )

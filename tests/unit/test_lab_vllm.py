@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab import vllm_miniature as models
 from tests.lab.vllm import card as cards
-from tests.lab.vllm import miniature as models
 from tests.lab.vllm.checkpoint import inspect
 from tests.lab.vllm.cli import build
 from tests.lab.vllm.engine import llama_footprint
@@ -41,9 +41,7 @@ def start(home: Path) -> Start:
     def run(line: str) -> str:
         words = line.format(home=home).split()
         try:
-            build(
-                parse(["serve", *words, "--host", "127.0.0.1", "--port", "0"]), home / "card", True
-            ).server_close()
+            build(parse(["serve", *words, "--host", "127.0.0.1", "--port", "0"]), home / "card", True).server_close()
         except EngineDeath as death:
             return f"{death.kind}: {death.message}"
         return ""
@@ -149,9 +147,7 @@ def test_default_stages_leave_no_room_for_the_guard(start: Start) -> None:
     )
 
 
-def test_tuned_stages_and_guard_live_together(
-    start: Start, home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_tuned_stages_and_guard_live_together(start: Start, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     models.tuned(home / "stages.yaml", BUNDLED)
     assert start("{home}/voxtral --omni --stage-configs-path {home}/stages.yaml") == ""
     assert start(f"{{home}}/guard {GUARD_FLAGS}") == ""

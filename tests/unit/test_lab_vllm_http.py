@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab import vllm_miniature as models
 from tests.lab.vllm import card as cards
-from tests.lab.vllm import miniature as models
 from tests.lab.vllm import speech
 from tests.lab.vllm.guard_api import GuardHandler
 from tests.lab.vllm.omni_api import OmniServer

@@ -33,9 +33,7 @@ class Model:
 
 def _no_such_model(model: str) -> EngineDeath:
     """A name that is no local directory: what the Hub client says, which is never asked to download here."""
-    if os.environ.get("HF_HUB_OFFLINE") in {"1", "true", "True", "YES"} and re.fullmatch(
-        r"[\w.-]+/[\w.-]+", model
-    ):
+    if os.environ.get("HF_HUB_OFFLINE") in {"1", "true", "True", "YES"} and re.fullmatch(r"[\w.-]+/[\w.-]+", model):
         return EngineDeath(
             "huggingface_hub.errors.LocalEntryNotFoundError",
             f"Cannot find an appropriate cached snapshot folder for '{model}' on the local disk and outgoing "
@@ -63,9 +61,7 @@ def inspect(model: str) -> Model:
             try:
                 params = json.loads((path / name).read_text())
             except ValueError as error:
-                raise EngineDeath(
-                    "OSError", f"{path / name} is not a valid JSON file.", process="APIServer"
-                ) from error
+                raise EngineDeath("OSError", f"{path / name} is not a valid JSON file.", process="APIServer") from error
             architectures = params.get("architectures") or ["MistralForCausalLM"]
             return Model(path, architectures[0], params)
     raise _no_such_model(model)

@@ -204,9 +204,7 @@ class Start:
 
 def _too_long(length: int, longest: int, per_token: int, available: int) -> str:
     """One sequence of the allowed length does not fit into the cache."""
-    estimate = (
-        f"Based on the available memory, the estimated maximum model length is {longest}. " if longest else ""
-    )
+    estimate = f"Based on the available memory, the estimated maximum model length is {longest}. " if longest else ""
     return (
         f"To serve at least one request with the models's max seq len ({length}), ({gib(length * per_token)} "
         f"GiB KV cache is needed, which is larger than the available KV cache memory ({gib(available)} GiB). "

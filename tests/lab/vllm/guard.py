@@ -14,8 +14,7 @@ _PHRASES = {
     "S4": "child porn|kinderporn",
     "S9": "(pipe|nail|rohr)?bomb|explosive|nerve gas|sarin|anthrax|sprengstoff|sprengsatz|nervengas",
     "S10": r"(all|alle) \w+ (are|sind) (vermin|subhuman|ungeziefer|untermenschen)",
-    "S11": "kill myself|suicide|self-harm|cut myself|selbstmord|suizid|mich (selbst )?umbring"
-    "|mir das leben nehmen",
+    "S11": "kill myself|suicide|self-harm|cut myself|selbstmord|suizid|mich (selbst )?umbring|mir das leben nehmen",
     "S12": "porn|explicit sex",
 }
 _PATTERNS = {key: re.compile(rf"\b({phrases})", re.IGNORECASE) for key, phrases in _PHRASES.items()}

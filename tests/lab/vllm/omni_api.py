@@ -59,8 +59,7 @@ class OmniHandler(Handler):
         if not self.server.voices[voice]:
             log("voxtral_tts.py:402", f"KeyError: {voice!r}", level="ERROR")
             raise ApiError(
-                "Speech generation failed: EngineCore encountered an issue. See stack trace (above) for the "
-                "root cause."
+                "Speech generation failed: EngineCore encountered an issue. See stack trace (above) for the root cause."
             )
         shape = request.get("response_format", "wav")
         if request.get("stream"):
@@ -109,9 +108,7 @@ def check_fields(request: dict[str, Any]) -> None:
     if speed is not None and not (isinstance(speed, int | float) and 0.25 <= speed <= 4.0):
         raise _invalid("speed", "Input should be greater than or equal to 0.25 and less than or equal to 4")
     if request.get("stream_format") == "sse":
-        raise _invalid(
-            "stream_format", "Value error, 'sse' is not a supported stream_format yet. Please use 'audio'."
-        )
+        raise _invalid("stream_format", "Value error, 'sse' is not a supported stream_format yet. Please use 'audio'.")
     if request.get("stream"):
         if shape not in {"pcm", "wav"}:
             needed = "Value error, Streaming (stream=true) requires response_format='pcm' or 'wav'."

@@ -25,7 +25,7 @@ from deploys.models import architecture
 from deploys.models.download import Downloads
 from deploys.models.hub import Hub, RefusedError, RemoteFile, Source, selected
 from deploys.models.progress import Progress, say, size
-from deploys.models.store import DiskError, Expected, Staging, check_space, digest_of, only_one
+from deploys.models.store import DiskError, Expected, Staging, check_space, digest_of, held_by, only_one
 
 TOOL = f"voice-stack-provisioning, huggingface_hub {huggingface_hub.__version__}"
 
@@ -60,9 +60,7 @@ def main() -> int:
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        return _fail(
-            f"The disk of {directory} is full. The models in place are untouched; run again with more room."
-        )
+        return _fail(f"The disk of {directory} is full. The models in place are untouched; run again with more room.")
     return 0
 
 
@@ -172,8 +170,7 @@ def _fetch_one(hub: Hub, job: Job, progress: Progress) -> None:
     aside = job.staging.install(_provenance(job, records))
     say(f"{job.name}: in place, {len(records)} files verified.")
     if aside is not None:
-        held = sum(file.stat().st_size for file in aside.rglob("*") if file.is_file())
-        say(f"{job.name}: what was there before is kept in {aside} ({size(held)}).")
+        say(f"{job.name}: what was there before is kept in {aside} ({size(held_by(aside))} that nothing else uses).")
 
 
 def _known_digest(job: Job, path: str, expected: Expected) -> str | None:

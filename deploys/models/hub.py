@@ -117,7 +117,8 @@ class Hub:
         """The bytes of a file from `start` (to before `end`).
 
         Yields:
-            where the bytes really start (0 if the server does not do ranges), and the pieces as they arrive.
+            where the bytes really start (0 if the server does not do ranges), and the pieces as they arrive; a
+            fixed piece size would lose what was gathered for one when the line is cut.
         """
         with self._explained(source):
             where = self._locate(source, path)
@@ -130,7 +131,7 @@ class Hub:
                 if answer.status_code not in (200, 206):
                     # The address was signed a moment ago, so whatever this is, the next one may do better.
                     raise UnreachableError(f"{source}: {_host(where)} answers {answer.status_code} for {path}.")
-                yield (start if answer.status_code == 206 else 0), answer.iter_raw(1 << 20)
+                yield (start if answer.status_code == 206 else 0), answer.iter_raw()
 
     def _locate(self, source: Source, path: str) -> str:
         """The address of a file's bytes; asked for anew before every read, because a signed one expires."""
@@ -151,8 +152,8 @@ class Hub:
             raise kind(explain(error, source, self.endpoint, bool(self._token))) from None
         except httpx2.TransportError as error:
             raise UnreachableError(
-                f"The Hub at {self.endpoint} does not answer ({type(error).__name__}: {error}). "
-                "Check the line, a proxy, and the setting weights_endpoint."
+                f"The line to {self.endpoint} (or to where it redirects) fails: {type(error).__name__}, {error}. "
+                "Check the network, a proxy, and the setting weights_endpoint."
             ) from None
 
 

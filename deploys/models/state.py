@@ -7,8 +7,9 @@ would read gigabytes on every run.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, TypedDict, cast
 
 from deploys.models.catalog import Catalog, Model
 from deploys.models.store import PROVENANCE
@@ -46,6 +47,18 @@ class Pending(NamedTuple):
 
     name: str
     reason: str
+
+
+def read_provenance(text: str) -> Provenance | None:
+    """A provenance file's content, or None if it is not one: a torn file is no proof."""
+    try:
+        value = json.loads(text)
+        for record in value["files"].values():
+            if type(record["size"]) is not int or not isinstance(record["sha256"], str):
+                return None
+    except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        return None
+    return cast(Provenance, value)
 
 
 def pending(catalog: Catalog, state: Mapping[str, OnDisk]) -> list[Pending]:

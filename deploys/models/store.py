@@ -171,6 +171,12 @@ def digest_of(file: Path, expected: Expected) -> Digest:
     return digest
 
 
+def held_by(directory: Path) -> int:
+    """Bytes that deleting `directory` would free: files that were adopted by the new model are shared with it."""
+    stats = [file.lstat() for file in directory.rglob("*") if file.is_file()]
+    return sum(stat.st_size for stat in stats if stat.st_nlink == 1)
+
+
 def check_space(directory: Path, wanted: int, files: int) -> None:
     """Whether `wanted` more bytes in `files` more files fit.
 

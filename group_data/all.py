@@ -50,7 +50,46 @@ pypi_index_url = "https://pypi.org/simple"
 # --- weights: what /models holds ---------------------------------------------------------------------------------
 weights_directory = "/models"
 weights_endpoint = "https://huggingface.co"
-weights_catalog = {}
+weights_catalog = {
+    "voxtral-4b-tts": {
+        "repo": "mistralai/Voxtral-4B-TTS-2603",
+        "revision": "b81be46c3777f88621676791b512bb01dc1cb970",
+        "architecture": "voxtral_tts",
+        "include": ["consolidated.safetensors", "params.json", "tekken.json", "voice_embedding/*"],
+        "files": {
+            "consolidated.safetensors": {
+                "sha256": "66c4fd998db10e1a6d9cc5baa10e6264bf10701ec22ccdc0822c7dcc45dbe55b",
+                "size": 8_004_752_248,
+            },
+            "params.json": {
+                "sha256": "f6408ee76dea8da16ce40ac66729d59406019ea71cdb9d656709a38d2e58691e",
+                "size": 3_482,
+            },
+            "tekken.json": {
+                "sha256": "587989c9f56676b35e7d16d6fc61461301e402d908392a8ce16f0349f61b56d7",
+                "size": 14_894_731,
+            },
+        },
+        "licence": "CC-BY-NC-4.0",  # no commercial use
+    },
+    "llama-guard-3-1b": {
+        "repo": "meta-llama/Llama-Guard-3-1B",
+        "revision": "acf7aafa60f0410f8f42b1fa35e077d705892029",
+        "architecture": "llama_guard_3",
+        "include": ["*"],
+        "exclude": ["original/*"],
+        "files": {"model.safetensors": {"size": 2_996_982_344}},
+        "licence": "Llama 3.2 Community License",
+        "gated": True,
+    },
+    "faster-whisper-large-v3": {
+        "repo": "Systran/faster-whisper-large-v3",
+        "revision": "edaa852ec7e145841d8ffdb056a99866b5f0a478",
+        "architecture": "whisper_ct2",
+        "include": ["config.json", "model.bin", "preprocessor_config.json", "tokenizer.json", "vocabulary.*"],
+        "licence": "MIT",
+    },
+}
 
 # --- images: every one by tag; append @sha256:... to turn a tag into a digest ------------------------------------
 # No digest could be verified when this was written (no registry was in reach). One was seen in a third party's

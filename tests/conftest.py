@@ -1,0 +1,38 @@
+"""What all suites share: the defaults of group_data as a complete set of settings."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploys.settings import Settings, parse
+
+ROOT = Path(__file__).resolve().parents[1]
+
+REQUIRED = {
+    "site_domain": "voice.example.org",
+    "site_acme_email": "operator@example.org",
+    "site_public_address": "192.0.2.10",
+}
+
+
+def default_data() -> dict[str, Any]:
+    """group_data/all.py plus what an inventory must add."""
+    variables = runpy.run_path(str(ROOT / "group_data" / "all.py"))
+    values = {key: value for key, value in variables.items() if not key.startswith("_")}
+    return {**values, **REQUIRED}
+
+
+@pytest.fixture
+def data() -> dict[str, Any]:
+    """A complete, valid set of settings as flat data."""
+    return default_data()
+
+
+@pytest.fixture
+def settings(data: dict[str, Any]) -> Settings:
+    """The same, parsed."""
+    return parse(data)

@@ -1,0 +1,182 @@
+"""The rendered files: what they mean to the programs that read them, and each finding they make impossible."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploys.remote import File
+from deploys.settings import Settings, parse
+from deploys.stack.render import SERVICES, HostFacts, agent_sources, environment_file, environments, render
+
+FACTS = HostFacts(public_address="192.0.2.10", agent_image="voice-agent:0123456789abcdef")
+Rendered = Callable[..., dict[str, File]]
+
+
+@pytest.fixture
+def rendered(data: dict[str, Any]) -> Rendered:
+    """Render the defaults with some settings changed."""
+    return lambda **changes: render(parse({**data, **changes}), FACTS)
+
+
+def compose(files: dict[str, File]) -> dict[str, Any]:
+    return dict(yaml.safe_load(files["compose.yml"].content))
+
+
+def command(files: dict[str, File], service: str) -> list[str]:
+    """The engine's own command line, after gpu_start's."""
+    words = compose(files)["services"][service]["command"]
+    return list(words[words.index("--") + 1 :])
+
+
+def test_the_five_services(rendered: Rendered) -> None:
+    assert set(compose(rendered())["services"]) == set(SERVICES)
+
+
+def test_finding_01_voxtral_is_served_by_vllm_omni_with_omni_and_a_stage_file(rendered: Rendered) -> None:
+    service = compose(rendered())["services"]["vllm-voxtral"]
+    words = command(rendered(), "vllm-voxtral")
+    assert service["image"].startswith("vllm/vllm-omni:")
+    assert "--omni" in words
+    assert "--stage-configs-path=/etc/voxtral/voxtral_tts.yaml" in words
+
+
+def test_finding_02_both_engines_have_an_explicit_entrypoint(rendered: Rendered) -> None:
+    services = compose(rendered())["services"]
+    for engine in ("vllm-voxtral", "vllm-guard"):
+        assert services[engine]["entrypoint"] == ["python3", "/opt/voice/engine/gpu_start.py"]
+        assert command(rendered(), engine)[:2] == ["vllm", "serve"]
+
+
+def test_finding_03_no_flag_that_the_stage_file_overrules_is_on_voxtrals_command_line(rendered: Rendered) -> None:
+    ignored = ("--gpu-memory-utilization", "--max-num-seqs", "--max-model-len", "--enforce-eager")
+    assert not [word for word in command(rendered(), "vllm-voxtral") if word.startswith(ignored)]
+    stages = yaml.safe_load(rendered()["voxtral/voxtral_tts.yaml"].content)["stage_args"]
+    memory = [stage["engine_args"]["gpu_memory_utilization"] for stage in stages]
+    assert memory == [0.5, 0.08]
+
+
+def test_finding_04_flags_of_later_releases_and_files_over_site_packages_are_not_used(rendered: Rendered) -> None:
+    text = rendered()["compose.yml"].content.decode()
+    assert "--stage-overrides" not in text
+    assert "--deploy-config" not in text
+    assert "dist-packages" not in text
+
+
+def test_finding_05_and_06_the_guards_memory_is_bounded(rendered: Rendered) -> None:
+    words = command(rendered(), "vllm-guard")
+    wanted = {"--max-num-seqs=4", "--enforce-eager", "--gpu-memory-utilization=0.25", "--max-model-len=8192"}
+    assert wanted <= set(words)
+
+
+def test_finding_09_whisper_runs_on_the_cpu_and_the_agent_gets_no_gpu(rendered: Rendered) -> None:
+    services = compose(rendered())["services"]
+    assert "deploy" not in services["voice-agent"]
+    assert all("deploy" in services[engine] for engine in ("vllm-voxtral", "vllm-guard"))
+
+
+def test_finding_10_no_pythonpath_crutch(rendered: Rendered) -> None:
+    for file in rendered().values():
+        assert b"PYTHONPATH" not in file.content
+
+
+def test_finding_11_nothing_may_be_downloaded_at_run_time(rendered: Rendered, settings: Settings) -> None:
+    services = compose(rendered())["services"]
+    for service, variables in environments(settings).items():
+        assert variables["HF_HUB_OFFLINE"] == "1", service
+        assert services[service]["pull_policy"] == "never"
+
+
+def test_finding_12_the_whisper_model_has_one_variable(rendered: Rendered) -> None:
+    text = b"\n".join(file.content for file in rendered().values()).decode()
+    assert "FASTER_WHISPER_MODEL_PATH" not in text
+    assert "FASTER_WHISPER_MODEL='/models/faster-whisper-large-v3'" in text
+    assert "/models/faster-whisper-large-v3:/models/faster-whisper-large-v3:ro" in text
+
+
+def test_finding_13_caddy_has_a_healthz_of_its_own(rendered: Rendered) -> None:
+    text = rendered()["caddy/Caddyfile"].content.decode()
+    assert "bind 127.0.0.1\n\trespond /healthz 200" in text
+    test = compose(rendered())["services"]["caddy"]["healthcheck"]["test"]
+    assert test[-1] == "http://127.0.0.1:8088/healthz"
+
+
+def test_finding_14_the_agents_health_check_asks_the_port_it_binds(rendered: Rendered) -> None:
+    files = rendered(agent_health_port=8181)
+    assert "AGENT_HEALTH_PORT='8181'" in files["env/voice-agent.env"].content.decode()
+    test = compose(files)["services"]["voice-agent"]["healthcheck"]["test"]
+    assert test[-2:] == ["voice_agent", "healthcheck"]
+
+
+def test_finding_15_values_cannot_break_out_of_their_line(data: dict[str, Any]) -> None:
+    greeting = "Guten Tag, $HOME! # 'kein' \"Kommentar\" HF_TOKEN=x"
+    files = render(parse({**data, "agent_greeting": greeting}), FACTS)
+    lines = files["env/voice-agent.env"].content.decode().splitlines()
+    assert lines.count("AGENT_GREETING='Guten Tag, $HOME! # \\'kein\\' \"Kommentar\" HF_TOKEN=x'") == 1
+    with pytest.raises(ValueError, match="one line"):
+        environment_file({"A": "b\nHF_TOKEN=c"})
+
+
+def test_env_files_are_0600_and_nothing_else_is_secret(rendered: Rendered) -> None:
+    modes = {path: file.mode for path, file in rendered().items()}
+    assert all((mode == 0o600) == path.startswith("env/") for path, mode in modes.items())
+
+
+def test_what_callers_hear_is_not_logged_by_the_speech_engine(rendered: Rendered) -> None:
+    """vllm-omni 0.18 logs the start of each sentence at INFO (serving_speech.py, line 1241 of the wheel)."""
+    config = json.loads(rendered()["engine/logging.json"].content)
+    assert config["loggers"]["vllm_omni.entrypoints.openai.serving_speech"]["level"] == "WARNING"
+    assert b"VLLM_LOGGING_CONFIG_PATH='/opt/voice/engine/logging.json'" in rendered()["env/vllm-voxtral.env"].content
+
+
+def test_only_loopback_ports_are_published_and_livekits_api_is_loopback(rendered: Rendered) -> None:
+    files = rendered()
+    for service in compose(files)["services"].values():
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+    livekit = yaml.safe_load(files["livekit/livekit.yaml"].content)
+    assert livekit["bind_addresses"] == ["127.0.0.1"]
+    assert livekit["rtc"]["use_external_ip"] is False
+
+
+def test_callers_are_not_sent_to_foreign_stun_servers(rendered: Rendered) -> None:
+    livekit = yaml.safe_load(rendered()["livekit/livekit.yaml"].content)
+    assert livekit["turn"]["udp_port"] == 3478
+    own = ["stun.example.org:3478"]
+    without = yaml.safe_load(
+        rendered(livekit_turn_enabled=False, livekit_stun_servers=own)["livekit/livekit.yaml"].content
+    )
+    assert "turn" not in without
+    assert without["rtc"]["stun_servers"] == own
+
+
+def test_a_changed_setting_changes_only_its_services_inputs(rendered: Rendered) -> None:
+    def labels(files: dict[str, File]) -> dict[str, str]:
+        services = compose(files)["services"]
+        return {name: service["labels"]["voice.inputs"] for name, service in services.items()}
+
+    before, after = labels(rendered()), labels(rendered(caddy_log_level="WARN"))
+    assert {name for name in before if before[name] != after[name]} == {"caddy"}
+
+
+@pytest.mark.parametrize("acme", ["production", "staging", "internal"])
+def test_caddy_accepts_the_caddyfile(rendered: Rendered, tmp_path: Path, acme: str) -> None:
+    caddy = shutil.which("caddy") or str(Path(".venv/bin/caddy").resolve())
+    file = tmp_path / "Caddyfile"
+    file.write_bytes(rendered(site_acme=acme)["caddy/Caddyfile"].content)
+    for words in (["validate", "--adapter", "caddyfile", "--config"], ["fmt", "--diff"]):
+        result = subprocess.run([caddy, *words, str(file)], capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_agents_image_is_named_by_its_content(data: dict[str, Any]) -> None:
+    files, image = agent_sources(parse(data))
+    assert "Dockerfile" in files
+    assert agent_sources(parse(data))[1] == image
+    assert agent_sources(parse({**data, "image_agent_base": "python:3.14-slim-trixie"}))[1] != image

@@ -1,0 +1,55 @@
+"""daemon.json is merged, never clobbered."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyinfra.api.exceptions import OperationError
+
+from deploys.host.docker import daemon_config, merge, parse_config
+from deploys.settings import Settings
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(st.text(max_size=3), max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+TABLE = st.dictionaries(st.text(max_size=3), JSON, max_size=4)
+
+
+@given(TABLE, TABLE)
+def test_merging_twice_changes_nothing_more(existing: dict[str, object], wanted: dict[str, object]) -> None:
+    once = merge(existing, wanted)
+    assert merge(once, wanted) == once
+
+
+@given(TABLE, TABLE)
+def test_what_nobody_asked_about_stays(existing: dict[str, object], wanted: dict[str, object]) -> None:
+    merged = merge(existing, wanted)
+    assert all(merged[key] == value for key, value in existing.items() if key not in wanted)
+
+
+def test_the_operators_own_settings_survive(settings: Settings) -> None:
+    existing = {
+        "dns": ["192.0.2.53"],
+        "log-opts": {"labels": "team"},
+        "exec-opts": ["native.cgroupdriver=systemd", "other=1"],
+        "runtimes": {"runsc": {"path": "/usr/bin/runsc"}},
+    }
+    merged = merge(existing, daemon_config(settings))
+    assert merged["dns"] == ["192.0.2.53"]
+    assert merged["log-opts"] == {"labels": "team", "max-size": "50m", "max-file": "5"}
+    assert merged["exec-opts"] == ["other=1", "native.cgroupdriver=cgroupfs"]
+    assert set(merged["runtimes"]) == {"runsc", "nvidia"}
+    assert merged["live-restore"] is True
+
+
+@pytest.mark.parametrize("text", ["{broken", "[]", '"text"'])
+def test_a_file_that_cannot_be_read_is_refused_and_not_overwritten(text: str) -> None:
+    with pytest.raises(OperationError, match="mend or remove it"):
+        parse_config(text)
+
+
+def test_an_empty_file_is_an_empty_configuration() -> None:
+    assert parse_config(None) == parse_config(" \n") == {}

@@ -1,0 +1,161 @@
+"""The programs around the engines: starting in turn, and a health check that means something."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploys.stack.engine import gpu_start, health
+
+ENGINE = Path(gpu_start.__file__)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers what the test put into `answers`: path -> (status, content type, body)."""
+
+    answers: dict[str, tuple[int, str, bytes]]
+
+    def do_GET(self) -> None:
+        status, content_type, body = self.answers.get(self.path, (404, "text/plain", b""))
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
+    def log_message(self, *arguments: object) -> None:
+        """Tests print nothing."""
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, dict[str, tuple[int, str, bytes]]]]:
+    """An engine of the test's choosing: its port and its answers."""
+    answers: dict[str, tuple[int, str, bytes]] = {"/health": (200, "text/plain", b"")}
+    handler = type("Answers", (Handler,), {"answers": answers})
+    monkeypatch.setattr(health, "PROVEN", tmp_path / "proven")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield str(listening.server_port), answers
+        listening.shutdown()
+        thread.join()
+
+
+def test_voxtral_is_healthy_once_it_has_spoken(server: tuple[str, dict[str, tuple[int, str, bytes]]]) -> None:
+    port, answers = server
+    answers["/v1/audio/speech"] = (200, "audio/wav", b"RIFF" + b"\0" * 40 + b"\1\2" * 12_000)
+    health.check("voxtral", port, "de_female")
+    del answers["/v1/audio/speech"]
+    health.check("voxtral", port, "de_female")
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ((200, "application/json", b'{"error":{"message":"no"}}'), "application/json instead of a WAV file"),
+        ((200, "audio/wav", b"RIFF" + b"\0" * 40 + b"\0\0" * 12_000), "silence"),
+        ((400, "application/json", b'{"error":"Invalid speaker"}'), "Invalid speaker"),
+    ],
+)
+def test_voxtral_is_not_healthy_when_it_does_not_speak(
+    server: tuple[str, dict[str, tuple[int, str, bytes]]], answer: tuple[int, str, bytes], expected: str
+) -> None:
+    port, answers = server
+    answers["/v1/audio/speech"] = answer
+    with pytest.raises(health.Unhealthy, match=expected):
+        health.check("voxtral", port, "de_female")
+
+
+@pytest.mark.parametrize(("verdict", "healthy"), [("unsafe\nS9", True), ("\n\nunsafe\nS1", True), ("safe", False)])
+def test_the_guard_is_healthy_when_it_calls_the_unsafe_unsafe(
+    server: tuple[str, dict[str, tuple[int, str, bytes]]], verdict: str, healthy: bool
+) -> None:
+    port, answers = server
+    body = json.dumps({"choices": [{"message": {"content": verdict}}]}).encode()
+    answers["/v1/chat/completions"] = (200, "application/json", body)
+    if healthy:
+        health.check("guard", port, "llama-guard-3-1b")
+    else:
+        with pytest.raises(health.Unhealthy, match="called an unsafe request"):
+            health.check("guard", port, "llama-guard-3-1b")
+
+
+ENGINE_PROGRAM = """
+import http.server, pathlib, sys, time
+began, port, log = time.monotonic(), int(sys.argv[1]), pathlib.Path(sys.argv[2])
+with log.open("a") as lines: lines.write(f"start {port}\\n")
+class Health(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        ready = time.monotonic() - began > 1
+        if ready and not marked:
+            marked.append(1)
+            with log.open("a") as lines: lines.write(f"ready {port}\\n")
+        self.send_response(200 if ready else 503); self.end_headers()
+    def log_message(self, *a): pass
+marked = []
+http.server.HTTPServer(("127.0.0.1", port), Health).serve_forever()
+"""
+
+
+def start(tmp_path: Path, port: int, *options: str, program: str = ENGINE_PROGRAM) -> subprocess.Popen[str]:
+    engine = [sys.executable, "-c", program, str(port), str(tmp_path / "log")]
+    words = [f"--lock={tmp_path / 'lock'}", f"--health=http://127.0.0.1:{port}/health", "--timeout=30", "--memory=0.1"]
+    return subprocess.Popen(
+        [sys.executable, str(ENGINE), *words, *options, "--", *engine], stdout=subprocess.PIPE, text=True
+    )
+
+
+def lines(tmp_path: Path, count: int) -> list[str]:
+    """The engines' own log once it has `count` lines."""
+    for _ in range(300):
+        log = (tmp_path / "log").read_text().splitlines() if (tmp_path / "log").exists() else []
+        if len(log) >= count:
+            return log
+        threading.Event().wait(0.1)
+    raise AssertionError(f"only {log}")
+
+
+def test_engines_started_at_once_warm_up_one_after_the_other(tmp_path: Path) -> None:
+    engines = [start(tmp_path, port) for port in (18_101, 18_102)]
+    try:
+        log = lines(tmp_path, 4)
+    finally:
+        for engine in engines:
+            engine.terminate()
+    first, second = log[0].split()[1], log[2].split()[1]
+    assert log == [f"start {first}", f"ready {first}", f"start {second}", f"ready {second}"]
+    assert [engine.wait(10) for engine in engines] == [143, 143]
+
+
+def test_an_engine_waits_for_the_one_it_comes_after(tmp_path: Path) -> None:
+    guard = start(tmp_path, 18_104, "--after=http://127.0.0.1:18103/health")
+    voxtral = start(tmp_path, 18_103)
+    try:
+        log = lines(tmp_path, 4)
+    finally:
+        for engine in (guard, voxtral):
+            engine.terminate()
+            engine.wait(10)
+    assert log.index("ready 18103") < log.index("start 18104")
+
+
+def test_an_engine_that_dies_hands_on_its_status_and_the_lock(tmp_path: Path) -> None:
+    failing = start(tmp_path, 18_105, program="import sys; sys.exit(7)")
+    assert failing.wait(20) == 7
+    after = start(tmp_path, 18_106)
+    try:
+        assert lines(tmp_path, 2) == ["start 18106", "ready 18106"]
+    finally:
+        after.terminate()
+        after.wait(10)

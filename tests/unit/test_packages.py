@@ -1,0 +1,73 @@
+"""apt as desired state: the difference and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+
+from deploys.host.nvidia import wanted_packages
+from deploys.host.packages import AptState, PackageSet, difference, parse_state
+from deploys.host.platform import Platform, driver_packages, repositories
+from deploys.settings import Settings
+
+UBUNTU = Platform("ubuntu", "2404", "noble", "6.8.0-1029-aws", "aws")
+DEBIAN = Platform("debian", "13", "trixie", "6.12.0-9-cloud-amd64", "cloud-amd64")
+
+
+def test_nothing_differs_when_everything_is_there() -> None:
+    wanted = PackageSet(install={"a": "", "b": "1.0"}, files={"/etc/x": "text"}, hold=("a",), absent=("c",))
+    state = AptState(
+        files={"/etc/x": hashlib.sha256(b"text").hexdigest()},
+        installed={"a": "3", "b": "1.0"},
+        held=frozenset({"a"}),
+    )
+    assert not difference(wanted, state)
+
+
+def test_only_what_differs_is_changed() -> None:
+    wanted = PackageSet(install={"a": "", "b": "1.0", "d": ""}, hold=("a", "b"), absent=("c",))
+    state = AptState(installed={"a": "3", "b": "0.9", "c": "1"}, held=frozenset({"a"}))
+    change = difference(wanted, state)
+    assert change.install == ("b=1.0", "d")
+    assert change.remove == ("c",)
+    assert change.hold == ("b",)
+
+
+def test_a_missing_keyring_brings_its_repository_back(settings: Settings) -> None:
+    (repository, *_) = repositories(settings, UBUNTU)
+    digest = hashlib.sha256(repository.sources.encode()).hexdigest()
+    state = AptState(files={repository.sources_file: digest})
+    assert difference(PackageSet(repositories=(repository,)), state).repositories == (repository,)
+
+
+def test_removed_but_not_purged_packages_do_not_count_as_installed() -> None:
+    state = parse_state(["package\tdocker.io\t1.0\tconfig-files", "package\tcurl\t8\tinstalled", "hold\tcurl"])
+    assert dict(state.installed) == {"curl": "8"}
+    assert state.held == frozenset({"curl"})
+
+
+def test_the_drivers_source_follows_the_distribution(settings: Settings) -> None:
+    assert driver_packages(settings, UBUNTU)[0] == "linux-modules-nvidia-580-server-open-aws"
+    assert "nvidia-open" in driver_packages(settings, DEBIAN)
+    assert {each.name for each in repositories(settings, UBUNTU)} == {"nvidia-container-toolkit", "docker"}
+    assert {each.name for each in repositories(settings, DEBIAN)} == {
+        *("nvidia-container-toolkit", "nvidia-driver", "docker"),
+    }
+
+
+def test_repositories_address_the_release(settings: Settings) -> None:
+    urls = {each.name: each.probe_url for each in repositories(settings, DEBIAN)}
+    assert urls["nvidia-driver"].endswith("/cuda/repos/debian13/x86_64/InRelease")
+    assert urls["docker"] == "https://download.docker.com/linux/debian/dists/trixie/InRelease"
+
+
+def test_driver_and_kernel_are_kept_from_unattended_upgrades(settings: Settings) -> None:
+    text = wanted_packages(settings, UBUNTU).files["/etc/apt/apt.conf.d/52voice-unattended-upgrades"]
+    for pattern in ('"nvidia-"', '"libnvidia-"', '"linux-modules-nvidia-"', '"linux-image-"', '"containerd"'):
+        assert pattern in text
+
+
+def test_the_four_toolkit_packages_have_one_version(settings: Settings) -> None:
+    wanted = wanted_packages(settings, DEBIAN).install
+    versions = {version for name, version in wanted.items() if "container" in name}
+    assert len([name for name in wanted if "container" in name]) == 4
+    assert versions == {"1.19.1-1"}

@@ -1,0 +1,109 @@
+"""Preflight: what a host says, parsed and judged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from deploys.host.preflight import Disk, HostReport, Socket, findings, parse_report
+from deploys.settings import Settings
+
+GOOD = HostReport(
+    distribution="ubuntu",
+    release="24.04",
+    codename="noble",
+    pretty_name="Ubuntu 24.04.3 LTS",
+    architecture="x86_64",
+    kernel="6.8.0-1029-aws",
+    flavour="aws",
+    init="systemd",
+    uid=0,
+    clock=1_000_000,
+    asked_at=1_000_000,
+    memory_kib=16 * 2**20,
+    gpus=("27b8",),
+    disks=(Disk("/", "/dev/root:/", 200 * 2**20), Disk("/models", "/dev/nvme1:/models", 100 * 2**20)),
+)
+
+
+def test_a_good_host_has_no_findings(settings: Settings) -> None:
+    assert findings(GOOD, settings) == []
+
+
+def test_the_scripts_lines_become_a_report() -> None:
+    report = parse_report(
+        [
+            "os\tdebian\t13\ttrixie\tDebian GNU/Linux 13 (trixie)",
+            "architecture\tx86_64",
+            "kernel\t6.12.0-9-cloud-amd64\tcloud-amd64",
+            "init\tsystemd",
+            "uid\t0",
+            "now\t1000",
+            "memory_kib\t16000000",
+            "gpu\t0x27b8",
+            "disk\t/models\t/dev/root:/\t5000",
+            "socket\ttcp\t0.0.0.0:80\tnginx\t-",
+            "dpkg\tbroken package",
+            "package\tlinux-headers-6.12.0-9-cloud-amd64\t(none)",
+            "url\thttps://example.org/InRelease\t200",
+            "public_address\t-",
+        ],
+        asked_at=1000,
+    )
+    assert report.platform.flavour == "cloud-amd64"
+    assert report.gpus == ("27b8",)
+    assert report.disks == (Disk("/models", "/dev/root:/", 5000),)
+    assert report.sockets[0].port == 80
+    assert report.dpkg_faults == ("broken package",)
+    assert report.public_address == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"release": "20.04", "pretty_name": "Ubuntu 20.04.6 LTS"}, "Ubuntu 20.04.6 LTS is not supported"),
+        ({"distribution": "fedora", "pretty_name": "Fedora Linux 43"}, "Fedora Linux 43 is not supported"),
+        ({"architecture": "aarch64"}, "the machine is aarch64"),
+        ({"init": "docker-init"}, "process 1 is docker-init, not systemd"),
+        ({"uid": 1000}, "does not run as root"),
+        ({"gpus": ()}, "no NVIDIA GPU on the PCI bus"),
+        ({"gpus": ("2237",)}, "the GPU is A10G (10de:2237); the memory settings are for L4 (10de:27b8)"),
+        ({"memory_kib": 8 * 2**20}, "8.0 GiB of memory; 14 GiB are needed"),
+        ({"disks": (Disk("/", "a:/", 2**20), Disk("/models", "a:/", 2**20))}, "1.0 GiB free for /, /models; 35 GiB"),
+        ({"sockets": (Socket("tcp", "0.0.0.0:443", "nginx", "-"),)}, "nginx already listens on tcp 0.0.0.0:443"),
+        ({"missing_tools": ("ss",)}, "apt-get install iproute2"),
+        ({"clock": 1_000_600}, "the clock is 600 s ahead of"),
+        ({"dpkg_faults": ("half-configured",)}, "apt or dpkg is broken (half-configured)"),
+        ({"packages": {"linux-headers-6.8.0-1029-aws": "(none)"}}, "boot a kernel the archive still has"),
+        ({"urls": {"https://example.org/": "curl: (6) Could not resolve host"}}, "check DNS, routes"),
+        ({"urls": {"https://example.org/": "404"}}, "https://example.org/ cannot be used from the host (404)"),
+    ],
+)
+def test_each_fault_is_named_with_its_fix(settings: Settings, change: dict[str, object], expected: str) -> None:
+    found = findings(replace(GOOD, **change), settings)  # type: ignore[arg-type]
+    assert len(found) == 1
+    assert expected in found[0]
+
+
+def test_three_faults_are_reported_together(settings: Settings) -> None:
+    bad = replace(GOOD, release="20.04", gpus=(), clock=GOOD.clock - 3600)
+    assert len(findings(bad, settings)) == 3
+
+
+def test_sockets_of_our_own_containers_are_no_fault(settings: Settings) -> None:
+    ours = replace(
+        GOOD,
+        containers={"c" * 64: "", "d" * 64: "127.0.0.1:8001->8001/tcp"},
+        sockets=(
+            Socket("tcp", "*:443", "caddy", "c" * 64),
+            Socket("tcp", "127.0.0.1:8001", "docker-proxy", "-"),
+        ),
+    )
+    assert findings(ours, settings) == []
+
+
+def test_a_deployed_host_needs_room_to_breathe_only(settings: Settings) -> None:
+    tight = replace(GOOD, deployed=True, disks=(Disk("/", "a:/", 6 * 2**20),))
+    assert findings(tight, settings) == []
+    assert findings(replace(tight, disks=(Disk("/", "a:/", 4 * 2**20),)), settings)

@@ -1,0 +1,37 @@
+"""Files reach a host with their final modes from the first byte."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+from base64 import b64decode
+from pathlib import Path
+
+from deploys.remote import File, script, tree_on_stdin, unpack
+
+
+def test_a_tree_travels_with_modes() -> None:
+    sent = b64decode(tree_on_stdin({"env/a.env": File(b"x", 0o600)}))
+    with tarfile.open(fileobj=io.BytesIO(sent)) as archive:
+        (member,) = archive.getmembers()
+    assert (member.name, member.mode, member.uid) == ("env/a.env", 0o600, 0)
+
+
+def test_unpack_replaces_a_directory(tmp_path: Path) -> None:
+    target = tmp_path / "staged"
+    target.mkdir()
+    (target / "old").touch()
+    command = unpack({"a/b": File(b"text", 0o640)}, str(target))
+    words = ["sh", "-c", command.get_raw_value()]
+    stdin = command.connector_arguments["_stdin"]
+    subprocess.run(words, input=stdin, text=True, check=True)
+    assert [path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()] == ["a/b"]
+    assert (target / "a" / "b").stat().st_mode & 0o777 == 0o640
+    assert target.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_script_stops_at_its_first_failure_and_takes_arguments() -> None:
+    words = ["sh", "-c", script('echo "$1"; false; echo no', "a b")]
+    result = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (1, "a b\n")

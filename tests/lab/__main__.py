@@ -5,15 +5,20 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from tests.lab import apt, describe, hosts, machine, network, requirements, ssh
+from tests.lab import apt, describe, hosts, hub, machine, network, pypi, registry, requirements, ssh
 from tests.lab.console import say, step
 from tests.lab.daemon import Daemon, LabError
 from tests.lab.disk import discard
 from tests.lab.places import BRIDGE_ADDRESS, CACHE, HOST_ADDRESSES, STATE
 
-_SERVICES = {"apt": apt}
+_SERVICES: dict[str, Callable[[str], dict[str, object]]] = {
+    "apt": apt.ensure,
+    "registry": registry.ensure,
+    "pypi": pypi.ensure,
+    "hub": hub.ensure,
+}
 
 
 def up(names: Sequence[str]) -> None:
@@ -24,9 +29,9 @@ def up(names: Sequence[str]) -> None:
         hosts.create(name)
         machine.start(name)
     services = {}
-    for key, service in _SERVICES.items():
+    for key, ensure in _SERVICES.items():
         with step(f"service {key}"):
-            services[key] = service.ensure(BRIDGE_ADDRESS)
+            services[key] = ensure(BRIDGE_ADDRESS)
     _await(names)
     describe.write(services)
 

@@ -10,9 +10,11 @@ from tests.lab.console import say
 from tests.lab.daemon import Daemon
 from tests.lab.disk import content_hash, files_below, make_whole
 from tests.lab.packages import debian, docker, kernel, nvidia, toolkit, ubuntu
-from tests.lab.places import CACHE, STATE
+from tests.lab.places import BRIDGE_ADDRESS, CACHE, STATE
 from tests.lab.repository import Flat, Suite
-from tests.lab.services import APT_PORT, APT_URL
+
+_PORT = 8090
+URL = f"http://{BRIDGE_ADDRESS}:{_PORT}"
 
 DRIVER = "580.95.05"
 NEWER_DRIVER = "580.105.08"
@@ -28,13 +30,12 @@ _REPOSITORY = Path(__file__).parents[2]
 
 def ensure(address: str) -> dict[str, object]:
     """Build what is missing, serve it, and say where and signed by whom."""
-    if not _SERVED.exists():
-        publish()
+    publish(newer=_SERVED.exists() and _SERVED.resolve().name == "newer")
     server = _server()
-    words = [sys.executable, "-m", "tests.lab.static_server", address, str(APT_PORT), str(_SERVED)]
+    words = [sys.executable, "-m", "tests.lab.static_server", address, str(_PORT), str(_SERVED)]
     server.start(words, environment={"PYTHONPATH": str(_REPOSITORY)})
-    server.await_port(address, APT_PORT)
-    return {"url": APT_URL, "key_fingerprint": signing.fingerprint()}
+    server.await_port(address, _PORT)
+    return {"url": URL, "key_fingerprint": signing.fingerprint()}
 
 
 def stop() -> None:
@@ -45,6 +46,8 @@ def stop() -> None:
 def publish(*, newer: bool = False) -> None:
     """Serve the repositories; with `newer` as they are after the next driver has come out."""
     tree = _build() / ("newer" if newer else "current")
+    if _SERVED.exists() and _SERVED.resolve() == tree.resolve():
+        return
     STATE.mkdir(parents=True, exist_ok=True)
     link = _SERVED.with_suffix(".new")
     link.unlink(missing_ok=True)

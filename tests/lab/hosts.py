@@ -5,11 +5,10 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
-from tests.lab import hardware, machine, network, rootfs, signing, ssh
+from tests.lab import apt, hardware, machine, network, rootfs, signing, ssh
 from tests.lab.console import run
 from tests.lab.disk import discard, make_whole
 from tests.lab.places import BRIDGE_ADDRESS, HOST_ADDRESSES, NETWORK
-from tests.lab.services import APT_URL
 
 _DISTRIBUTION_KEY = Path("usr/share/keyrings/voice-lab-distribution.asc")
 
@@ -121,7 +120,7 @@ def _add_distribution_extras(root: Path, name: str) -> None:
     suite, components = ("noble", "main restricted") if name == "ubuntu" else ("trixie", "main")
     archive = "ubuntu" if name == "ubuntu" else "debian-extras"
     (root / "etc/apt/sources.list.d/voice-lab-distribution.sources").write_text(
-        f"Types: deb\nURIs: {APT_URL}/{archive}\nSuites: {suite}\nComponents: {components}\n"
+        f"Types: deb\nURIs: {apt.URL}/{archive}\nSuites: {suite}\nComponents: {components}\n"
         f"Signed-By: /{_DISTRIBUTION_KEY}\n"
     )
 
@@ -139,6 +138,10 @@ def _disguise_as_ubuntu(root: Path) -> None:
     (root / "etc/os-release").unlink()  # a link to /usr/lib/os-release, which belongs to Debian's base-files
     (root / "etc/os-release").write_text(_UBUNTU_RELEASE)
     (root / "etc/lsb-release").write_text(_UBUNTU_LSB_RELEASE)
+    # Ubuntu's users find the administrator's programs (modinfo, ss); Debian's do not.
+    (root / "etc/environment").write_text(
+        'PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/games:/usr/local/games:/snap/bin"\n'
+    )
     # Debian's mirror has packages of the same names; on Ubuntu they are Ubuntu's.
     (root / "etc/apt/preferences.d/voice-lab-ubuntu").write_text(
         "Package: *\nPin: release o=Ubuntu\nPin-Priority: 510\n"

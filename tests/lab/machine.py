@@ -40,7 +40,7 @@ def start(name: str) -> None:
         return
     kill(name)
     _prepare_nspawn()
-    (_cgroup(name)).mkdir(parents=True, exist_ok=True)
+    _cgroup(name).mkdir(parents=True, exist_ok=True)
     words = [sys.executable, "-m", "tests.lab.machine", name]
     supervisor(name).start(words, environment={"PYTHONPATH": str(_REPOSITORY)})
 
@@ -60,6 +60,7 @@ def await_ssh(name: str) -> None:
 
 def kill(name: str) -> None:
     """Cut the power: every process of the host ends, whoever its supervisor was."""
+    _mount_cgroups()
     cgroup = _cgroup(name)
     if cgroup.exists():
         (cgroup / "cgroup.kill").write_text("1")
@@ -85,12 +86,14 @@ def _cgroup(name: str) -> Path:
 
 
 def _prepare_nspawn() -> None:
-    """Give nspawn the two mounts it needs, whatever init and cgroup layout the controller has."""
-    # nspawn hands mounts to its guest through this directory and insists on a tmpfs.
+    """Give nspawn a tmpfs below /run: it hands mounts to its guest through it and insists on one."""
     if _filesystem_of(_NSPAWN_RUNTIME.parent) != "tmpfs" and _mounted_from(_NSPAWN_RUNTIME) is None:
         _NSPAWN_RUNTIME.mkdir(parents=True, exist_ok=True)
         run("mount", "-t", "tmpfs", "voice-lab", _NSPAWN_RUNTIME)
-    # The version 2 hierarchy exists next to version 1 even where nobody has mounted it.
+
+
+def _mount_cgroups() -> None:
+    """A version 2 hierarchy of our own: it exists next to version 1 even where nobody has mounted it."""
     if _mounted_from(_CGROUPS) is None:
         _CGROUPS.mkdir(parents=True, exist_ok=True)
         run("mount", "-t", "cgroup2", "voice-lab", _CGROUPS)

@@ -33,7 +33,8 @@ class Answer:
     def __init__(self, server: ApiServer, path: str, body: object = None) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=10)
         method = "GET" if body is None else "POST"
-        connection.request(method, path, json.dumps(body), {"Content-Type": "application/json"})
+        content = None if body is None else json.dumps(body)
+        connection.request(method, path, content, {"Content-Type": "application/json"})
         response = connection.getresponse()
         self.status, self.kind = response.status, response.getheader("Content-Type")
         self.body = response.read()

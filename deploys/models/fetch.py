@@ -58,9 +58,8 @@ def main() -> int:
     except (RefusedError, DiskError) as error:
         return _fail(str(error))
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        return _fail(f"The disk of {directory} is full. The models in place are untouched; run again with more room.")
+        said = "is full" if error.errno == errno.ENOSPC else f"says: {error}"
+        return _fail(f"The disk of {directory} {said}. The models in place are untouched; a new run goes on from here.")
     return 0
 
 

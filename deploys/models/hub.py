@@ -155,6 +155,8 @@ class Hub:
                 f"The line to {self.endpoint} (or to where it redirects) fails: {type(error).__name__}, {error}. "
                 "Check the network, a proxy, and the setting weights_endpoint."
             ) from None
+        except ValueError as error:
+            raise RefusedError(f"{self.endpoint} does not answer like a Hub ({error}).") from None
 
 
 def explain(error: HfHubHTTPError, source: Source, endpoint: str, with_token: bool) -> str:

@@ -51,6 +51,7 @@ touch "$venv/.complete"
 _FETCH = """cd {home}/program
 export HF_ENDPOINT={endpoint} HF_HUB_DISABLE_XET=1 HF_HUB_DISABLE_TELEMETRY=1 HF_HUB_DISABLE_IMPLICIT_TOKEN=1
 export HF_HOME={home}/cache PYTHONUNBUFFERED=1
+unset HF_TOKEN HUGGING_FACE_HUB_TOKEN
 exec ../venv-{key}/bin/python -m deploys.models.fetch
 """
 

@@ -1,8 +1,12 @@
 """The fetcher against the lab's Hub, both in this process: real client, real sockets, real files."""
 
+import errno
+import io
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +145,38 @@ def test_all_refusals_are_reported_together(lab: Lab) -> None:
 def test_an_absent_hub_is_named(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match=r"The line to http://127.0.0.1:1 .* weights_endpoint"):
         fetch.fetch(tmp_path, Hub("http://127.0.0.1:1", None), {"voxtral": VOXTRAL})
+
+
+def test_something_that_is_not_a_hub_is_named(tmp_path: Path) -> None:
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>Welcome</html>")
+
+        def log_message(self, *args: object) -> None:
+            """Quiet."""
+
+    server = HTTPServer(("127.0.0.1", 0), Page)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with pytest.raises(RefusedError, match="does not answer like a Hub"):
+        fetch.fetch(tmp_path, Hub(f"http://127.0.0.1:{server.server_port}", None), {"voxtral": VOXTRAL})
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_full_disk_is_said_without_a_traceback(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = {"directory": str(lab.directory), "endpoint": lab.url, "token": None, "models": {"voxtral": VOXTRAL}}
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(request) + "\n"))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(download.Downloads, "fetch", full)
+    assert fetch.main() == 1
+    assert "is full. The models in place are untouched" in capsys.readouterr().err
 
 
 def test_a_cut_line_is_resumed_where_it_was_cut(lab: Lab, library: models.Library) -> None:

@@ -200,7 +200,9 @@ def port_ranges(settings: Settings) -> list[tuple[str, int, int]]:
 def needed_urls(settings: Settings, platform: Platform) -> tuple[str, ...]:
     """What must answer before anything is installed: package repositories, PyPI, the Hub."""
     probes = (repository.probe_url for repository in repositories(settings, platform))
-    return (*probes, f"{settings.pypi.index_url.rstrip('/')}/huggingface-hub/", settings.weights.endpoint)
+    pypi = f"{settings.pypi.index_url.rstrip('/')}/huggingface-hub/"
+    a_model = next(iter(settings.weights.catalog.values())).repo
+    return (*probes, pypi, f"{settings.weights.endpoint}/api/models/{a_model}")
 
 
 def _for_each_distribution(settings: Settings, words: Callable[[Settings, Platform], tuple[str, ...]]) -> list[str]:

@@ -1,0 +1,164 @@
+"""Debian 13, as root: from a host with only sshd and systemd to a healthy stack, and what a year brings after it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from deploys.stack.render import SERVICES
+from tests.e2e.conftest import LabHost, fresh_host
+
+pytestmark = pytest.mark.usefixtures("lab_services")
+
+
+@pytest.fixture(scope="module")
+def host(lab_services: None) -> LabHost:
+    return fresh_host("debian")
+
+
+def healthy(host: LabHost) -> list[str]:
+    lines = host.shell("docker ps --filter health=healthy --format '{{.Label \"com.docker.compose.service\"}}'")
+    return sorted(lines.splitlines())
+
+
+def await_healthy(host: LabHost, seconds: float = 180) -> None:
+    deadline = time.monotonic() + seconds
+    while healthy(host) != sorted(SERVICES):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"after {seconds} s only {healthy(host)} are healthy")
+        time.sleep(1)
+
+
+def test_preflight_names_three_faults_at_once_and_changes_nothing(host: LabHost) -> None:
+    before = host.shell("dpkg-query -W | sha256sum; ls -laR --time-style=full-iso /etc /opt /usr/local | sha256sum")
+    host.shell(
+        "systemd-run --quiet --unit=squatter --property=Type=exec sh -c 'exec sleep 600' && "
+        "systemd-run --quiet --unit=squatter-port --property=Type=exec "
+        "perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new(Listen => 1, LocalPort => 443); sleep 600'"
+    )
+    run = host.deploy("--data", "preflight_memory_gib=4000", "--data", "preflight_disk_models_gib=90000")
+    host.shell("systemctl stop squatter squatter-port")
+    assert run.status == 1
+    assert "failed preflight with 3 findings; nothing was changed" in run.printed
+    assert "perl already listens on tcp 0.0.0.0:443" in run.printed
+    assert "4000 GiB are needed (preflight_memory_gib)" in run.printed
+    assert "GiB are needed (preflight_disk_*)" in run.printed
+    after = host.shell("dpkg-query -W | sha256sum; ls -laR --time-style=full-iso /etc /opt /usr/local | sha256sum")
+    assert after == before
+
+
+def test_mistakes_in_the_settings_are_reported_before_anything_connects(host: LabHost) -> None:
+    run = host.deploy("--data", "voxtral_voice=de_robot", "--data", "guard_memroy=0.3")
+    assert run.status == 1
+    assert "2 settings cannot work; nothing was changed" in run.printed
+    assert "did you mean guard_memory?" in run.printed
+    assert "Connected" not in run.printed
+
+
+def test_a_bare_host_becomes_a_healthy_stack(host: LabHost) -> None:
+    run = host.deploy()
+    assert run.status == 0, run.printed[-4000:]
+    assert healthy(host) == sorted(SERVICES)
+
+
+def test_the_host_rebooted_because_nouveau_held_the_card(host: LabHost) -> None:
+    assert int(host.shell("journalctl --list-boots --no-pager | grep -c .")) == 2
+
+
+def test_a_second_run_changes_nothing_and_restarts_nothing(host: LabHost) -> None:
+    before = host.containers()
+    run = host.deploy()
+    assert run.status == 0, run.printed[-4000:]
+    assert run.changed == []
+    assert host.containers() == before
+
+
+def test_testinfra_agrees(host: LabHost) -> None:
+    result = host.host_tests()
+    assert result.returncode == 0, result.stdout[-4000:]
+
+
+def test_testinfra_is_red_when_a_service_is_stopped(host: LabHost) -> None:
+    for service in SERVICES:
+        container = host.shell(f"docker ps -q --filter label=com.docker.compose.service={service}")
+        host.shell(f"docker stop {container}")
+        try:
+            result = host.host_tests("-k", "is_healthy")
+            assert result.returncode == 1
+            assert f"test_the_service_is_healthy[{host.name}-{service}]" in result.stdout.replace(
+                f"[{service}-{host.name}]", f"[{host.name}-{service}]"
+            )
+        finally:
+            host.shell(f"docker start {container}")
+    await_healthy(host)
+
+
+def test_a_hand_edit_is_seen_by_testinfra_and_mended_by_the_next_run(host: LabHost) -> None:
+    host.shell("sed -i 's/respond 404/respond 200/' /opt/voice/caddy/Caddyfile")
+    result = host.host_tests("-k", "edited_by_hand")
+    assert result.returncode == 1
+    assert "/opt/voice/caddy/Caddyfile" in result.stdout
+    run = host.deploy()
+    assert run.status == 0
+    assert [name for name in run.changed if "Write the stack's files" not in name] == []
+    assert host.host_tests("-k", "edited_by_hand").returncode == 0
+
+
+def test_one_changed_caddy_setting_touches_only_caddy(host: LabHost) -> None:
+    before = host.containers()
+    run = host.deploy("--data", "caddy_log_level=WARN")
+    assert run.status == 0, run.printed[-4000:]
+    after = host.containers()
+    assert {name for name in before if before[name] != after.get(name)} == {"voice-caddy-1"}
+    assert len(run.changed) == 2, run.changed
+    assert host.deploy().status == 0
+
+
+def test_a_broken_file_never_replaces_a_good_one(host: LabHost) -> None:
+    before = host.shell("sha256sum /opt/voice/compose.yml /opt/voice/caddy/Caddyfile")
+    run = host.deploy("--data", "site_domain=a..b.example.org")
+    assert run.status == 1
+    assert host.shell("sha256sum /opt/voice/compose.yml /opt/voice/caddy/Caddyfile") == before
+
+
+def test_the_gpu_stays_visible_after_a_daemon_reload(host: LabHost) -> None:
+    """ "Failed to initialize NVML: Unknown Error" after `systemctl daemon-reload`: the known bug is not here."""
+    host.shell("systemctl daemon-reload")
+    for service in ("vllm-voxtral", "vllm-guard"):
+        container = host.shell(f"docker ps -q --filter label=com.docker.compose.service={service}")
+        assert host.shell(f"docker exec {container} nvidia-smi -L").startswith("GPU 0: ")
+
+
+def test_after_a_reboot_all_are_healthy_again_in_order(host: LabHost) -> None:
+    boot = host.shell("cat /proc/sys/kernel/random/boot_id")
+    host.shell("systemctl reboot", check=False)
+    deadline = time.monotonic() + 120
+    while host.shell("cat /proc/sys/kernel/random/boot_id", check=False) in ("", boot):
+        assert time.monotonic() < deadline, "the host did not come back"
+        time.sleep(1)
+    await_healthy(host)
+    voxtral_ready = host.shell("docker logs -t voice-vllm-voxtral-1 2>&1 | grep 'the engine is ready' | tail -n 1")
+    guard_starts = host.shell("docker logs -t voice-vllm-guard-1 2>&1 | grep 'gpu_start: starting' | tail -n 1")
+    assert voxtral_ready.split()[0] < guard_starts.split()[0]
+
+
+def test_after_a_docker_restart_nothing_was_restarted(host: LabHost) -> None:
+    before = host.containers()
+    host.shell("systemctl restart docker")
+    assert host.containers() == before
+    await_healthy(host)
+
+
+def test_a_run_after_all_this_changes_nothing(host: LabHost) -> None:
+    run = host.deploy()
+    assert run.status == 0
+    assert run.changed == []
+
+
+def test_secrets_are_in_no_log_process_or_readable_file(host: LabHost) -> None:
+    secret = host.shell("cut -d ' ' -f 2 /opt/voice/livekit/keys.yaml")
+    found = host.shell(
+        f"grep -rl --exclude-dir=proc --exclude-dir=sys -F '{secret}' /opt /etc /var/log /tmp /run || true"
+    )
+    assert sorted(found.splitlines()) == ["/opt/voice/livekit/keys.yaml", "/opt/voice/secrets/livekit.env"]

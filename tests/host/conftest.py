@@ -1,0 +1,129 @@
+"""testinfra against any inventory, through pyinfra's own inventory, data and keys.
+
+pytest tests/host --inventory inventories/prod.py [--host NAME]
+
+Everything here reads; nothing on the host is changed.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+import testinfra
+from pyinfra.api.state import State
+from pyinfra.context import ctx_state
+from pyinfra_cli.inventory import make_inventory
+
+from deploys.access.checks import GROUP
+from deploys.host.platform import Platform
+from deploys.settings import Settings, parse
+from deploys.stack.render import HOME, HostFacts, agent_sources, render
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Deployed:
+    """A host after the deploy: testinfra's handle, the settings it was made with, what it says of itself."""
+
+    name: str
+    run: Any
+    settings: Settings
+
+    def output(self, command: str) -> str:
+        """The stdout of a command that must succeed."""
+        return str(self.run.check_output(command))
+
+    @cached_property
+    def platform(self) -> Platform:
+        """Distribution, release and kernel, from /etc/os-release."""
+        flavour = "$(uname -r | sed -E 's/^[0-9.]+-([0-9]+-)?//')"
+        shell = f'. /etc/os-release; echo "$ID|${{VERSION_ID//./}}|$VERSION_CODENAME|$(uname -r)|{flavour}"'
+        return Platform(*self.output(f"bash -c {shlex.quote(shell)}").split("|"))
+
+    @cached_property
+    def containers(self) -> dict[str, dict[str, Any]]:
+        """Service -> `docker inspect`."""
+        ids = self.output("docker ps -aq --filter label=com.docker.compose.project=voice").split()
+        inspected = json.loads(self.output(f"docker inspect {' '.join(ids)}")) if ids else []
+        return {each["Config"]["Labels"]["com.docker.compose.service"]: each for each in inspected}
+
+    @cached_property
+    def public_address(self) -> str:
+        """The address callers' media goes to."""
+        configured = self.settings.site.public_address
+        if configured != "imds":
+            return configured
+        url = self.settings.site.imds_url
+        token = f"$(curl -sfX PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' {url}/latest/api/token)"
+        return self.output(f'curl -sf -H "X-aws-ec2-metadata-token: {token}" {url}/latest/meta-data/public-ipv4')
+
+    @cached_property
+    def files(self) -> dict[str, Any]:
+        """Every file of the stack as this repository renders it, by its path on the host."""
+        facts = HostFacts(self.public_address, agent_sources(self.settings)[1])
+        return {f"{HOME}/{path}": file for path, file in render(self.settings, facts).items()}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--inventory", default=None, help="pyinfra inventory, e.g. inventories/prod.py")
+    parser.addoption("--host", default=None, help="only this host of it")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test runs once for each voice host of the inventory."""
+    if "deployed" not in metafunc.fixturenames:
+        return
+    inventory = metafunc.config.getoption("--inventory")
+    if not inventory:
+        raise pytest.UsageError("tests/host need a host: give --inventory inventories/prod.py (or lab.py)")
+    only = metafunc.config.getoption("--host")
+    names = [host.name for host in _hosts(inventory) if only in (None, host.name)]
+    if not names:
+        raise pytest.UsageError(f"{inventory} has no host {only or f'in its group {GROUP!r}'}")
+    metafunc.parametrize("deployed", names, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def deployed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    """The host of that name, reached with the inventory's own ssh settings over one connection."""
+    (host,) = [each for each in _hosts(request.config.getoption("--inventory")) if each.name == request.param]
+    directory = tmp_path_factory.mktemp("ssh")
+    config = directory / "config"
+    config.write_text(ssh_config(host.name, host.data.dict()))
+    handle = testinfra.get_host(
+        f"ssh://{host.name}",
+        ssh_config=str(config),
+        sudo=bool(host.data.get("_sudo", False)),
+        controlpath=str(directory / "socket"),
+    )
+    return Deployed(host.name, handle, parse(host.data.dict()))
+
+
+def ssh_config(name: str, data: dict[str, Any]) -> str:
+    """Pyinfra's ssh data as a configuration for OpenSSH."""
+    options = {
+        "HostName": data.get("ssh_hostname", name),
+        "User": data.get("ssh_user"),
+        "Port": data.get("ssh_port"),
+        "IdentityFile": data.get("ssh_key"),
+        "UserKnownHostsFile": data.get("ssh_known_hosts_file"),
+        "StrictHostKeyChecking": data.get("ssh_strict_host_key_checking", "yes"),
+        "BatchMode": "yes",
+    }
+    lines = [f"  {option} {value}" for option, value in options.items() if value is not None]
+    return "\n".join([f"Host {name}", *lines, ""])
+
+
+def _hosts(inventory: str) -> list[Any]:
+    state = State()
+    state.cwd = str(ROOT)
+    with ctx_state.use(state):
+        made = make_inventory(inventory, cwd=str(ROOT))
+    return [host for host in made if GROUP in host.groups]

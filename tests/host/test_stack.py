@@ -1,0 +1,114 @@
+"""The five services: running what this repository says, healthy, and doing what callers need."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+
+import pytest
+
+from deploys.host.preflight import port_ranges
+from deploys.stack.render import HOME, SERVICES
+from tests.host.conftest import Deployed
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_service_is_healthy(deployed: Deployed, service: str) -> None:
+    state = deployed.containers[service]["State"]
+    assert state["Status"] == "running"
+    assert state["Health"]["Status"] == "healthy"
+
+
+def test_every_container_runs_what_the_files_say(deployed: Deployed) -> None:
+    assert json.loads(deployed.output(f"python3 {HOME}/bin/start.py --check")) == {}
+
+
+def test_no_file_was_edited_by_hand(deployed: Deployed) -> None:
+    paths = " ".join(shlex.quote(path) for path in deployed.files)
+    output = deployed.run.run(f"sha256sum {paths}").stdout
+    found = {path: digest for digest, path in (line.split(maxsplit=1) for line in output.splitlines())}
+    wanted = {path: hashlib.sha256(file.content).hexdigest() for path, file in deployed.files.items()}
+    assert sorted(path for path in wanted if found.get(path) != wanted[path]) == []
+
+
+def test_secrets_are_roots_alone(deployed: Deployed) -> None:
+    listing = deployed.output(
+        f"find {HOME}/env {HOME}/secrets {HOME}/livekit/keys.yaml -type f -printf '%m %u %p\\n'"
+    ).splitlines()
+    assert len(listing) >= len(SERVICES) + 3
+    assert [line for line in listing if not line.startswith("600 root ")] == []
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_container_may_download_models(deployed: Deployed, service: str) -> None:
+    assert "HF_HUB_OFFLINE=1" in deployed.containers[service]["Config"]["Env"]
+
+
+def test_only_the_public_ports_listen_beyond_loopback(deployed: Deployed) -> None:
+    livekit = deployed.settings.livekit
+    public_tcp = {80, 443, livekit.tcp_port}
+    public_udp = [(first, last) for protocol, first, last in port_ranges(deployed.settings) if protocol == "udp"]
+    unexpected = []
+    for line in deployed.output("ss -Hlntup").splitlines():
+        protocol, _, _, _, local, _, *users = line.split()
+        address, _, port = local.rpartition(":")
+        program = users[0] if users else ""
+        if address.startswith(("127.", "[::1]", "[::ffff:127.")) or not _is_ours(program):
+            continue
+        allowed = (protocol == "tcp" and int(port) in public_tcp) or (
+            protocol == "udp" and any(first <= int(port) <= last for first, last in public_udp)
+        )
+        if not allowed:
+            unexpected.append(line)
+    assert unexpected == []
+
+
+def _is_ours(users: str) -> bool:
+    return any(f'"{name}"' in users for name in ("caddy", "livekit-server", "docker-proxy", "python", "python3"))
+
+
+def test_finding_13_caddys_healthz_answers_on_loopback_only(deployed: Deployed) -> None:
+    port = deployed.settings.caddy.health_port
+    curl = "curl -s -o /dev/null -w '%{http_code}'"
+    assert deployed.output(f"{curl} http://127.0.0.1:{port}/healthz") == "200"
+    assert deployed.run.run(f"{curl} http://{_address(deployed)}:{port}/healthz").rc == 7
+
+
+def test_callers_reach_livekit_through_caddys_tls(deployed: Deployed) -> None:
+    domain = deployed.settings.site.domain
+    # -k only where the certificate is of Caddy's own authority, which no browser knows.
+    insecure = "-k" if deployed.settings.site.acme == "internal" else ""
+    curl = f"curl -s {insecure} --resolve {domain}:443:127.0.0.1 https://{domain}/"
+    assert deployed.output(curl) == "OK"
+
+
+def test_voxtral_speaks_and_the_guard_judges(deployed: Deployed) -> None:
+    settings = deployed.settings
+    checks = {
+        "vllm-voxtral": f"voxtral {settings.voxtral.port} {settings.voxtral.voice}",
+        "vllm-guard": f"guard {settings.guard.port} {settings.guard.model}",
+    }
+    for service, words in checks.items():
+        container = deployed.containers[service]["Id"]
+        # A proof of its own: the marker of the container's health check is put out of the way.
+        program = "import sys; sys.path.insert(0, '/opt/voice/engine'); import health, pathlib; "
+        program += f"health.PROVEN = pathlib.Path('/tmp/voice-test-proof'); health.PROVEN.unlink(True); "  # noqa: F541
+        program += f"health.check(*{words.split()!r})"
+        result = deployed.run.run(f"docker exec {container} python3 -c {shlex.quote(program)}")
+        assert result.rc == 0, f"{service}: {result.stdout}{result.stderr}"
+
+
+def test_both_engines_see_the_gpu(deployed: Deployed) -> None:
+    for service in ("vllm-voxtral", "vllm-guard"):
+        container = deployed.containers[service]["Id"]
+        assert deployed.output(f"docker exec {container} nvidia-smi -L").startswith("GPU 0: ")
+
+
+def test_the_agent_says_it_is_ready_for_callers(deployed: Deployed) -> None:
+    container = deployed.containers["voice-agent"]["Id"]
+    assert deployed.run.run(f"docker exec {container} /opt/venv/bin/python -m voice_agent healthcheck").rc == 0
+
+
+def _address(deployed: Deployed) -> str:
+    return deployed.output("hostname -I").split()[0]

@@ -71,7 +71,9 @@ def kill(name: str) -> None:
 
 
 def remove_mounts() -> None:
-    """Unmount what the lab mounted on the controller."""
+    """Unmount what the lab mounted on the controller; every host is gone by then."""
+    if (_CGROUPS / "voice-lab").exists():
+        _remove_cgroup(_CGROUPS / "voice-lab")
     for point in (*mounts_below(_CGROUPS), _NSPAWN_RUNTIME):
         if _mounted_from(point) == "voice-lab":
             run("umount", point)

@@ -59,3 +59,8 @@ def _leave_docker_registry_off() -> None:
     """Debian starts a registry of its own on port 5000; the lab runs one itself."""
     if Path("/run/systemd/system").is_dir():
         subprocess.run(["systemctl", "disable", "--now", "docker-registry.service"], check=False)
+
+
+if __name__ == "__main__":
+    # On a new machine, before there is a virtual environment: `python3 -m tests.lab.requirements`.
+    install()

@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.lab import network, ssh
 from tests.lab.console import run
 from tests.lab.daemon import Daemon, LabError, await_condition
-from tests.lab.disk import mounts_below
+from tests.lab.disk import discard, mounts_below
 from tests.lab.places import BRIDGE, STATE
 
 _REPOSITORY = Path(__file__).parents[2]
@@ -68,6 +68,9 @@ def kill(name: str) -> None:
         _remove_cgroup(cgroup)
     supervisor(name).stop()
     network.delete_interface(f"vb-{_machine(name)}")
+    # What a killed nspawn could not put away makes the next one refuse to start.
+    for leftover in _NSPAWN_RUNTIME.glob(f"*/{_machine(name)}"):
+        discard(leftover)
 
 
 def remove_mounts() -> None:

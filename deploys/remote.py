@@ -60,6 +60,14 @@ def script_file(beside: str, name: str, *arguments: str) -> str:
     return script((Path(beside).parent / name).read_text(encoding="utf-8"), *arguments)
 
 
+def refuse(message: str) -> Streamed:
+    """A command that fails with `message`: this host's run ends there, the other hosts' go on.
+
+    An exception from an operation would print a traceback and end the run of every host.
+    """
+    return Streamed(script('printf "%s\\n" "$1" >&2; exit 1', message))
+
+
 def tree_on_stdin(files: Mapping[str, File]) -> str:
     """`files` (path relative to the target directory -> File) as a base64 tar for `_stdin`."""
     buffer = io.BytesIO()

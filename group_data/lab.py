@@ -3,6 +3,7 @@
 import json as _json
 import os as _os
 from pathlib import Path as _Path
+from runpy import run_path as _run_path
 
 _STATE = _Path(_os.environ.get("VOICE_LAB_STATE", "/var/lib/voice-lab"))
 _lab = _json.loads((_STATE / "lab.json").read_text(encoding="utf-8"))
@@ -32,30 +33,16 @@ preflight_disk_docker_gib = 6
 preflight_disk_models_gib = 1
 preflight_disk_headroom_gib = 1
 
-# The lab's weights are small: their digests are the lab's. Names, revisions and architectures are production's.
-_models = _lab["hub"]["models"]
-_whisper = "Systran/faster-whisper-tiny.en"
+# The lab's weights are small, so their digests are not production's; everything else about them is.
+_catalog = _run_path(str(_Path(__file__).with_name("all.py")))["weights_catalog"]
 weights_catalog = {
-    "voxtral-4b-tts": {
-        "repo": "mistralai/Voxtral-4B-TTS-2603",
-        "revision": _models["mistralai/Voxtral-4B-TTS-2603"]["revision"],
-        "architecture": "voxtral_tts",
-        "include": ["consolidated.safetensors", "params.json", "tekken.json", "voice_embedding/*"],
-        "files": _models["mistralai/Voxtral-4B-TTS-2603"]["files"],
-        "licence": "CC-BY-NC-4.0",
-    },
-    "llama-guard-3-1b": {
-        "repo": "meta-llama/Llama-Guard-3-1B",
-        "revision": _models["meta-llama/Llama-Guard-3-1B"]["revision"],
-        "architecture": "llama_guard_3",
-        "include": ["*"],
-        "exclude": ["original/*"],
-        "licence": "Llama 3.2 Community License",
-        "gated": True,
+    **{
+        name: {key: value for key, value in _catalog[name].items() if key != "files"}
+        for name in ("voxtral-4b-tts", "llama-guard-3-1b")
     },
     "faster-whisper-tiny.en": {
-        "repo": _whisper,
-        "revision": _models[_whisper]["revision"],
+        "repo": "Systran/faster-whisper-tiny.en",
+        "revision": "0d3d19a32d3338f10357c0889762bd8d64bbdeba",
         "architecture": "whisper_ct2",
         "include": ["config.json", "model.bin", "tokenizer.json", "vocabulary.*"],
         "licence": "MIT",

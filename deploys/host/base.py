@@ -13,7 +13,7 @@ from deploys.host.platform import Platform, repositories
 from deploys.remote import File, place, script
 from deploys.settings import Settings
 
-BASE_PACKAGES = ("ca-certificates", "curl", "gnupg", "iproute2", "kmod", "python3", "python3-venv")
+BASE_PACKAGES = ("ca-certificates", "curl", "gpg", "iproute2", "kmod", "python3", "python3-venv")
 
 
 def install(settings: Settings, platform: Platform) -> None:
@@ -58,9 +58,9 @@ def kernel_parameters(settings: Settings) -> str:
 def settings_files(files: Mapping[str, str]) -> Generator[StringCommand, None, None]:
     """The files are as given, and the kernel and systemd have read them."""
     wanted = PackageSet(files=files)
-    change = difference(wanted, host.get_fact(Apt, files=" ".join(files), packages=""))
+    change = difference(wanted, host.get_fact(Apt, files=" ".join(files)))
     if not change:
         host.noop(f"{len(files)} files are as wanted")
         return
     yield place({path: File(files[path].encode()) for path in change.files})
-    yield StringCommand(script("sysctl --quiet --system && systemctl daemon-reload"))
+    yield StringCommand(script("/usr/lib/systemd/systemd-sysctl /etc/sysctl.d/60-voice.conf; systemctl daemon-reload"))

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyinfra.api.command import StringCommand
-from pyinfra.api.exceptions import OperationError
 from pyinfra.api.facts import FactBase
 from pyinfra.api.operation import operation
 from pyinfra.context import host
@@ -21,7 +20,7 @@ from deploys.host.platform import (
     DOCKER_PACKAGES,
     Platform,
 )
-from deploys.remote import File, Streamed, place, script, script_file
+from deploys.remote import File, Streamed, place, refuse, script, script_file
 from deploys.settings import Settings
 
 DAEMON_JSON = "/etc/docker/daemon.json"
@@ -128,16 +127,16 @@ def parse_config(text: str | None) -> dict[str, Any]:
     """daemon.json's text as a table.
 
     Raises:
-        OperationError: if it is not a JSON object; a file that cannot be read is not overwritten.
+        ValueError: if it is not a JSON object; a file that cannot be read is not overwritten.
     """
     if text is None or not text.strip():
         return {}
     try:
         parsed = json.loads(text)
     except ValueError as error:
-        raise OperationError(f"{DAEMON_JSON} on the host is not JSON ({error}); mend or remove it") from error
+        raise ValueError(f"{DAEMON_JSON} on the host is not JSON ({error}); mend or remove it") from error
     if not isinstance(parsed, dict):
-        raise OperationError(f"{DAEMON_JSON} on the host is not a JSON object; mend or remove it")
+        raise ValueError(f"{DAEMON_JSON} on the host is not a JSON object; mend or remove it")
     return parsed
 
 
@@ -148,7 +147,11 @@ def configure(wanted: Mapping[str, Any]) -> Generator[StringCommand, None, None]
     The previous file stays beside as daemon.json.before-voice; dockerd itself validates the new one first.
     """
     state = host.get_fact(Docker)
-    existing = parse_config(state.config)
+    try:
+        existing = parse_config(state.config)
+    except ValueError as error:
+        yield refuse(str(error))
+        return
     merged = merge(existing, wanted)
     # JSON has no order of keys: 1 == 1.0 and the like aside, equal tables are the same configuration.
     if merged != existing:

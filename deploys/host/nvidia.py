@@ -6,7 +6,6 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 from pyinfra.api.command import FunctionCommand, StringCommand
-from pyinfra.api.exceptions import OperationError
 from pyinfra.api.facts import FactBase
 from pyinfra.api.operation import operation
 from pyinfra.context import host
@@ -20,13 +19,20 @@ from deploys.host.platform import (
     kernel_packages,
 )
 from deploys.host.reboot import reboot_and_wait
-from deploys.remote import script, script_file
+from deploys.remote import refuse, script, script_file
 from deploys.settings import Settings
 
 NOUVEAU_BLACKLIST = """\
 # nouveau binds the card before the NVIDIA driver can.
 blacklist nouveau
 options nouveau modeset=0
+"""
+
+PERSISTENCE = """\
+# Ubuntu's unit says --no-persistence-mode: without it the driver unloads its state whenever no program uses the card.
+[Service]
+ExecStart=
+ExecStart=/usr/bin/nvidia-persistenced --user nvidia-persistenced --persistence-mode
 """
 
 UNATTENDED_UPGRADES = """\
@@ -42,7 +48,7 @@ Unattended-Upgrade::Package-Blacklist {
 
 @dataclass(frozen=True)
 class DriverState:
-    """Driver versions ("" where there is none), the persistence daemon, and this boot's id."""
+    """Driver versions ("" where there is none), whether the card is in persistence mode, and this boot's id."""
 
     loaded: str = ""
     installed: str = ""
@@ -70,8 +76,7 @@ class Driver(FactBase[DriverState]):
             loaded=values.get("loaded", ""),
             installed=values.get("installed", ""),
             smi=values.get("smi", ""),
-            persistent=values.get("persistence") == "active"
-            and values.get("persistence_enabled") in ("enabled", "static"),
+            persistent=values.get("persistence") == "Enabled",
             boot=values.get("boot", ""),
         )
 
@@ -107,6 +112,7 @@ def wanted_packages(settings: Settings, platform: Platform) -> PackageSet:
         install={**dict.fromkeys(driver, ""), **toolkit},
         files={
             "/etc/modprobe.d/voice-blacklist-nouveau.conf": NOUVEAU_BLACKLIST,
+            "/etc/systemd/system/nvidia-persistenced.service.d/10-voice.conf": PERSISTENCE,
             "/etc/apt/apt.conf.d/52voice-unattended-upgrades": UNATTENDED_UPGRADES % kernel_patterns,
         },
         hold=(*(name for name in driver if name not in headers), *toolkit),
@@ -117,8 +123,7 @@ def wanted_packages(settings: Settings, platform: Platform) -> PackageSet:
 def activate() -> Generator[StringCommand | FunctionCommand, None, None]:
     """Make loaded module = installed module = what nvidia-smi says.
 
-    Raises:
-        OperationError: if they still differ after loading the module and, if need be, one reboot.
+    The host fails if they still differ after loading the module and, if need be, one reboot.
     """
     state = host.get_fact(Driver)
     if state.agrees and state.persistent:
@@ -132,10 +137,17 @@ def activate() -> Generator[StringCommand | FunctionCommand, None, None]:
         host.log(f"loaded module: {state.loaded or 'none'}, installed: {state.installed or 'none'}: rebooting")
         yield from reboot_and_wait(state.boot)
         yield StringCommand(script("test -e /proc/driver/nvidia/version || modprobe nvidia"))
-    yield StringCommand(script("systemctl enable --now nvidia-persistenced.service"))
+    # Ubuntu's unit is static (udev and Docker's drop-in start it), NVIDIA's is to be enabled.
+    yield StringCommand(
+        script(
+            "systemctl daemon-reload; systemctl enable --quiet nvidia-persistenced.service 2>/dev/null || true; "
+            "systemctl restart nvidia-persistenced.service"
+        )
+    )
     state = host.get_fact(Driver)
-    if not state.agrees:
-        raise OperationError(
-            f"the driver does not agree with itself: loaded module {state.loaded or 'none'}, installed module "
-            f"{state.installed or 'none'}, nvidia-smi says {state.smi or 'nothing'}; see `dmesg | grep -i nvrm`"
+    if not state.agrees or not state.persistent:
+        mode = "on" if state.persistent else "off"
+        yield refuse(
+            f"the driver is not as it should be: loaded module {state.loaded or 'none'}, installed module "
+            f"{state.installed or 'none'}, nvidia-smi says {state.smi or 'nothing'}, persistence mode {mode}; see `dmesg | grep -i nvrm`"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 
@@ -12,7 +13,7 @@ from pyinfra.api.operation import operation
 from pyinfra.context import host
 
 from deploys.host.platform import Repository
-from deploys.remote import File, Streamed, place, script_file
+from deploys.remote import File, Streamed, place, script, script_file
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,12 @@ class PackageSet:
 
 @dataclass(frozen=True)
 class AptState:
-    """What apt holds: sha256 of files, versions of installed packages, names of held ones."""
+    """What apt holds: sha256 of files, versions of installed packages, held names, others' entries for our sources."""
 
     files: Mapping[str, str] = field(default_factory=dict)
     installed: Mapping[str, str] = field(default_factory=dict)
     held: frozenset[str] = frozenset()
+    rivals: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,10 @@ class AptChange:
     remove: tuple[str, ...]
     install: tuple[str, ...]
     hold: tuple[str, ...]
+    rivals: tuple[str, ...]
 
     def __bool__(self) -> bool:
-        return any((self.files, self.repositories, self.remove, self.install, self.hold))
+        return any((self.files, self.repositories, self.remove, self.install, self.hold, self.rivals))
 
 
 def difference(wanted: PackageSet, state: AptState) -> AptChange:
@@ -71,6 +74,7 @@ def difference(wanted: PackageSet, state: AptState) -> AptChange:
             if name not in state.installed or (version and state.installed[name] != version)
         ),
         hold=tuple(name for name in wanted.hold if name not in state.held),
+        rivals=state.rivals,
     )
 
 
@@ -81,15 +85,16 @@ def parse_state(lines: list[str]) -> AptState:
         files={row[1]: row[2] for row in rows if row[0] == "file"},
         installed={row[1]: row[2] for row in rows if row[0] == "package" and row[3] == "installed"},
         held=frozenset(row[1] for row in rows if row[0] == "hold"),
+        rivals=tuple(dict.fromkeys(row[1] for row in rows if row[0] == "rival")),
     )
 
 
 class Apt(FactBase[AptState]):
     """Files, packages and holds, in one ssh execution."""
 
-    def command(self, files: str, packages: str) -> str:
-        """The script with its two lists."""
-        return script_file(__file__, "packages_state.sh", files, packages)
+    def command(self, files: str, packages: str = "", urls: str = "") -> str:
+        """The script with its three lists."""
+        return script_file(__file__, "packages_state.sh", files, packages, urls)
 
     def process(self, output: list[str]) -> AptState:
         """Parse the script's lines."""
@@ -107,11 +112,17 @@ def packages(wanted: PackageSet) -> Generator[StringCommand, None, None]:
         Apt,
         files=" ".join([*wanted.all_files, *(each.keyring for each in wanted.repositories)]),
         packages=" ".join([*wanted.install, *wanted.absent]),
+        urls=" ".join(each.url for each in wanted.repositories),
     )
     change = difference(wanted, state)
     if not change:
         host.noop(f"{len(wanted.install)} packages and {len(wanted.repositories)} repositories are as wanted")
         return
+    if change.rivals:
+        # Before our own entry is written: with both, apt refuses to do anything at all.
+        moved = "; ".join(f"mv {shlex.quote(path)} {shlex.quote(path)}.before-voice" for path in change.rivals)
+        host.log(f"moving aside other entries for the same repositories: {', '.join(change.rivals)}")
+        yield StringCommand(script(moved))
     if change.files:
         yield place({path: File(wanted.all_files[path].encode()) for path in change.files})
     yield Streamed(

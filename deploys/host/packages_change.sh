@@ -13,7 +13,7 @@ for repository in $repositories; do
         echo "cannot fetch the repository key $key_url" >&2
         exit 1
     }
-    found=$(gpg --batch --show-keys --with-colons "$new" | awk -F: '$1 == "fpr" {print $10; exit}')
+    found=$(gpg --batch --quiet --show-keys --with-colons "$new" | awk -F: '$1 == "fpr" {print $10; exit}')
     if [ "$found" != "$fingerprint" ]; then
         echo "the key at $key_url has the fingerprint ${found:-none}, expected $fingerprint: refused" >&2
         exit 1

@@ -11,6 +11,7 @@ from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.facts import FactBase
 from pyinfra.api.host import Host
 
+from deploys.access.secrets import hub_token
 from deploys.host.platform import DISTRIBUTIONS, Platform, distribution_packages, repositories
 from deploys.remote import script_file
 from deploys.settings import Settings, listening_ports
@@ -67,6 +68,7 @@ class HostReport:
     gpus: tuple[str, ...] = ()
     disks: tuple[Disk, ...] = ()
     deployed: bool = False
+    models: frozenset[str] = frozenset()
     sockets: tuple[Socket, ...] = ()
     containers: dict[str, str] = field(default_factory=dict)
     missing_tools: tuple[str, ...] = ()
@@ -112,6 +114,7 @@ def parse_report(lines: Iterable[str], *, asked_at: int = 0) -> HostReport:
         gpus=tuple(row[0].removeprefix("0x") for row in all_of("gpu")),
         disks=tuple(Disk(path, filesystem, int(free)) for path, filesystem, free in all_of("disk")),
         deployed=one("deployed") == "yes",
+        models=frozenset(row[0] for row in all_of("model")),
         sockets=tuple(Socket(*row) for row in all_of("socket")),
         containers={row[0]: row[1] if len(row) > 1 else "" for row in all_of("container")},
         missing_tools=tuple(row[0] for row in all_of("missing")),
@@ -126,10 +129,10 @@ def parse_report(lines: Iterable[str], *, asked_at: int = 0) -> HostReport:
 class Preflight(FactBase[HostReport]):
     """Everything preflight.sh reads, in one ssh execution."""
 
-    def command(self, paths: str, ports: str, urls: str, packages: str, metadata: str) -> str:
-        """The script with its five lists."""
+    def command(self, paths: str, ports: str, urls: str, packages: str, metadata: str, models: str) -> str:
+        """The script with its arguments."""
         self.asked_at = int(time.time())
-        return script_file(__file__, "preflight.sh", paths, ports, urls, packages, metadata)
+        return script_file(__file__, "preflight.sh", paths, ports, urls, packages, metadata, models)
 
     def process(self, output: list[str]) -> HostReport:
         """Parse the script's lines; the clock is compared with the middle of the round trip."""
@@ -153,8 +156,9 @@ def require(host: Host, settings: Settings) -> HostReport:
         urls=" ".join(_for_each_distribution(settings, needed_urls)),
         packages=" ".join(_for_each_distribution(settings, distribution_packages)),
         metadata=settings.site.imds_url if settings.site.public_address == "imds" else "",
+        models=settings.weights.directory,
     )
-    problems = findings(report, settings)
+    problems = findings(report, settings, has_token=hub_token() is not None)
     if problems:
         count = "1 finding" if len(problems) == 1 else f"{len(problems)} findings"
         lines = "\n".join(f"  - {problem}" for problem in problems)
@@ -162,7 +166,7 @@ def require(host: Host, settings: Settings) -> HostReport:
     return report
 
 
-def findings(report: HostReport, settings: Settings) -> list[str]:
+def findings(report: HostReport, settings: Settings, *, has_token: bool) -> list[str]:
     """Every reason why this host cannot become the voice stack, each with its fix."""
     if not report.architecture:
         return ["the host did not answer the preflight questions (see the output above)"]
@@ -174,6 +178,7 @@ def findings(report: HostReport, settings: Settings) -> list[str]:
         *_clock(report, settings),
         *_packages(report),
         *_network(report, settings),
+        *([] if has_token else _gates(report, settings)),
     ]
 
 
@@ -322,6 +327,15 @@ def _network(report: HostReport, settings: Settings) -> list[str]:
         except ValueError:
             problems.append("EC2's metadata service names no public address; set site_public_address to the host's own")
     return problems
+
+
+def _gates(report: HostReport, settings: Settings) -> list[str]:
+    missing = [
+        model.repo for name, model in settings.weights.catalog.items() if model.gated and name not in report.models
+    ]
+    if not missing:
+        return []
+    return [f"{', '.join(missing)} is gated and not on the host yet; set HF_TOKEN where pyinfra runs"]
 
 
 def public_address(report: HostReport, settings: Settings) -> str:

@@ -1,6 +1,6 @@
 # What a host is, read only, in one round trip. Prints TAB-separated lines: KEY VALUE...; judges nothing.
 # Arguments: paths to measure | ports as PROTO:FIRST-LAST | URLs | packages | the metadata service's address
-# (five words, each a space-separated list; the last one is empty when the address is configured). URLs and
+# (empty when the address is configured) | the models' directory: six words, the first four space-separated lists. URLs and
 # packages depend on the distribution, which only the host knows: DISTRIBUTION=WORD counts on that one alone, and
 # {release}, {codename}, {kernel}, {flavour} are filled in here.
 set +e
@@ -12,7 +12,7 @@ say() {
 
 # shellcheck disable=SC1091
 . /etc/os-release
-paths=$1 ports=$2 metadata=$5
+paths=$1 ports=$2 metadata=$5 models=$6
 flavour=$(uname -r | sed -E 's/^[0-9.]+-([0-9]+-)?//')
 for_this_host() {
     local word
@@ -48,6 +48,9 @@ for path in $paths; do
     say disk "$path" "$device" "$free"
 done
 [ -e /opt/voice/compose.yml ] && say deployed yes
+for provenance in "$models"/*/.provenance.json; do
+    [ -e "$provenance" ] && say model "$(basename "$(dirname "$provenance")")"
+done
 
 # Sockets on the ports we need, and the containers that are ours.
 if command -v ss >/dev/null; then

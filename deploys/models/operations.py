@@ -18,7 +18,7 @@ from deploys.access.secrets import hub_token
 from deploys.models.catalog import Catalog
 from deploys.models.facts import WeightsState
 from deploys.models.state import Pending, pending
-from deploys.remote import File, Streamed, script, tree_on_stdin
+from deploys.remote import File, Streamed, refuse, script, tree_on_stdin
 
 HERE = Path(__file__).parent
 PROGRAM = ("architecture.py", "download.py", "fetch.py", "hub.py", "progress.py", "store.py")
@@ -92,13 +92,13 @@ def weights(
 
 
 def _refusal(gated: list[str], endpoint: str) -> StringCommand:
-    """Fail this host before anything is done; an exception here would be a traceback, and end every host's run."""
+    """Fail this host before anything is done."""
     pages = ", ".join(f"{endpoint}/{repo}" for repo in gated)
     message = (
         f"HF_TOKEN is not set, and {', '.join(gated)} is gated. Ask for access on {pages}, make a token on "
         f"{endpoint}/settings/tokens and set HF_TOKEN where pyinfra runs."
     )
-    return Streamed(script(f"echo {shlex.quote(message)} >&2; exit 1"))
+    return refuse(message)
 
 
 def _program() -> dict[str, File]:

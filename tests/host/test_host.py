@@ -13,7 +13,7 @@ from tests.host.conftest import Deployed
 
 
 def test_loaded_module_is_the_installed_one_and_what_nvidia_smi_says(deployed: Deployed) -> None:
-    loaded = deployed.output(r"sed -nE '1s/.*Module[^0-9]*([0-9.]+).*/\1/p' /proc/driver/nvidia/version")
+    loaded = deployed.output(r"sed -nE '1s/.*Kernel Module.* ([0-9]{3}\.[0-9.]+) .*/\1/p' /proc/driver/nvidia/version")
     assert loaded
     assert deployed.output("modinfo -F version nvidia") == loaded
     assert deployed.output("nvidia-smi --query-gpu=driver_version --format=csv,noheader") == loaded

@@ -71,3 +71,9 @@ def test_the_four_toolkit_packages_have_one_version(settings: Settings) -> None:
     versions = {version for name, version in wanted.items() if "container" in name}
     assert len([name for name in wanted if "container" in name]) == 4
     assert versions == {"1.19.1-1"}
+
+
+def test_another_entry_for_the_same_repository_is_moved_out_of_the_way() -> None:
+    """apt refuses two entries with different keys: "Conflicting values set for option Signed-By"."""
+    state = parse_state(["rival\t/etc/apt/sources.list.d/docker.list", "rival\t/etc/apt/sources.list.d/docker.list"])
+    assert difference(PackageSet(), state).rivals == ("/etc/apt/sources.list.d/docker.list",)

@@ -28,7 +28,7 @@ GOOD = HostReport(
 
 
 def test_a_good_host_has_no_findings(settings: Settings) -> None:
-    assert findings(GOOD, settings) == []
+    assert findings(GOOD, settings, has_token=True) == []
 
 
 def test_the_scripts_lines_become_a_report() -> None:
@@ -81,14 +81,14 @@ def test_the_scripts_lines_become_a_report() -> None:
     ],
 )
 def test_each_fault_is_named_with_its_fix(settings: Settings, change: dict[str, object], expected: str) -> None:
-    found = findings(replace(GOOD, **change), settings)  # type: ignore[arg-type]
+    found = findings(replace(GOOD, **change), settings, has_token=True)  # type: ignore[arg-type]
     assert len(found) == 1
     assert expected in found[0]
 
 
 def test_three_faults_are_reported_together(settings: Settings) -> None:
     bad = replace(GOOD, release="20.04", gpus=(), clock=GOOD.clock - 3600)
-    assert len(findings(bad, settings)) == 3
+    assert len(findings(bad, settings, has_token=True)) == 3
 
 
 def test_sockets_of_our_own_containers_are_no_fault(settings: Settings) -> None:
@@ -100,10 +100,16 @@ def test_sockets_of_our_own_containers_are_no_fault(settings: Settings) -> None:
             Socket("tcp", "127.0.0.1:8001", "docker-proxy", "-"),
         ),
     )
-    assert findings(ours, settings) == []
+    assert findings(ours, settings, has_token=True) == []
 
 
 def test_a_deployed_host_needs_room_to_breathe_only(settings: Settings) -> None:
     tight = replace(GOOD, deployed=True, disks=(Disk("/", "a:/", 6 * 2**20),))
-    assert findings(tight, settings) == []
-    assert findings(replace(tight, disks=(Disk("/", "a:/", 4 * 2**20),)), settings)
+    assert findings(tight, settings, has_token=True) == []
+    assert findings(replace(tight, disks=(Disk("/", "a:/", 4 * 2**20),)), settings, has_token=True)
+
+
+def test_a_gated_model_that_is_missing_needs_a_token_before_anything_is_installed(settings: Settings) -> None:
+    (finding,) = findings(GOOD, settings, has_token=False)
+    assert finding == ("meta-llama/Llama-Guard-3-1B is gated and not on the host yet; set HF_TOKEN where pyinfra runs")
+    assert findings(replace(GOOD, models=frozenset({"llama-guard-3-1b"})), settings, has_token=False) == []

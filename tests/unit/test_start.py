@@ -16,7 +16,7 @@ import start  # as on the host, where its own directory is on the path
 
 def container(**changes: Any) -> dict[str, Any]:
     state = {"Status": "running", "Health": {"Status": "healthy"}, **changes.pop("State", {})}
-    return {"Config": {"Labels": {"com.docker.compose.config-hash": "h"}}, "Image": "i", "State": state, **changes}
+    return {"Id": "c", "Image": "i", "State": state, **changes}
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def container(**changes: Any) -> dict[str, Any]:
     [
         (container(), ""),
         (None, "has no container"),
-        (container(Config={"Labels": {"com.docker.compose.config-hash": "old"}}), "its configuration changed"),
+        (container(Id="another"), "its configuration changed"),
         (container(Image="old"), "its image changed"),
         (container(State={"Status": "exited"}), "is exited"),
         (container(State={"Health": {"Status": "unhealthy"}}), "is unhealthy"),
@@ -32,7 +32,17 @@ def container(**changes: Any) -> dict[str, Any]:
     ],
 )
 def test_a_container_differs_for_a_reason(present: dict[str, Any] | None, expected: str) -> None:
-    assert start.difference(present, "h", "i") == expected
+    assert start.difference(present, ["h", "c"], "h", "i") == expected
+
+
+def test_a_changed_configuration_or_a_lost_record_is_a_difference() -> None:
+    assert start.difference(container(), ["old", "c"], "h", "i") == "its configuration changed"
+    assert start.difference(container(), None, "h", "i") == "its configuration changed"
+
+
+def test_the_digest_sees_every_value_and_no_order() -> None:
+    assert start.digest({"a": 1, "b": {"c": "x"}}) == start.digest({"b": {"c": "x"}, "a": 1})
+    assert start.digest({"environment": {"K": "1"}}) != start.digest({"environment": {"K": "2"}})
 
 
 @pytest.mark.parametrize(

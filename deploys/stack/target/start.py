@@ -8,6 +8,7 @@ with its last log lines and the likely cause. Services that are as wanted are no
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -18,6 +19,10 @@ from typing import Any
 from causes import likely_cause
 
 HOME = Path(__file__).resolve().parent.parent
+RECORD = HOME / ".running.json"
+"""Service -> [hash of the configuration it was started with, its container's id]. Compose's own label would do, but
+`docker compose config --hash` (2.26) does not compute what it compares."""
+
 LOG_LINES = 30
 RESTARTS_THAT_MEAN_FAILURE = 3
 REPORT_EVERY_S = 10
@@ -37,24 +42,36 @@ def compose(*words: str) -> str:
     return docker("compose", "--project-directory", str(HOME), "-f", str(HOME / "compose.yml"), *words)
 
 
-def wanted_hashes() -> dict[str, str]:
-    """Service -> the hash of its configuration as Compose computes it, environment files included."""
-    return dict(line.split() for line in compose("config", "--hash", "*").splitlines())
-
-
-def wanted_images() -> dict[str, str]:
-    """Service -> the id of the image it should run ("" when the image is not on the host)."""
+def wanted() -> dict[str, tuple[str, str]]:
+    """Service -> (hash of its configuration, environment files included; id of its image, "" if it is not here)."""
     services = json.loads(compose("config", "--format", "json"))["services"]
-    ids = {}
-    for name, service in services.items():
-        found = subprocess.run(
-            ["docker", "image", "inspect", "-f", "{{.Id}}", service["image"]],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        ids[name] = found.stdout.strip()
-    return ids
+    return {name: (digest(service), image_id(service["image"])) for name, service in services.items()}
+
+
+def digest(service: dict[str, Any]) -> str:
+    """A hash that changes when anything Compose would pass to the container changes."""
+    return hashlib.sha256(json.dumps(service, sort_keys=True).encode()).hexdigest()
+
+
+def image_id(image: str) -> str:
+    """The id of an image, "" when it is not on the host."""
+    inspect = ["docker", "image", "inspect", "-f", "{{.Id}}", image]
+    return subprocess.run(inspect, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def recorded() -> dict[str, list[str]]:
+    """What RECORD says; empty when there is none or it cannot be read."""
+    try:
+        return dict(json.loads(RECORD.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+def record(service: str, configuration: str, container: str) -> None:
+    """Note what a healthy service was started with."""
+    beside = RECORD.with_suffix(".new")
+    beside.write_text(json.dumps({**recorded(), service: [configuration, container]}), encoding="utf-8")
+    beside.replace(RECORD)
 
 
 def containers() -> dict[str, dict[str, Any]]:
@@ -66,22 +83,22 @@ def containers() -> dict[str, dict[str, Any]]:
 
 def differences() -> dict[str, str]:
     """Service -> why its container is not the wanted one; services that are as wanted are left out."""
-    hashes, images, present = wanted_hashes(), wanted_images(), containers()
+    present, record_of = containers(), recorded()
     found = {}
-    for service, wanted in hashes.items():
-        reason = difference(present.get(service), wanted, images[service])
+    for service, (configuration, image) in wanted().items():
+        reason = difference(present.get(service), record_of.get(service), configuration, image)
         if reason:
             found[service] = reason
     return found
 
 
-def difference(container: dict[str, Any] | None, wanted_hash: str, wanted_image: str) -> str:
+def difference(container: dict[str, Any] | None, record_of: list[str] | None, configuration: str, image: str) -> str:
     """Why this container is not the wanted one, or ""."""
     if container is None:
         return "has no container"
-    if container["Config"]["Labels"].get("com.docker.compose.config-hash") != wanted_hash:
+    if record_of != [configuration, container["Id"]]:
         return "its configuration changed"
-    if container["Image"] != wanted_image:
+    if container["Image"] != image:
         return "its image changed"
     state = container["State"]
     if state["Status"] != "running":
@@ -97,9 +114,10 @@ def start(services: list[str], timeouts: dict[str, int], pending: dict[str, str]
         print(f"{service}: {pending.get(service, 'healthy, not touched')}", flush=True)
     if not changed:
         return
-    compose("up", "-d", "--no-deps", "--quiet-pull", *changed)
+    compose("up", "-d", "--no-deps", *changed)
     for service in changed:
         await_health(service, timeouts[service])
+        record(service, wanted()[service][0], containers()[service]["Id"])
 
 
 def await_health(service: str, timeout_s: int) -> None:

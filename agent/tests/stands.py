@@ -22,7 +22,9 @@ from aiohttp import web
 from livekit import api, rtc
 
 AGENT = Path(__file__).resolve().parents[1]
-SERVER = Path(os.environ.get("LIVEKIT_SERVER", "/var/cache/voice-lab/bin/server"))
+SERVER = Path(os.environ.get("LIVEKIT_SERVER", "/var/cache/voice-lab/bin/livekit-server-v1.13.5"))
+if not SERVER.exists():
+    raise FileNotFoundError(f"no LiveKit server at {SERVER}: `.venv/bin/python -m tests.lab livekit` builds it")
 KEY, SECRET = "devkey", "a-secret-of-at-least-thirty-two-characters"
 RATE = 24_000
 # A word that must never appear in a log.

@@ -149,5 +149,6 @@ def activate() -> Generator[StringCommand | FunctionCommand, None, None]:
         mode = "on" if state.persistent else "off"
         yield refuse(
             f"the driver is not as it should be: loaded module {state.loaded or 'none'}, installed module "
-            f"{state.installed or 'none'}, nvidia-smi says {state.smi or 'nothing'}, persistence mode {mode}; see `dmesg | grep -i nvrm`"
+            f"{state.installed or 'none'}, nvidia-smi says {state.smi or 'nothing'}, persistence mode {mode}; "
+            "see `dmesg | grep -i nvrm`"
         )

@@ -25,19 +25,24 @@ for repository in $repositories; do
     rm -f "$new"
 done
 
+# apt's downloads and set-ups say how far it is; the rest of its lines are noise here.
+quieter() {
+    sed -u -E '/^(Selecting|Preparing|Unpacking|Adding|\(Reading|Reading|Building|Processing|Suggested|Recommended|  )/d'
+}
+
 # shellcheck disable=SC2086 # the lists are lists
 {
-    if [ -n "$remove" ]; then "${apt[@]}" remove $remove; fi
+    if [ -n "$remove" ]; then "${apt[@]}" remove $remove | quieter; fi
     if [ -n "$install" ]; then
         # Lists fetched in the last quarter of an hour, after the last change of the sources, are fresh enough.
         lists=/var/lib/apt/lists
         newer=$(find /etc/apt -newer $lists -type f 2>/dev/null | head -n 1)
         recent=$(find $lists -maxdepth 0 -mmin -15)
         if [ -n "$newer" ] || [ -z "$recent" ] || [ -z "$(ls -A $lists)" ]; then
-            "${apt[@]}" update
+            "${apt[@]}" update | quieter
             touch $lists
         fi
-        "${apt[@]}" install --no-install-recommends --allow-change-held-packages --allow-downgrades $install
+        "${apt[@]}" install --no-install-recommends --allow-change-held-packages --allow-downgrades $install | quieter
     fi
     if [ -n "$hold" ]; then apt-mark hold $hold; fi
 }

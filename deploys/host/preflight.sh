@@ -58,7 +58,9 @@ if command -v ss >/dev/null; then
         port=${local##*:}
         for range in $ports; do
             span=${range#*:}
-            [ "$proto" = "${range%%:*}" ] && [ "$port" -ge "${span%-*}" ] && [ "$port" -le "${span#*-}" ] || continue
+            if [ "$proto" != "${range%%:*}" ] || [ "$port" -lt "${span%-*}" ] || [ "$port" -gt "${span#*-}" ]; then
+                continue
+            fi
             pid=$(grep -o 'pid=[0-9]*' <<<"$users" | head -n 1)
             container=$(grep -oE '[0-9a-f]{64}' "/proc/${pid#pid=}/cgroup" 2>/dev/null | head -n 1)
             say socket "$proto" "$local" "$(cut -d '"' -f 2 <<<"$users")" "${container:--}"
@@ -78,10 +80,14 @@ apt-get -o Debug::NoLocking=1 -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcach
 
 # Packages the distribution's archive must offer. A host that never ran `apt-get update` has no lists: they are
 # fetched into a temporary place, which also proves that the archive answers.
-candidates() { LC_ALL=C apt-cache "$@" policy $packages | awk '/^[^ ]/ {name = $1; sub(/:$/, "", name)} /^  Candidate:/ {print name, $2}'; }
+candidates() {
+    # shellcheck disable=SC2086 # a list of packages
+    LC_ALL=C apt-cache "$@" policy $packages |
+        awk '/^[^ ]/ {name = $1; sub(/:$/, "", name)} /^  Candidate:/ {print name, $2}'
+}
 if [ -n "$packages" ]; then
     found=$(candidates)
-    if [ "$(grep -cv ' (none)$' <<<"$found")" -lt "$(wc -w <<<"$packages")" ]; then
+    if [ "$(awk 'NF == 2 && $2 != "(none)"' <<<"$found" | wc -l)" -lt "$(wc -w <<<"$packages")" ]; then
         scratch=$(mktemp -d)
         mkdir -p "$scratch/lists/partial" "$scratch/archives/partial"
         elsewhere=(-o "Dir::State::Lists=$scratch/lists" -o "Dir::Cache=$scratch" -o Debug::NoLocking=1 -o APT::Sandbox::User=root)

@@ -9,5 +9,6 @@ case $index in http://*)
     ;;
 esac
 docker build --progress=plain --tag "$image" --build-arg "BASE_IMAGE=$base" \
-    --build-arg "PIP_INDEX_URL=$index" --build-arg "PIP_TRUSTED_HOST=$trusted" "$context" 2>&1
+    --build-arg "PIP_INDEX_URL=$index" --build-arg "PIP_TRUSTED_HOST=$trusted" "$context" 2>&1 |
+    sed -u -E '/ (Collecting |━|Using cached )/d; /^$/d'
 rm -rf "$context"

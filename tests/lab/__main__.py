@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from tests.lab import apt, describe, hosts, hub, machine, network, pypi, registry, requirements, ssh
+from tests.lab import apt, binaries, demo, describe, hosts, hub, machine, network, pypi, registry, requirements, ssh
 from tests.lab.console import say, step
 from tests.lab.daemon import Daemon, LabError
 from tests.lab.disk import discard
@@ -87,6 +87,8 @@ def _await(names: Sequence[str]) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.lab", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("demo", help="up, the whole deploy, and what runs where")
+    command.add_argument("host", nargs="?", choices=tuple(HOST_ADDRESSES), default="debian")
     commands.add_parser("requirements", help="install what this machine needs, with apt")
     command = commands.add_parser("up", help="bring the lab up (hosts: debian, ubuntu; default debian)")
     command.add_argument("hosts", nargs="*", metavar="HOST")
@@ -95,6 +97,7 @@ def _arguments() -> argparse.Namespace:
     command = commands.add_parser("fresh", help="replace one host by a new one")
     command.add_argument("host", choices=tuple(HOST_ADDRESSES))
     command.add_argument("--no-gpu", action="store_true", help="a host without a card")
+    commands.add_parser("livekit", help="build the LiveKit server and print where it is")
     commands.add_parser("status", help="what runs")
     command = commands.add_parser("ssh", help="run a command on a host, or open a shell")
     command.add_argument("host", choices=tuple(HOST_ADDRESSES))
@@ -110,10 +113,16 @@ def _run(arguments: argparse.Namespace) -> None:
             requirements.install()
         case "up":
             up(_known(arguments.hosts or ["debian"]))
+        case "demo":
+            up([arguments.host])
+            demo.deploy(arguments.host)
+            demo.show(arguments.host)
         case "down":
             down(cache=arguments.cache)
         case "fresh":
             fresh(arguments.host, gpu=not arguments.no_gpu)
+        case "livekit":
+            print(binaries.livekit_server())
         case "status":
             status()
         case "ssh":

@@ -77,9 +77,7 @@ class Daemon:
                 start_new_session=True,
                 env={**os.environ, **(environment or {})},
             )
-        self.record.write_text(
-            json.dumps({"pid": process.pid, "started": _start_time(process.pid), "command": words})
-        )
+        self.record.write_text(json.dumps({"pid": process.pid, "started": _start_time(process.pid), "command": words}))
 
     def await_port(self, address: str, port: int, *, seconds: float = 15) -> None:
         """Wait until it listens; if it died instead, raise with the end of its log."""

@@ -1,0 +1,64 @@
+# Two commands do everything on a fresh Debian 12 or 13 (as root): `make demo` and `make test`.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+PYTHON := .venv/bin/python
+UV := .venv-lock/bin/uv
+
+.PHONY: setup check test unit agent-test e2e demo demo-down lock
+
+setup: .venv/.complete
+
+.venv/.complete: requirements-test.txt
+	python3 -c 'import ensurepip, venv' 2>/dev/null || \
+	    { apt-get -q update && apt-get -qy install --no-install-recommends python3 python3-venv; }
+	python3 -m venv .venv
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-test.txt
+	touch $@
+
+agent/.venv/.complete: agent/requirements-test.txt | setup
+	python3 -m venv agent/.venv
+	agent/.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	    --only-binary=:all: -r agent/requirements-test.txt
+	touch $@
+
+# Under 20 seconds once set up.
+check: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/shellcheck --shell=bash deploys/*/*.sh
+	$(MAKE) --no-print-directory unit
+
+unit: setup
+	$(PYTHON) -m pytest -q tests/unit tests/render
+
+agent-test: setup agent/.venv/.complete
+	$(PYTHON) -m tests.lab requirements
+	export LIVEKIT_SERVER="$$($(PYTHON) -m tests.lab livekit)"; cd agent && .venv/bin/python -m pytest -q
+
+e2e: setup
+	$(PYTHON) -m tests.lab requirements
+	$(PYTHON) -m pytest -q tests/e2e
+
+# Cheap things first: what a second can tell need not wait for the lab.
+test: check agent-test e2e
+
+demo: setup
+	$(PYTHON) -m tests.lab requirements
+	$(PYTHON) -m tests.lab demo
+
+demo-down: setup
+	$(PYTHON) -m tests.lab down
+
+lock:
+	python3 -m venv .venv-lock && .venv-lock/bin/pip install --quiet uv
+	$(UV) pip compile -q --generate-hashes --universal --python-version 3.10 --custom-compile-command "make lock" \
+	    requirements.in -o requirements.txt
+	$(UV) pip compile -q --generate-hashes --universal --python-version 3.10 --custom-compile-command "make lock" \
+	    requirements-test.in -c requirements.txt -o requirements-test.txt
+	$(UV) pip compile -q --generate-hashes --universal --python-version 3.10 --custom-compile-command "make lock" \
+	    deploys/models/requirements-fetch.in -o deploys/models/requirements-fetch.txt
+	$(UV) pip compile -q --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_28 \
+	    --only-binary :all: --custom-compile-command "make lock" agent/requirements.in -o agent/requirements.txt
+	$(UV) pip compile -q --generate-hashes --universal --python-version 3.11 --custom-compile-command "make lock" \
+	    agent/requirements-test.in -o agent/requirements-test.txt

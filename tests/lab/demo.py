@@ -1,0 +1,38 @@
+"""`make demo`: the main job from nothing to healthy, then what runs where."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.lab import ssh
+from tests.lab.daemon import LabError
+from tests.lab.places import DESCRIPTION
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ("inventories/lab.py", "deploys/voice.py", "-y", "--limit")
+
+
+def deploy(name: str) -> None:
+    """Run the deploy on a lab host as an operator would, with the lab Hub's token in the environment."""
+    token = json.loads(DESCRIPTION.read_text())["hub"]["token"]
+    words = [str(Path(sys.executable).with_name("pyinfra")), *DEPLOY, name]
+    print(f"\n$ HF_TOKEN=... {' '.join(['pyinfra', *words[1:]])}\n", flush=True)
+    done = subprocess.run(words, cwd=ROOT, env={**os.environ, "HF_TOKEN": token}, check=False)
+    if done.returncode:
+        raise LabError(f"the deploy failed with exit status {done.returncode}")
+
+
+def show(name: str) -> None:
+    """Print what runs on the host, its card, and how to look further."""
+    remote = (
+        "docker ps --format 'table {{.Names}}\t{{.Status}}\t{{.Image}}\t{{.Ports}}'; echo; "
+        "nvidia-smi --query-gpu=name,memory.used,memory.total --format=csv; echo; "
+        "find /models -maxdepth 1 -mindepth 1 -name '[!.]*' | sort"
+    )
+    print(f"\nOn host {name}:\n", flush=True)
+    subprocess.run(ssh.command(name, "sudo", "-n", "sh", "-c", f'"{remote}"'), check=False)
+    print(f"\nLook around: .venv/bin/python -m tests.lab ssh {name}\nRemove it:   make demo-down")

@@ -63,10 +63,10 @@ class LabHost:
         result = json.loads(finished.stdout) if finished.returncode == 0 else {}
         return Run(finished.returncode, finished.stderr + finished.stdout, result)
 
-    def shell(self, command: str, *, check: bool = True) -> str:
+    def shell(self, command: str, *, stdin: str = "", check: bool = True) -> str:
         """The output of a command run on the host as root."""
         words = [sys.executable, "-m", "tests.lab", "ssh", self.name, f"sudo -n sh -c {_quoted(command)}"]
-        finished = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+        finished = subprocess.run(words, cwd=ROOT, input=stdin, capture_output=True, text=True, check=False)
         if check and finished.returncode:
             raise AssertionError(f"{command}: {finished.stdout}{finished.stderr}")
         return finished.stdout.strip()

@@ -24,7 +24,7 @@ def test_unpack_replaces_a_directory(tmp_path: Path) -> None:
     (target / "old").touch()
     command = unpack({"a/b": File(b"text", 0o640)}, str(target))
     words = ["sh", "-c", command.get_raw_value()]
-    stdin = command.connector_arguments["_stdin"]
+    stdin = str(command.connector_arguments["_stdin"])
     subprocess.run(words, input=stdin, text=True, check=True)
     assert [path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()] == ["a/b"]
     assert (target / "a" / "b").stat().st_mode & 0o777 == 0o640

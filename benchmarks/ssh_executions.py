@@ -1,0 +1,75 @@
+"""How many ssh executions a deploy costs, and how long it takes: the first run on a fresh host, and the second.
+
+    .venv/bin/python -m benchmarks.ssh_executions [debian|ubuntu]
+
+Makes a fresh lab host, deploys twice, prints one table. Every execution is a round trip: at 40 ms of delay a run
+costs about 2.2 x 40 ms x executions more than here (facts: pyinfra-and-peers.md, section 4).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+LAB = (sys.executable, "-m", "tests.lab")
+STATE = Path(os.environ.get("VOICE_LAB_STATE", "/var/lib/voice-lab"))
+
+COUNTER = """
+import atexit, os, sys
+from pyinfra_cli.main import cli
+import paramiko
+count = [0]
+original = paramiko.SSHClient.exec_command
+def counted(self, *arguments, **options):
+    count[0] += 1
+    return original(self, *arguments, **options)
+paramiko.SSHClient.exec_command = counted
+atexit.register(lambda: open(os.environ["EXECUTIONS_FILE"], "w").write(str(count[0])))
+sys.argv[0] = "pyinfra"
+cli()
+"""
+"""pyinfra's command line with paramiko's one way to run a command counted."""
+
+
+def run(name: str, *options: str) -> tuple[float, int, int]:
+    """One deploy: wall seconds, ssh executions, changed operations."""
+    with tempfile.NamedTemporaryFile() as counted:
+        environment = {
+            **os.environ,
+            "HF_TOKEN": json.loads((STATE / "lab.json").read_text())["hub"]["token"],
+            "EXECUTIONS_FILE": counted.name,
+        }
+        words = [sys.executable, "-c", COUNTER, "-y", "--json", "--limit", name, *options]
+        started = time.monotonic()
+        finished = subprocess.run(
+            [*words, "inventories/lab.py", "deploys/voice.py"],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        seconds = time.monotonic() - started
+        changed = json.loads(finished.stdout)["results"]["totals"]["success"]
+        return seconds, int(Path(counted.name).read_text()), changed
+
+
+def main() -> None:
+    """Measure and print."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "debian"
+    subprocess.run([*LAB, "up", name], cwd=ROOT, check=True)
+    subprocess.run([*LAB, "fresh", name], cwd=ROOT, check=True)
+    rows = [(which, *run(name)) for which in ("first run", "second run")]
+    print(f"\n{'host ' + name:<14}{'wall':>10}{'ssh executions':>18}{'changed operations':>22}")
+    for which, seconds, executions, changed in rows:
+        print(f"{which:<14}{seconds:>8.1f} s{executions:>18}{changed:>22}")
+
+
+if __name__ == "__main__":
+    main()

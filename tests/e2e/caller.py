@@ -1,0 +1,59 @@
+"""A caller: joins a room and listens until it has heard the agent speak. Prints seconds heard and loudness as JSON.
+
+Runs inside the agent's container (it has LiveKit's client, the key pair and the address), on stdin:
+
+    docker exec -i voice-voice-agent-1 /opt/venv/bin/python - < tests/e2e/caller.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+
+from livekit import api, rtc
+
+ROOM = "e2e-greeting"
+PATIENCE_S = 60
+ENOUGH_S = 1.0
+LOUD_RMS = 500.0
+SAMPLE_RATE_HZ = 48_000
+
+
+async def listen(track: rtc.Track) -> tuple[float, float]:
+    """Seconds of sound louder than LOUD_RMS, and the loudest frame's RMS."""
+    heard, loudest = 0.0, 0.0
+    async for event in rtc.AudioStream(track, sample_rate=SAMPLE_RATE_HZ, num_channels=1):
+        samples = event.frame.data
+        level = math.sqrt(sum(sample * sample for sample in samples) / len(samples))
+        loudest = max(loudest, level)
+        if level >= LOUD_RMS:
+            heard += len(samples) / SAMPLE_RATE_HZ
+        if heard >= ENOUGH_S:
+            break
+    return heard, loudest
+
+
+async def main() -> None:
+    """Join, wait for the agent's audio, listen, leave."""
+    grants = api.VideoGrants(room_join=True, room=ROOM)
+    token = api.AccessToken().with_identity("caller").with_grants(grants).to_jwt()
+    room = rtc.Room()
+    track: asyncio.Future[rtc.Track] = asyncio.get_running_loop().create_future()
+
+    def subscribed(found: rtc.Track, *_: object) -> None:
+        if found.kind == rtc.TrackKind.KIND_AUDIO and not track.done():
+            track.set_result(found)
+
+    room.on("track_subscribed", subscribed)
+    async with asyncio.timeout(PATIENCE_S):
+        await room.connect(os.environ["LIVEKIT_URL"], token)
+        try:
+            heard, loudest = await listen(await track)
+        finally:
+            await room.disconnect()
+    print(json.dumps({"heard_s": round(heard, 2), "loudest_rms": round(loudest)}))
+
+
+asyncio.run(main())

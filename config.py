@@ -8,4 +8,4 @@ from deploys.access.transport import harden
 config.REQUIRE_PYINFRA_VERSION = "~=3.10"
 
 harden()
-check_before_connecting(ctx_state.get())
+check_before_connecting(ctx_state.get())  # type: ignore[no-untyped-call]

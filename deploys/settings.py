@@ -179,12 +179,6 @@ class Caddy(Section):
     log_level: Literal["DEBUG", "INFO", "WARN", "ERROR"]
 
 
-class Gpu(Section):
-    """The card."""
-
-    total_gib: Annotated[float, Field(gt=0)]
-
-
 class Voxtral(Section):
     """The speech engine; memory as fractions of the card, contexts in tokens."""
 
@@ -243,7 +237,6 @@ class Settings(Section):
     image: Image
     livekit: Livekit
     caddy: Caddy
-    gpu: Gpu
     voxtral: Voxtral
     guard: Guard
     agent: Agent

@@ -132,9 +132,6 @@ livekit_log_level = "info"
 caddy_health_port = 8088  # /healthz on loopback, plain HTTP
 caddy_log_level = "INFO"
 
-# --- gpu: one engine starts at a time on a card -----------------------------------------------------------------
-gpu_total_gib = 22.03  # what torch sees of an L4 (nvidia-smi: 23,034 MiB)
-
 # --- voxtral: the speech engine (facts: vllm-and-models.md, sections 1 and 4) ------------------------------------
 voxtral_model = "voxtral-4b-tts"  # its name in weights_catalog
 voxtral_port = 8001

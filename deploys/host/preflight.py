@@ -240,7 +240,7 @@ def _hardware(report: HostReport, settings: Settings) -> list[str]:
         problems.append("no NVIDIA GPU on the PCI bus; choose an instance type that has one (g6.xlarge: one L4)")
     elif not set(report.gpus) & set(accepted):
         found, wanted = (", ".join(_gpu_name(gpu) for gpu in gpus) for gpus in (report.gpus, accepted))
-        problems.append(f"the GPU is {found}; the memory settings are for {wanted} (preflight_gpus, gpu_total_gib)")
+        problems.append(f"the GPU is {found}; the memory settings are for {wanted} (preflight_gpus)")
     memory_gib = report.memory_kib / 2**20
     if memory_gib < settings.preflight.memory_gib:
         problems.append(

@@ -30,6 +30,7 @@ from typing import IO
 SPOKEN = Path("/tmp/voice-engine-proven")  # noqa: S108 - the container's own; health.py writes it
 MEMORY_WAIT_S = 90
 REPORT_EVERY_S = 30
+POLL_EVERY_S = 0.25
 
 
 def say(message: str) -> None:
@@ -47,7 +48,7 @@ def answers(url: str) -> bool:
 
 
 def wait_for(what: str, condition: Callable[[], bool], *, seconds: float | None = None) -> bool:
-    """Poll `condition` each second, saying now and then what is waited for; False when `seconds` are over."""
+    """Poll `condition`, saying now and then what is waited for; False when `seconds` are over."""
     started = reported = time.monotonic()
     while not condition():
         now = time.monotonic()
@@ -56,7 +57,7 @@ def wait_for(what: str, condition: Callable[[], bool], *, seconds: float | None 
         if now == started or now - reported >= REPORT_EVERY_S:
             reported = now
             say(f"waiting for {what}, {now - started:.0f} s so far")
-        time.sleep(1)
+        time.sleep(POLL_EVERY_S)
     return True
 
 

@@ -1,0 +1,26 @@
+"""Documents that repeat what the code says are made from it."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_readmes_settings_are_those_of_group_data() -> None:
+    """If this fails: `.venv/bin/python docs/generate.py`."""
+    generate = generator()
+    readme = (ROOT / "README.md").read_text()
+    table = generate.settings_table((ROOT / "group_data" / "all.py").read_text())
+    assert generate.with_table(readme, table) == readme

@@ -172,6 +172,7 @@ def findings(report: HostReport, settings: Settings, *, has_token: bool) -> list
         return ["the host did not answer the preflight questions (see the output above)"]
     return [
         *_platform(report),
+        *_choices(report, settings),
         *_hardware(report, settings),
         *_disks(report, settings),
         *_sockets(report, settings),
@@ -231,6 +232,13 @@ def _platform(report: HostReport) -> list[str]:
     if report.uid != 0:
         problems.append("the deploy does not run as root; connect as root or set _sudo = True in the inventory")
     return problems
+
+
+def _choices(report: HostReport, settings: Settings) -> list[str]:
+    """Settings that this distribution cannot fulfil."""
+    if (report.distribution, report.release) == ("debian", "12") and settings.docker.source == "distribution":
+        return ["Debian 12's archive has no Compose v2; set docker_source = 'docker'"]
+    return []
 
 
 def _hardware(report: HostReport, settings: Settings) -> list[str]:

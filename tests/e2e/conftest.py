@@ -44,14 +44,15 @@ class LabHost:
 
     name: str
 
-    def deploy(self, *options: str, environment: dict[str, str] | None = None, file: str = "deploys/voice.py") -> Run:
-        """Run a deploy on this host alone; what it printed is kept in the artefacts."""
-        words = [str(PYINFRA), "-y", "--json", "--limit", self.name, *options, "inventories/lab.py", file]
+    def deploy(self, *options: str, dry: bool = False) -> Run:
+        """Run the deploy on this host alone; what it printed is kept in the artefacts."""
+        mode = "--dry" if dry else "-y"
+        words = [str(PYINFRA), mode, "--json", "--limit", self.name, *options, "inventories/lab.py", "deploys/voice.py"]
         token = json.loads(DESCRIPTION.read_text())["hub"]["token"]
         finished = subprocess.run(
             words,
             cwd=ROOT,
-            env={**os.environ, "HF_TOKEN": token, **(environment or {})},
+            env={**os.environ, "HF_TOKEN": token},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

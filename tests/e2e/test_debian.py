@@ -31,22 +31,32 @@ def await_healthy(host: LabHost, seconds: float = 180) -> None:
         time.sleep(1)
 
 
+def fingerprint(host: LabHost) -> str:
+    """What a run that changes nothing leaves as it was: packages, and files with their times."""
+    return host.shell("dpkg-query -W | sha256sum; ls -laR --time-style=full-iso /etc /opt /usr/local | sha256sum")
+
+
 def test_preflight_names_three_faults_at_once_and_changes_nothing(host: LabHost) -> None:
-    before = host.shell("dpkg-query -W | sha256sum; ls -laR --time-style=full-iso /etc /opt /usr/local | sha256sum")
-    host.shell(
-        "systemd-run --quiet --unit=squatter --property=Type=exec sh -c 'exec sleep 600' && "
-        "systemd-run --quiet --unit=squatter-port --property=Type=exec "
-        "perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new(Listen => 1, LocalPort => 443); sleep 600'"
-    )
+    before = fingerprint(host)
+    listen = "my $s = IO::Socket::INET->new(Listen => 1, LocalPort => 443); sleep 600"
+    host.shell(f'systemd-run --quiet --unit=squatter --property=Type=exec perl -MIO::Socket::INET -e "{listen}"')
     run = host.deploy("--data", "preflight_memory_gib=4000", "--data", "preflight_disk_models_gib=90000")
-    host.shell("systemctl stop squatter squatter-port")
+    host.shell("systemctl stop squatter")
     assert run.status == 1
     assert "failed preflight with 3 findings; nothing was changed" in run.printed
     assert "perl already listens on tcp 0.0.0.0:443" in run.printed
     assert "4000 GiB are needed (preflight_memory_gib)" in run.printed
     assert "GiB are needed (preflight_disk_*)" in run.printed
-    after = host.shell("dpkg-query -W | sha256sum; ls -laR --time-style=full-iso /etc /opt /usr/local | sha256sum")
-    assert after == before
+    assert fingerprint(host) == before
+
+
+def test_a_dry_run_on_a_bare_host_plans_and_changes_nothing(host: LabHost) -> None:
+    before = fingerprint(host)
+    run = host.deploy(dry=True)
+    assert run.status == 0, run.printed[-4000:]
+    planned = [operation["name"] for operation in run.result["plan"] if operation["hosts_with_change"]]
+    assert len(planned) == len(run.result["plan"]) >= 14
+    assert fingerprint(host) == before
 
 
 def test_mistakes_in_the_settings_are_reported_before_anything_connects(host: LabHost) -> None:
@@ -73,6 +83,11 @@ def test_a_second_run_changes_nothing_and_restarts_nothing(host: LabHost) -> Non
     assert run.status == 0, run.printed[-4000:]
     assert run.changed == []
     assert host.containers() == before
+
+
+def test_a_dry_run_on_a_finished_host_plans_nothing(host: LabHost) -> None:
+    run = host.deploy(dry=True)
+    assert [operation["name"] for operation in run.result["plan"] if operation["hosts_with_change"]] == []
 
 
 def test_testinfra_agrees(host: LabHost) -> None:

@@ -1,26 +1,51 @@
 """The owner's branch of the code: a host that presents itself as Ubuntu 24.04, as user ubuntu through sudo.
 
+Somebody has used it before: it has the distribution's Docker with a configuration of its own, and an apt entry for
+Docker's repository with another key.
+
 Same Debian root filesystem, Ubuntu's os-release and package names from the lab's archive; /etc/voice-lab says so.
 """
 
 from __future__ import annotations
+
+import json
 
 import pytest
 
 from deploys.stack.render import SERVICES
 from tests.e2e.conftest import LabHost, fresh_host
 from tests.e2e.test_debian import healthy
+from tests.lab.places import DESCRIPTION
+
+RIVAL = "/etc/apt/sources.list.d/docker.list"
 
 
 @pytest.fixture(scope="module")
 def host(lab_services: None) -> LabHost:
-    return fresh_host("ubuntu")
+    host = fresh_host("ubuntu")
+    repository = json.loads(DESCRIPTION.read_text())["apt"]["url"] + "/docker"
+    host.shell("mkdir -p /etc/docker && tee /etc/docker/daemon.json", stdin='{"dns": ["192.0.2.53"], "debug": true}')
+    host.shell("export DEBIAN_FRONTEND=noninteractive; apt-get -qq update && apt-get -qqy install docker.io")
+    host.shell(f"tee {RIVAL}", stdin=f"deb [signed-by=/etc/apt/keyrings/docker.asc] {repository} noble stable\n")
+    return host
 
 
-def test_a_bare_host_becomes_a_healthy_stack(host: LabHost) -> None:
+def test_a_used_host_becomes_a_healthy_stack(host: LabHost) -> None:
     run = host.deploy()
     assert run.status == 0, run.printed[-4000:]
     assert healthy(host) == sorted(SERVICES)
+
+
+def test_what_was_there_is_merged_or_kept_aside(host: LabHost) -> None:
+    config = json.loads(host.shell("cat /etc/docker/daemon.json"))
+    assert config["dns"] == ["192.0.2.53"]
+    assert config["live-restore"] is True
+    before = json.loads(host.shell("cat /etc/docker/daemon.json.before-voice"))
+    assert before == {"dns": ["192.0.2.53"], "debug": True}
+    assert host.shell(f"ls {RIVAL}*") == f"{RIVAL}.before-voice"
+    installed = host.shell("dpkg-query -W -f '${Package} ${db:Status-Status}\\n'")
+    assert "docker.io installed" not in installed
+    assert "docker-ce installed" in installed
 
 
 def test_the_driver_is_ubuntus_prebuilt_and_signed_one(host: LabHost) -> None:

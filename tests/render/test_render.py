@@ -76,15 +76,27 @@ def test_finding_05_and_06_the_guards_memory_is_bounded(rendered: Rendered) -> N
     assert wanted <= set(words)
 
 
+def test_finding_07_and_08_the_agents_image_brings_its_python(data: dict[str, Any]) -> None:
+    """No PPA, no CUDA base image that does not exist, no distutils: the base image is Python's own."""
+    dockerfile = agent_sources(parse(data))[0]["Dockerfile"].content.decode()
+    assert dockerfile.count("FROM ${BASE_IMAGE}") == 2
+    assert data["image_agent_base"].startswith("python:3.13-slim")
+    for crutch in ("apt-get", "deadsnakes", "ensurepip", "distutils", "--target", "nvidia/cuda"):
+        assert crutch not in dockerfile
+
+
 def test_finding_09_whisper_runs_on_the_cpu_and_the_agent_gets_no_gpu(rendered: Rendered) -> None:
     services = compose(rendered())["services"]
     assert "deploy" not in services["voice-agent"]
     assert all("deploy" in services[engine] for engine in ("vllm-voxtral", "vllm-guard"))
 
 
-def test_finding_10_no_pythonpath_crutch(rendered: Rendered) -> None:
-    for file in rendered().values():
-        assert b"PYTHONPATH" not in file.content
+def test_finding_10_no_pythonpath_crutch(rendered: Rendered, settings: Settings) -> None:
+    dockerfile = agent_sources(settings)[0]["Dockerfile"].content.decode()
+    instructions = "\n".join(line for line in dockerfile.splitlines() if not line.startswith("#"))
+    assert "--prefix" not in instructions
+    for text in [instructions, *(file.content.decode() for file in rendered().values())]:
+        assert "PYTHONPATH" not in text
 
 
 def test_finding_11_nothing_may_be_downloaded_at_run_time(rendered: Rendered, settings: Settings) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from deploys.host.preflight import Disk, HostReport, Socket, findings, parse_report
-from deploys.settings import Settings
+from deploys.settings import Settings, parse
 
 GOOD = HostReport(
     distribution="ubuntu",
@@ -113,3 +114,9 @@ def test_a_gated_model_that_is_missing_needs_a_token_before_anything_is_installe
     (finding,) = findings(GOOD, settings, has_token=False)
     assert finding == ("meta-llama/Llama-Guard-3-1B is gated and not on the host yet; set HF_TOKEN where pyinfra runs")
     assert findings(replace(GOOD, models=frozenset({"llama-guard-3-1b"})), settings, has_token=False) == []
+
+
+def test_debian_12_has_no_docker_of_its_own_that_would_do(data: dict[str, Any]) -> None:
+    bookworm = replace(GOOD, distribution="debian", release="12")
+    (finding,) = findings(bookworm, parse({**data, "docker_source": "distribution"}), has_token=True)
+    assert finding == "Debian 12's archive has no Compose v2; set docker_source = 'docker'"

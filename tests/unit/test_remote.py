@@ -35,3 +35,10 @@ def test_a_script_stops_at_its_first_failure_and_takes_arguments() -> None:
     words = ["sh", "-c", script('echo "$1"; false; echo no', "a b")]
     result = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (1, "a b\n")
+
+
+def test_finding_17_line_breaks_in_an_argument_stay_in_it() -> None:
+    """A web shell's line wraps became real line breaks in pasted one-liners; here nobody pastes."""
+    words = ["sh", "-c", script('printf "%s" "$1"', "one\ntwo 'three'")]
+    result = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert result.stdout == "one\ntwo 'three'"

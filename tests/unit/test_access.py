@@ -1,0 +1,65 @@
+"""How a run reaches its hosts."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import boto3
+import paramiko
+import pytest
+from moto import mock_aws
+
+from deploys.access.ec2 import InstancesError, running_instances
+from deploys.access.transport import harden
+
+REGION = "eu-central-1"
+
+
+def test_connections_do_not_wait_for_small_packets_and_accept_no_sha1() -> None:
+    harden()
+    harden()
+    ours, theirs = socket.create_server(("127.0.0.1", 0)), socket.socket()
+    with ours, theirs:
+        theirs.connect(ours.getsockname())
+        transport = paramiko.Transport(theirs)
+        try:
+            assert theirs.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+            assert "ssh-rsa" not in transport.get_security_options().key_types
+            assert "ssh-ed25519" in transport.get_security_options().key_types
+            assert "ssh-rsa" not in transport.preferred_pubkeys
+        finally:
+            transport.close()
+
+
+def launch(client: Any, name: str, role: str = "voice") -> str:
+    tags = [{"Key": "Name", "Value": name}, {"Key": "Role", "Value": role}]
+    image = client.describe_images()["Images"][0]["ImageId"]
+    made = client.run_instances(
+        ImageId=image,
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+    )
+    return str(made["Instances"][0]["InstanceId"])
+
+
+@mock_aws
+def test_running_instances_are_found_by_tag() -> None:
+    client = boto3.client("ec2", region_name=REGION)
+    launch(client, "second")
+    launch(client, "first")
+    launch(client, "other", role="web")
+    assert [each.name for each in running_instances("Role=voice", region=REGION, client=client)] == ["first", "second"]
+
+
+@mock_aws
+def test_missing_and_stopped_instances_are_said_clearly() -> None:
+    client = boto3.client("ec2", region_name=REGION)
+    with pytest.raises(InstancesError, match="no EC2 instance in eu-central-1 has the tag Role=voice"):
+        running_instances("Role=voice", region=REGION, client=client)
+    client.stop_instances(InstanceIds=[launch(client, "asleep")])
+    with pytest.raises(InstancesError, match="asleep is stopped"):
+        running_instances("Role=voice", region=REGION, client=client)
+    with pytest.raises(InstancesError, match="must be KEY=VALUE"):
+        running_instances("voice", region=REGION, client=client)

@@ -180,6 +180,14 @@ def test_a_caller_hears_the_agent_speak(host: LabHost) -> None:
     assert heard["loudest_rms"] > 500
 
 
+def test_what_is_said_to_callers_is_in_no_log(host: LabHost) -> None:
+    """vllm-omni 0.18 logs the start of each sentence unless it is told not to; the lab's stand-in does so too."""
+    logs = host.shell("docker ps -q | xargs -n 1 docker logs 2>&1")
+    assert "the engine is ready" in logs
+    assert "Sprachassistentin" not in logs
+    assert "text=" not in logs
+
+
 def test_a_service_that_does_not_become_healthy_shows_its_log_and_the_likely_cause(host: LabHost) -> None:
     """The handover's finding 6: 0.15 of the card leaves the guard no memory for its KV cache."""
     before = host.containers()

@@ -51,11 +51,12 @@ class OmniHandler(Handler):
     def _speak(self, request: dict[str, Any], voice: str) -> None:
         """The audio itself."""
         text, speed = request["input"], float(request.get("speed") or 1.0)
-        log(
-            "serving_speech.py:1238",
-            f"TTS speech request: text={text[:50]!r}, model=voxtral_tts",
-            process="APIServer",
-        )
+        if logs_what_is_spoken():
+            log(
+                "serving_speech.py:1241",
+                f"TTS speech request: text={text[:50]!r}, model=voxtral_tts",
+                process="APIServer",
+            )
         if not self.server.voices[voice]:
             log("voxtral_tts.py:402", f"KeyError: {voice!r}", level="ERROR")
             raise ApiError(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import logging.config
 import os
 import time
+from pathlib import Path
 
 
 class EngineDeath(Exception):  # noqa: N818 - it is an ending, not a mistake of this program
@@ -21,6 +25,18 @@ def log(source: str, text: str, *, process: str = "EngineCore", level: str = "IN
     stamp = time.strftime("%m-%d %H:%M:%S")
     for line in text.splitlines() or [""]:
         print(f"({process} pid={os.getpid()}) {level} {stamp} [{source}] {line}", flush=True)
+
+
+def logs_what_is_spoken() -> bool:
+    """Whether vllm-omni's line with the start of each sentence is printed: at INFO, unless its logger is raised.
+
+    The real engine hands the file named by VLLM_LOGGING_CONFIG_PATH to dictConfig, as this does.
+    """
+    logging.getLogger("vllm_omni").setLevel(logging.INFO)
+    path = os.environ.get("VLLM_LOGGING_CONFIG_PATH")
+    if path:
+        logging.config.dictConfig(json.loads(Path(path).read_text(encoding="utf-8")))
+    return logging.getLogger("vllm_omni.entrypoints.openai.serving_speech").isEnabledFor(logging.INFO)
 
 
 def print_death(death: EngineDeath) -> None:

@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from . import speech
-from .report import log
+from .report import log, logs_what_is_spoken
 from .server import ApiError, ApiServer, Front, Handler
 
 _FORMATS = ("wav", "pcm", "flac", "mp3", "aac", "opus")

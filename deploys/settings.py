@@ -73,7 +73,7 @@ class Site(Section):
 
     domain: HostName
     acme: Literal["production", "staging", "internal"]
-    acme_email: SingleLine
+    acme_email: Annotated[str, Field(pattern=r"^([^\s@]+@[^\s@]+)?$")]
     public_address: str
     imds_url: Url
     region: str
@@ -346,7 +346,7 @@ def _residency(settings: Settings) -> list[str]:
 
 def _certificates(settings: Settings) -> list[str]:
     site = settings.site
-    if site.acme != "internal" and "@" not in site.acme_email:
+    if site.acme != "internal" and not site.acme_email:
         return [f"site_acme_email: needed with site_acme = {site.acme!r} (Let's Encrypt writes to it)"]
     return []
 

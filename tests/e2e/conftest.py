@@ -44,14 +44,14 @@ class LabHost:
 
     name: str
 
-    def deploy(self, *options: str, dry: bool = False) -> Run:
-        """Run the deploy on this host alone; what it printed is kept in the artefacts."""
+    def deploy(self, *options: str, dry: bool = False, root: Path = ROOT) -> Run:
+        """Run the deploy of the repository at `root` on this host alone; the artefacts keep what it printed."""
         mode = "--dry" if dry else "-y"
         words = [str(PYINFRA), mode, "--json", "--limit", self.name, *options, "inventories/lab.py", "deploys/voice.py"]
         token = json.loads(DESCRIPTION.read_text())["hub"]["token"]
         finished = subprocess.run(
             words,
-            cwd=ROOT,
+            cwd=root,
             env={**os.environ, "HF_TOKEN": token},
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
+from pathlib import Path
 
 import pytest
 
@@ -131,11 +133,29 @@ def test_one_changed_caddy_setting_touches_only_caddy(host: LabHost) -> None:
     assert host.deploy().status == 0
 
 
-def test_a_broken_file_never_replaces_a_good_one(host: LabHost) -> None:
-    before = host.shell("sha256sum /opt/voice/compose.yml /opt/voice/caddy/Caddyfile")
-    run = host.deploy("--data", "site_domain=a..b.example.org")
+@pytest.mark.parametrize(
+    ("template", "broken", "said"),
+    [
+        ("Caddyfile.j2", "\nnonsense {\n", "Caddy refuses its new Caddyfile; the old one stays"),
+        ("livekit.yaml.j2", "\nnonsense: 1\n", "LiveKit refuses its new livekit.yaml; the old one stays"),
+        ("compose.yml.j2", "\nnonsense: 1\n", "Additional property nonsense is not allowed"),
+    ],
+)
+def test_a_broken_file_never_replaces_a_good_one(
+    host: LabHost, tmp_path: Path, template: str, broken: str, said: str
+) -> None:
+    for part in ("deploys", "templates", "group_data", "inventories", "agent/voice_agent"):
+        shutil.copytree(ROOT / part, tmp_path / part)
+    for part in ("config.py", "agent/Dockerfile", "agent/.dockerignore", "agent/requirements.txt"):
+        shutil.copy(ROOT / part, tmp_path / part)
+    with (tmp_path / "templates" / template).open("a") as file:
+        file.write(broken)
+    files = "cd /opt/voice && sha256sum compose.yml caddy/Caddyfile livekit/livekit.yaml"
+    before = host.shell(files), host.containers()
+    run = host.deploy(root=tmp_path)
     assert run.status == 1
-    assert host.shell("sha256sum /opt/voice/compose.yml /opt/voice/caddy/Caddyfile") == before
+    assert said in run.printed
+    assert (host.shell(files), host.containers()) == before
 
 
 def test_the_gpu_stays_visible_after_a_daemon_reload(host: LabHost) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -14,6 +17,7 @@ from deploys.access.ec2 import InstancesError, running_instances
 from deploys.access.transport import harden
 
 REGION = "eu-central-1"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_connections_do_not_wait_for_small_packets_and_accept_no_sha1() -> None:
@@ -62,3 +66,25 @@ def test_missing_and_stopped_instances_are_said_clearly() -> None:
         running_instances("Role=voice", region=REGION, client=client)
     with pytest.raises(InstancesError, match="must be KEY=VALUE"):
         running_instances("voice", region=REGION, client=client)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["inventories/nowhere.py"], "the inventory has no hosts"),
+        (["--limit", "nobody", "inventories/example.py"], "--limit matches none of the inventory's hosts"),
+        (
+            ["--data", "site_domain=", "inventories/example.py"],
+            "voice.example.org: 1 setting cannot work; nothing was changed",
+        ),
+    ],
+)
+def test_a_run_that_would_do_nothing_or_the_wrong_thing_fails_before_it_connects(words: list[str], said: str) -> None:
+    """pyinfra exits with 0 for a missing inventory and an empty limit."""
+    pyinfra = Path(sys.executable).with_name("pyinfra")
+    run = subprocess.run(
+        [pyinfra, "-y", *words, "deploys/voice.py"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 1
+    assert said in run.stderr
+    assert "Connecting to hosts" not in run.stderr

@@ -224,19 +224,24 @@ def test_a_service_that_does_not_become_healthy_shows_its_log_and_the_likely_cau
     assert healthy(host) == sorted(SERVICES)
 
 
-def test_a_driver_that_was_upgraded_behind_our_back_is_loaded_by_one_reboot(host: LabHost) -> None:
+def test_the_driver_is_held_and_one_upgraded_behind_our_back_is_loaded_by_one_reboot(host: LabHost) -> None:
     boots = len(json.loads(host.shell("journalctl --list-boots -o json")))
+    version = "nvidia-smi --query-gpu=driver_version --format=csv,noheader"
+    upgrade = "export DEBIAN_FRONTEND=noninteractive; apt-get -qq update && apt-get -qqy dist-upgrade"
     lab("driver", "newer")
     try:
-        upgrade = "apt-get -qq update && apt-get -qy -o Dpkg::Use-Pty=0 --allow-change-held-packages upgrade"
-        host.shell(f"DEBIAN_FRONTEND=noninteractive; export DEBIAN_FRONTEND; {upgrade}")
+        host.shell(upgrade)
+        assert host.shell(version) == "580.95.05"
+        host.shell("apt-mark showhold | grep nvidia | xargs apt-mark unhold")
+        host.shell(upgrade)
         assert "mismatch" in host.shell("nvidia-smi", check=False)
         run = host.deploy()
     finally:
         lab("driver", "current")
     assert run.status == 0, run.printed[-4000:]
-    assert host.shell("nvidia-smi --query-gpu=driver_version --format=csv,noheader") == "580.105.08"
+    assert host.shell(version) == "580.105.08"
     assert len(json.loads(host.shell("journalctl --list-boots -o json"))) == boots + 1
+    assert host.host_tests("-k", "held or loaded_module").returncode == 0
     await_healthy(host)
 
 

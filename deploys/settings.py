@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from fnmatch import fnmatch
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pyinfra.api.exceptions import PyinfraError
 
+from deploys.contradictions import contradictions
 from deploys.models.catalog import Model
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -53,9 +53,6 @@ VOICES = frozenset(
     ]
 )
 """The twenty voices of Voxtral-4B-TTS-2603 (facts: vllm-and-models.md, 1.6)."""
-
-VLLM_OMNI_RELEASE = "v0.18.0"
-"""The one vllm-omni release whose command line and stage file the templates speak."""
 
 
 class SettingsError(PyinfraError):
@@ -301,19 +298,6 @@ def report(problems: list[str]) -> str:
     return "\n".join([f"{count}; nothing was changed:", *(f"  - {problem}" for problem in problems)])
 
 
-def contradictions(settings: Settings) -> list[str]:
-    """What is wrong between settings that are each right by themselves."""
-    return [
-        *_residency(settings),
-        *_certificates(settings),
-        *_ports(settings),
-        *_models(settings),
-        *_memory(settings),
-        *_media(settings),
-        *_release(settings),
-    ]
-
-
 def _unknown(key: str) -> str:
     close = difflib.get_close_matches(key, KEYS, n=1)
     hint = f"did you mean {close[0]}?" if close else "remove it, or see group_data/all.py for the known ones"
@@ -327,121 +311,3 @@ def _describe(section: str, detail: Any) -> str:
         return f"{key}: missing; set it in group_data or give --data {key}=..."
     shown = "" if detail["type"] == "missing" else f" (got {detail['input']!r})"
     return f"{key}{place}: {detail['msg'].removeprefix('Value error, ')}{shown}"
-
-
-def _residency(settings: Settings) -> list[str]:
-    site = settings.site
-    problems = []
-    if not any(fnmatch(site.region, pattern) for pattern in site.allowed_regions):
-        allowed = ", ".join(site.allowed_regions)
-        problems.append(f"site_region: {site.region} is outside site_allowed_regions ({allowed})")
-    prefix, dot, _ = settings.agent.bedrock_model.partition(".")
-    if dot and prefix in {"us", "apac", "global", "jp", "au", "ca", "us-gov"}:
-        problems.append(
-            f"agent_bedrock_model: the inference profile {prefix}.* sends requests outside "
-            f"{', '.join(site.allowed_regions)}; use an eu.* profile or a model of {site.region}"
-        )
-    return problems
-
-
-def _certificates(settings: Settings) -> list[str]:
-    site = settings.site
-    if site.acme != "internal" and not site.acme_email:
-        return [f"site_acme_email: needed with site_acme = {site.acme!r} (Let's Encrypt writes to it)"]
-    return []
-
-
-def listening_ports(settings: Settings) -> dict[str, int]:
-    """Setting -> port, for every single port the stack listens on."""
-    return {
-        "livekit_port": settings.livekit.port,
-        "livekit_tcp_port": settings.livekit.tcp_port,
-        "livekit_turn_port": settings.livekit.turn_port,
-        "caddy_health_port": settings.caddy.health_port,
-        "voxtral_port": settings.voxtral.port,
-        "guard_port": settings.guard.port,
-        "agent_health_port": settings.agent.health_port,
-    }
-
-
-def _ports(settings: Settings) -> list[str]:
-    problems, seen = [], {80: "Caddy's HTTP port", 443: "Caddy's HTTPS port"}
-    for key, port in listening_ports(settings).items():
-        if port in seen:
-            problems.append(f"{key}: {port} is already {seen[port]}; choose another port")
-        seen.setdefault(port, key)
-    livekit = settings.livekit
-    ranges = {"livekit_rtc_port": (livekit.rtc_port_start, livekit.rtc_port_end)}
-    if livekit.turn_enabled:
-        ranges["livekit_turn_relay_port"] = (livekit.turn_relay_port_start, livekit.turn_relay_port_end)
-    for key, (start, end) in ranges.items():
-        if start >= end:
-            problems.append(f"{key}_end: {end} must be greater than {key}_start ({start})")
-        problems += [
-            f"{key}_start: the range {start}-{end} covers {port}, which is {owner}"
-            for port, owner in seen.items()
-            if start <= port <= end
-        ]
-    overlap = (
-        livekit.rtc_port_start <= livekit.turn_relay_port_end and livekit.turn_relay_port_start <= livekit.rtc_port_end
-    )
-    if livekit.turn_enabled and overlap:
-        problems.append("livekit_turn_relay_port_start: the relay range overlaps the RTC range")
-    return problems
-
-
-def _models(settings: Settings) -> list[str]:
-    wanted = {
-        "voxtral_model": (settings.voxtral.model, "voxtral_tts"),
-        "guard_model": (settings.guard.model, "llama_guard_3"),
-        "agent_whisper_model": (settings.agent.whisper_model, "whisper_ct2"),
-    }
-    problems = []
-    for key, (name, architecture) in wanted.items():
-        model = settings.weights.catalog.get(name)
-        if model is None:
-            known = ", ".join(sorted(settings.weights.catalog))
-            problems.append(f"{key}: {name!r} is not in weights_catalog (it has: {known})")
-        elif model.architecture != architecture:
-            problems.append(f"{key}: {name!r} has the architecture {model.architecture}, {architecture} is needed")
-    return problems
-
-
-def _memory(settings: Settings) -> list[str]:
-    fractions = {
-        "voxtral_stage0_memory": settings.voxtral.stage0_memory,
-        "voxtral_stage1_memory": settings.voxtral.stage1_memory,
-        "guard_memory": settings.guard.memory,
-    }
-    total = sum(fractions.values())
-    # Three CUDA contexts of 0.3-0.5 GiB lie outside these fractions (facts: vllm-and-models.md, section 4).
-    if total > 0.90:
-        parts = " + ".join(f"{key} {value}" for key, value in fractions.items())
-        return [f"{parts} = {total:.2f} of the card; at most 0.90 leaves room for the three CUDA contexts"]
-    return []
-
-
-def _media(settings: Settings) -> list[str]:
-    if settings.livekit.turn_enabled or settings.livekit.stun_servers:
-        return []
-    return [
-        "livekit_turn_enabled: with TURN off and livekit_stun_servers empty, LiveKit sends callers to Google's "
-        "and Twilio's STUN servers, outside the allowed regions; enable TURN or name STUN servers of your own"
-    ]
-
-
-def _release(settings: Settings) -> list[str]:
-    images = {
-        "image_vllm_voxtral": settings.image.vllm_voxtral,
-        "image_vllm_guard": settings.image.vllm_guard,
-    }
-    problems = []
-    for key, image in images.items():
-        name, _, tag = image.partition("@")[0].rpartition(":")
-        if key == "image_vllm_voxtral" and not name.endswith("vllm-omni"):
-            problems.append(
-                f"{key}: {name} cannot serve Voxtral-4B-TTS (no module 'acoustic_transformer'); use vllm/vllm-omni"
-            )
-        elif name.endswith("vllm-omni") and tag != VLLM_OMNI_RELEASE:
-            problems.append(f"{key}: the templates speak vllm-omni {VLLM_OMNI_RELEASE}, not {tag}")
-    return problems

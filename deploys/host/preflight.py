@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 from pyinfra.api.exceptions import PyinfraError
-from pyinfra.api.facts import FactBase
 from pyinfra.api.host import Host
 
 from deploys.access.secrets import hub_token
+from deploys.contradictions import listening_ports
 from deploys.host.platform import DISTRIBUTIONS, Platform, distribution_packages, repositories
-from deploys.remote import script_file
-from deploys.settings import Settings, listening_ports
+from deploys.host.report import Disk, HostReport, Preflight
+from deploys.settings import Settings
 
 SUPPORTED = {"ubuntu": ("22.04", "24.04"), "debian": ("12", "13")}
 GPU_NAMES = {"27b8": "L4", "26b9": "L40S", "2237": "A10G", "2331": "H100 PCIe", "2330": "H100 SXM"}
@@ -23,124 +21,6 @@ GPU_NAMES = {"27b8": "L4", "26b9": "L40S", "2237": "A10G", "2331": "H100 PCIe", 
 
 class PreflightError(PyinfraError):
     """The host cannot become the voice stack as it is; the message lists every reason."""
-
-
-@dataclass(frozen=True)
-class Disk:
-    """Free space where a path lies (or will lie)."""
-
-    path: str
-    filesystem: str
-    free_kib: int
-
-
-@dataclass(frozen=True)
-class Socket:
-    """A listening socket on a port of ours: by which program, in which container (64 hex, or "-")."""
-
-    protocol: str
-    address: str
-    program: str
-    container: str
-
-    @property
-    def port(self) -> int:
-        """The port number."""
-        return int(self.address.rpartition(":")[2])
-
-
-@dataclass(frozen=True)
-class HostReport:
-    """What a host says about itself; sizes in KiB, times in seconds since 1970."""
-
-    distribution: str = ""
-    release: str = ""
-    codename: str = ""
-    pretty_name: str = ""
-    architecture: str = ""
-    kernel: str = ""
-    flavour: str = ""
-    init: str = ""
-    uid: int = -1
-    clock: int = 0
-    asked_at: int = 0
-    memory_kib: int = 0
-    gpus: tuple[str, ...] = ()
-    disks: tuple[Disk, ...] = ()
-    deployed: bool = False
-    models: frozenset[str] = frozenset()
-    sockets: tuple[Socket, ...] = ()
-    containers: dict[str, str] = field(default_factory=dict)
-    missing_tools: tuple[str, ...] = ()
-    dpkg_faults: tuple[str, ...] = ()
-    archive_faults: tuple[str, ...] = ()
-    packages: dict[str, str] = field(default_factory=dict)
-    urls: dict[str, str] = field(default_factory=dict)
-    public_address: str = ""
-
-    @property
-    def platform(self) -> Platform:
-        """What choices of packages depend on."""
-        release = self.release.replace(".", "")
-        return Platform(self.distribution, release, self.codename, self.kernel, self.flavour)
-
-
-def parse_report(lines: Iterable[str], *, asked_at: int = 0) -> HostReport:
-    """The lines that preflight.sh prints, as a HostReport."""
-    rows = [line.split("\t") for line in lines if line]
-
-    def all_of(key: str) -> list[list[str]]:
-        return [row[1:] for row in rows if row[0] == key]
-
-    def one(key: str) -> str:
-        found = all_of(key)
-        return found[0][0] if found and found[0] else ""
-
-    distribution, release, codename, pretty = (*(all_of("os") or [[]])[0], "", "", "", "")[:4]
-    kernel, flavour = (*(all_of("kernel") or [[]])[0], "", "")[:2]
-    return HostReport(
-        distribution=distribution,
-        release=release,
-        codename=codename,
-        pretty_name=pretty,
-        architecture=one("architecture"),
-        kernel=kernel,
-        flavour=flavour,
-        init=one("init"),
-        uid=int(one("uid") or -1),
-        clock=int(one("now") or 0),
-        asked_at=asked_at,
-        memory_kib=int(one("memory_kib") or 0),
-        gpus=tuple(row[0].removeprefix("0x") for row in all_of("gpu")),
-        disks=tuple(Disk(path, filesystem, int(free)) for path, filesystem, free in all_of("disk")),
-        deployed=one("deployed") == "yes",
-        models=frozenset(row[0] for row in all_of("model")),
-        sockets=tuple(Socket(*row) for row in all_of("socket")),
-        containers={row[0]: row[1] if len(row) > 1 else "" for row in all_of("container")},
-        missing_tools=tuple(row[0] for row in all_of("missing")),
-        dpkg_faults=tuple(" ".join(row) for key in ("dpkg", "apt") for row in all_of(key)),
-        archive_faults=tuple(" ".join(row) for row in all_of("archive")),
-        packages={row[0]: row[1] if len(row) > 1 else "" for row in all_of("package")},
-        urls={row[0]: row[1] if len(row) > 1 else "" for row in all_of("url")},
-        public_address=one("public_address").strip("-"),
-    )
-
-
-class Preflight(FactBase[HostReport]):
-    """Everything preflight.sh reads, in one ssh execution."""
-
-    def command(self, paths: str, ports: str, urls: str, packages: str, metadata: str, models: str) -> str:
-        """The script with its arguments."""
-        self.asked_at = int(time.time())
-        return script_file(__file__, "preflight.sh", paths, ports, urls, packages, metadata, models)
-
-    def process(self, output: list[str]) -> HostReport:
-        """Parse the script's lines; the clock is compared with the middle of the round trip."""
-        return parse_report(output, asked_at=(self.asked_at + int(time.time())) // 2)
-
-    def default(self) -> HostReport:  # type: ignore[override]
-        """A host that said nothing."""
-        return HostReport()
 
 
 def require(host: Host, settings: Settings) -> HostReport:

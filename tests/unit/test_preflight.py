@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from deploys.host.preflight import Disk, HostReport, Socket, findings, parse_report
+from deploys.host.preflight import findings
+from deploys.host.report import Disk, HostReport, Socket, parse_report
 from deploys.settings import Settings, parse
 
 GOOD = HostReport(

@@ -40,13 +40,12 @@ def fingerprint(host: LabHost) -> str:
 
 def test_preflight_names_three_faults_at_once_and_changes_nothing(host: LabHost) -> None:
     before = fingerprint(host)
-    listen = "my $s = IO::Socket::INET->new(Listen => 1, LocalPort => 443); sleep 600"
-    host.shell(f'systemd-run --quiet --unit=squatter --property=Type=exec perl -MIO::Socket::INET -e "{listen}"')
+    host.shell("systemd-run --quiet --unit=squatter --socket-property=ListenStream=443 cat")
     run = host.deploy("--data", "preflight_memory_gib=4000", "--data", "preflight_disk_models_gib=90000")
-    host.shell("systemctl stop squatter")
+    host.shell("systemctl stop squatter.socket")
     assert run.status == 1
     assert "failed preflight with 3 findings; nothing was changed" in run.printed
-    assert "perl already listens on tcp 0.0.0.0:443" in run.printed
+    assert "systemd already listens on tcp *:443" in run.printed
     assert "4000 GiB are needed (preflight_memory_gib)" in run.printed
     assert "GiB are needed (preflight_disk_*)" in run.printed
     assert fingerprint(host) == before

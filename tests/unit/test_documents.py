@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -24,3 +25,14 @@ def test_the_readmes_settings_are_those_of_group_data() -> None:
     readme = (ROOT / "README.md").read_text()
     table = generate.settings_table((ROOT / "group_data" / "all.py").read_text())
     assert generate.with_table(readme, table) == readme
+
+
+def test_every_finding_of_the_handover_has_a_test_named_after_it() -> None:
+    """Finding 16 (no SSM agent: EC2 Instance Connect) is the work of issue 6."""
+    names = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    found = {
+        int(number)
+        for match in re.findall(r"def test_finding((?:_(?:and_)?\d\d)+)_", names)
+        for number in re.findall(r"\d\d", match)
+    }
+    assert found == set(range(1, 19)) - {16}

@@ -42,7 +42,7 @@ CAUSES: tuple[tuple[str, str], ...] = (
     ),
     (
         r"system has unsupported display driver|Error 803",
-        "the image's CUDA compatibility libraries do not fit the driver: see docs/decisions/nvml-after-daemon-reload.md",
+        "the image's CUDA libraries do not fit the driver: see docs/decisions/nvml-after-daemon-reload.md",
     ),
     (
         r"Could not determine model_type|incomplete metadata|MetadataIncompleteBuffer|HeaderTooLarge",

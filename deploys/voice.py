@@ -9,7 +9,7 @@ nothing when nothing differs, so the second run changes nothing.
 from pyinfra.context import host
 
 from deploys.host import base, docker, nvidia, preflight
-from deploys.models.operations import weights
+from deploys.models import operations as models
 from deploys.settings import load
 from deploys.stack import operations as stack
 
@@ -20,11 +20,5 @@ platform = report.platform
 base.install(settings, platform)
 nvidia.install(settings, platform)
 docker.install(settings, platform)
-weights(
-    name=f"Fetch the weights into {settings.weights.directory}, each after its architecture check",
-    catalog=settings.weights.catalog,
-    directory=settings.weights.directory,
-    endpoint=settings.weights.endpoint,
-    index_url=settings.pypi.index_url,
-)
+models.install(settings)
 stack.install(settings, public_address=preflight.public_address(report, settings))

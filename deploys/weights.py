@@ -5,15 +5,7 @@ pyinfra inventories/prod.py deploys/weights.py
 
 from pyinfra.context import host
 
-from deploys.models.operations import weights
+from deploys.models import operations as models
 from deploys.settings import load
 
-settings = load(host)
-
-weights(
-    name=f"Fetch the weights into {settings.weights.directory}, each after its architecture check",
-    catalog=settings.weights.catalog,
-    directory=settings.weights.directory,
-    endpoint=settings.weights.endpoint,
-    index_url=settings.pypi.index_url,
-)
+models.install(load(host))

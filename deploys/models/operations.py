@@ -19,6 +19,7 @@ from deploys.models.catalog import Catalog
 from deploys.models.facts import WeightsState
 from deploys.models.state import Pending, pending
 from deploys.remote import File, Streamed, refuse, script, tree_on_stdin
+from deploys.settings import Settings
 
 HERE = Path(__file__).parent
 PROGRAM = ("architecture.py", "download.py", "fetch.py", "hub.py", "progress.py", "store.py")
@@ -54,6 +55,17 @@ export HF_HOME={home}/cache PYTHONUNBUFFERED=1
 unset HF_TOKEN HUGGING_FACE_HUB_TOKEN
 exec ../venv-{key}/bin/python -m deploys.models.fetch
 """
+
+
+def install(settings: Settings) -> None:
+    """The catalog's models in the weights' directory."""
+    weights(
+        name=f"Fetch the weights into {settings.weights.directory}, each after its architecture check",
+        catalog=settings.weights.catalog,
+        directory=settings.weights.directory,
+        endpoint=settings.weights.endpoint,
+        index_url=settings.pypi.index_url,
+    )
 
 
 @operation()

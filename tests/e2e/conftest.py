@@ -89,6 +89,15 @@ class LabHost:
         )
 
 
+def assert_a_run_changes_nothing(host: LabHost) -> None:
+    """Zero operations changed, zero containers restarted."""
+    before = host.containers()
+    run = host.deploy()
+    assert run.status == 0, run.printed[-4000:]
+    assert run.changed == []
+    assert host.containers() == before
+
+
 def _quoted(command: str) -> str:
     return "'" + command.replace("'", "'\\''") + "'"
 

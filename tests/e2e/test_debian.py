@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploys.stack.render import SERVICES
-from tests.e2e.conftest import ROOT, LabHost, fresh_host, lab
+from tests.e2e.conftest import ROOT, LabHost, assert_a_run_changes_nothing, fresh_host, lab
 from tests.lab.places import DESCRIPTION
 
 pytestmark = pytest.mark.usefixtures("lab_services")
@@ -80,11 +80,7 @@ def test_the_host_rebooted_because_nouveau_held_the_card(host: LabHost) -> None:
 
 
 def test_a_second_run_changes_nothing_and_restarts_nothing(host: LabHost) -> None:
-    before = host.containers()
-    run = host.deploy()
-    assert run.status == 0, run.printed[-4000:]
-    assert run.changed == []
-    assert host.containers() == before
+    assert_a_run_changes_nothing(host)
 
 
 def test_a_dry_run_on_a_finished_host_plans_nothing(host: LabHost) -> None:
@@ -187,9 +183,7 @@ def test_after_a_docker_restart_nothing_was_restarted(host: LabHost) -> None:
 
 
 def test_a_run_after_all_this_changes_nothing(host: LabHost) -> None:
-    run = host.deploy()
-    assert run.status == 0
-    assert run.changed == []
+    assert_a_run_changes_nothing(host)
 
 
 def test_a_caller_hears_the_agent_speak(host: LabHost) -> None:

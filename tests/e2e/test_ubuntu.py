@@ -13,7 +13,7 @@ import json
 import pytest
 
 from deploys.stack.render import SERVICES
-from tests.e2e.conftest import LabHost, fresh_host
+from tests.e2e.conftest import LabHost, assert_a_run_changes_nothing, fresh_host
 from tests.e2e.test_debian import healthy
 from tests.lab.places import DESCRIPTION
 
@@ -55,11 +55,7 @@ def test_the_driver_is_ubuntus_prebuilt_and_signed_one(host: LabHost) -> None:
 
 
 def test_a_second_run_changes_nothing_and_restarts_nothing(host: LabHost) -> None:
-    before = host.containers()
-    run = host.deploy()
-    assert run.status == 0, run.printed[-4000:]
-    assert run.changed == []
-    assert host.containers() == before
+    assert_a_run_changes_nothing(host)
 
 
 def test_testinfra_agrees(host: LabHost) -> None:

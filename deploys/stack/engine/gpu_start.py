@@ -30,7 +30,7 @@ from typing import IO
 SPOKEN = Path("/tmp/voice-engine-proven")  # noqa: S108 - the container's own; health.py writes it
 MEMORY_WAIT_S = 90
 REPORT_EVERY_S = 30
-POLL_EVERY_S = 0.25
+POLL_EVERY_S = 0.5
 
 
 def say(message: str) -> None:

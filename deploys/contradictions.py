@@ -22,6 +22,7 @@ def contradictions(settings: Settings) -> list[str]:
         *_memory(settings),
         *_media(settings),
         *_release(settings),
+        *_keys(settings),
     ]
 
 
@@ -141,3 +142,10 @@ def _release(settings: Settings) -> list[str]:
         elif name.endswith("vllm-omni") and tag != VLLM_OMNI_RELEASE:
             problems.append(f"{key}: the templates speak vllm-omni {VLLM_OMNI_RELEASE}, not {tag}")
     return problems
+
+
+def _keys(settings: Settings) -> list[str]:
+    missing = {"ubuntu2204", "ubuntu2404", "debian12", "debian13"} - settings.nvidia.repository_keys.keys()
+    if not missing:
+        return []
+    return [f"nvidia_repository_keys: no key for {', '.join(sorted(missing))}; name its file and fingerprint"]

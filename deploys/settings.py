@@ -97,6 +97,13 @@ class Preflight(Section):
     gpus: list[Annotated[str, Field(pattern=r"^[0-9a-f]{4}$")]] = Field(min_length=1)
 
 
+class RepositoryKey(Section):
+    """The one key that may sign a repository: its file's name below the repository, its fingerprint."""
+
+    file: str
+    fingerprint: Fingerprint
+
+
 class Nvidia(Section):
     """Driver and container toolkit."""
 
@@ -104,8 +111,7 @@ class Nvidia(Section):
     kernel_modules: Literal["open", "proprietary"]
     source: Literal["auto", "distribution", "nvidia"]
     repository_url: Url
-    repository_key: str
-    repository_fingerprint: Fingerprint
+    repository_keys: dict[str, RepositoryKey]
     toolkit_url: Url
     toolkit_fingerprint: Fingerprint
     toolkit_version: str

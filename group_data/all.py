@@ -29,8 +29,13 @@ nvidia_branch = "580-server"  # satisfies CUDA 12.9 (vllm-omni 0.18) and CUDA 13
 nvidia_kernel_modules = "open"  # Turing and newer, recommended by NVIDIA; or "proprietary"
 nvidia_source = "auto"  # auto: "distribution" on Ubuntu (signed, prebuilt modules), "nvidia" on Debian
 nvidia_repository_url = "https://developer.download.nvidia.com/compute/cuda/repos/{distribution}{release}/x86_64"
-nvidia_repository_key = "3bf863cc.pub"  # below nvidia_repository_url
-nvidia_repository_fingerprint = "EB693B3035CD5710E231E123A4B469963BF863CC"
+_nvidia_key = {"file": "3bf863cc.pub", "fingerprint": "EB693B3035CD5710E231E123A4B469963BF863CC"}
+nvidia_repository_keys = {  # below nvidia_repository_url; Debian 13's apt refuses the older key's SHA-1 signature
+    "ubuntu2204": _nvidia_key,
+    "ubuntu2404": _nvidia_key,
+    "debian12": _nvidia_key,
+    "debian13": {"file": "8793F200.pub", "fingerprint": "02182E60104FCDC26EAE1B8597A5D4CB8793F200"},
+}
 nvidia_toolkit_url = "https://nvidia.github.io/libnvidia-container"
 nvidia_toolkit_fingerprint = "C95B321B61E88C1809C4F759DDCAE044F796ECB0"
 nvidia_toolkit_version = "1.19.1-1"  # of all four packages

@@ -90,8 +90,10 @@ def _toolkit_repository(settings: Settings) -> Repository:
 def _driver_repository(settings: Settings, platform: Platform) -> Repository:
     nvidia = settings.nvidia
     url = nvidia.repository_url.format(distribution=platform.distribution, release=platform.release)
-    key_url = f"{url}/{nvidia.repository_key}"
-    return Repository("nvidia-driver", url, "/", "", key_url, nvidia.repository_fingerprint)
+    key = nvidia.repository_keys.get(f"{platform.distribution}{platform.release}")
+    # A pattern names no release: preflight asks it for an address only.
+    file, fingerprint = (key.file, key.fingerprint) if key else ("", "")
+    return Repository("nvidia-driver", url, "/", "", f"{url}/{file}", fingerprint)
 
 
 def _docker_repository(settings: Settings, platform: Platform) -> Repository:
@@ -105,8 +107,7 @@ def driver_packages(settings: Settings, platform: Platform) -> tuple[str, ...]:
     nvidia = settings.nvidia
     is_open = nvidia.kernel_modules == "open"
     if nvidia_source(settings, platform) == "nvidia":
-        driver = "nvidia-open" if is_open else "cuda-drivers"
-        return (f"linux-headers-{platform.kernel}", driver, "nvidia-persistenced")
+        return (f"linux-headers-{platform.kernel}", *_nvidias_own_packages(platform, is_open=is_open))
     if platform.distribution == "debian":
         # Debian's archive has one driver a release (535 in 12, 550 in 13), without branch names.
         kernel_package = "nvidia-open-kernel-dkms" if is_open else "nvidia-kernel-dkms"
@@ -118,6 +119,14 @@ def driver_packages(settings: Settings, platform: Platform) -> tuple[str, ...]:
         f"nvidia-utils-{nvidia.branch}",
         f"nvidia-compute-utils-{nvidia.branch}",
     )
+
+
+def _nvidias_own_packages(platform: Platform, *, is_open: bool) -> tuple[str, ...]:
+    """NVIDIA's repository splits compute from desktop in its packages for Debian only."""
+    if platform.distribution == "debian":
+        module = "nvidia-kernel-open-dkms" if is_open else "nvidia-kernel-dkms"
+        return ("nvidia-driver-cuda", module, "nvidia-persistenced")
+    return ("nvidia-open" if is_open else "cuda-drivers", "nvidia-persistenced")
 
 
 def driver_pinning_packages(settings: Settings, platform: Platform) -> tuple[str, ...]:

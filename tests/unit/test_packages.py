@@ -47,7 +47,7 @@ def test_removed_but_not_purged_packages_do_not_count_as_installed() -> None:
 
 def test_the_drivers_source_follows_the_distribution(settings: Settings) -> None:
     assert driver_packages(settings, UBUNTU)[0] == "linux-modules-nvidia-580-server-open-aws"
-    assert "nvidia-open" in driver_packages(settings, DEBIAN)
+    assert "nvidia-kernel-open-dkms" in driver_packages(settings, DEBIAN)
     assert {each.name for each in repositories(settings, UBUNTU)} == {"nvidia-container-toolkit", "docker"}
     assert {each.name for each in repositories(settings, DEBIAN)} == {
         *("nvidia-container-toolkit", "nvidia-driver", "docker"),
@@ -57,6 +57,8 @@ def test_the_drivers_source_follows_the_distribution(settings: Settings) -> None
 def test_repositories_address_the_release(settings: Settings) -> None:
     urls = {each.name: each.probe_url for each in repositories(settings, DEBIAN)}
     assert urls["nvidia-driver"].endswith("/cuda/repos/debian13/x86_64/InRelease")
+    keys = {each.name: each.key_url for each in repositories(settings, DEBIAN)}
+    assert keys["nvidia-driver"].endswith("/cuda/repos/debian13/x86_64/8793F200.pub")
     assert urls["docker"] == "https://download.docker.com/linux/debian/dists/trixie/InRelease"
 
 

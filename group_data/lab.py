@@ -16,9 +16,10 @@ site_acme = "internal"
 
 # The same vendors' repositories, signed by the lab's key. site_public_address stands in the inventory.
 nvidia_repository_url = _apt + "/cuda/{distribution}{release}/x86_64"
-nvidia_repository_keys = dict.fromkeys(
-    ("ubuntu2204", "ubuntu2404", "debian12", "debian13"), {"file": "key.pub", "fingerprint": _key}
-)
+nvidia_repository_keys = {
+    release: {"file": "key.pub", "fingerprint": _key}
+    for release in ("ubuntu2204", "ubuntu2404", "debian12", "debian13")
+}
 nvidia_toolkit_url = _apt + "/libnvidia-container"
 nvidia_toolkit_fingerprint = _key
 docker_repository_url = _apt + "/docker"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from deploys.gpu.memory import GUARD, VOXTRAL, kv_cache_bytes
 from deploys.remote import File
 from deploys.settings import Settings
 
@@ -55,7 +56,15 @@ def render(settings: Settings, facts: HostFacts) -> dict[str, File]:
     files = {
         "livekit/livekit.yaml": _text(_template("livekit.yaml.j2", settings, public_address=facts.public_address)),
         "caddy/Caddyfile": _text(_template("Caddyfile.j2", settings)),
-        "voxtral/voxtral_tts.yaml": _text(_template("voxtral_tts.yaml.j2", settings)),
+        "voxtral/voxtral_tts.yaml": _text(
+            _template(
+                "voxtral_tts.yaml.j2",
+                settings,
+                kv_cache_bytes=kv_cache_bytes(
+                    VOXTRAL, sequences=settings.voxtral.stage0_sequences, context=settings.voxtral.stage0_context
+                ),
+            )
+        ),
         "engine/logging.json": _copy(TEMPLATES / "engine_logging.json"),
         "engine/gpu_start.py": _copy(PROGRAMS / "engine" / "gpu_start.py"),
         "engine/health.py": _copy(PROGRAMS / "engine" / "health.py"),
@@ -75,6 +84,9 @@ def render(settings: Settings, facts: HostFacts) -> dict[str, File]:
             voxtral_path=settings.model_path(settings.voxtral.model),
             guard_path=settings.model_path(settings.guard.model),
             whisper_path=settings.model_path(settings.agent.whisper_model),
+            guard_kv_cache_bytes=kv_cache_bytes(
+                GUARD, sequences=settings.guard.sequences, context=settings.guard.context
+            ),
         )
     )
     return files

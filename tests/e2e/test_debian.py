@@ -108,6 +108,15 @@ def test_testinfra_is_red_when_a_service_is_stopped(host: LabHost) -> None:
     await_healthy(host)
 
 
+def test_engines_restarted_in_any_order_take_the_memory_that_is_theirs(host: LabHost) -> None:
+    """An engine that warms up while the other one stops would take the other's memory, if it were left to measure."""
+    host.shell("docker restart voice-vllm-voxtral-1 & docker stop voice-vllm-guard-1; wait")
+    host.shell("docker start voice-vllm-guard-1")
+    await_healthy(host)
+    used = int(host.shell("nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits"))
+    assert used < 23_034 - 1_536
+
+
 def test_a_hand_edit_is_seen_by_testinfra_and_mended_by_the_next_run(host: LabHost) -> None:
     host.shell("sed -i 's/respond 404/respond 200/' /opt/voice/caddy/Caddyfile")
     result = host.host_tests("-k", "edited_by_hand")
@@ -203,13 +212,13 @@ def test_what_is_said_to_callers_is_in_no_log(host: LabHost) -> None:
 
 
 def test_a_service_that_does_not_become_healthy_shows_its_log_and_the_likely_cause(host: LabHost) -> None:
-    """The handover's finding 6: 0.15 of the card leaves the guard no memory for its KV cache."""
+    """Forty times the guard's sequences need a KV cache that the card does not have beside Voxtral."""
     before = host.containers()
-    run = host.deploy("--data", "guard_memory=0.15")
+    run = host.deploy("--data", "guard_sequences=160")
     assert run.status == 1
     assert "vllm-guard ended 3 times" in run.printed
-    assert "No available memory for the cache blocks" in run.printed
-    assert "likely cause: the engine's share of the card is too small" in run.printed
+    assert "CUDA out of memory. Tried to allocate" in run.printed
+    assert "likely cause: the card is full: too many sequences" in run.printed
     after = host.containers()
     untouched = {"voice-livekit-1", "voice-caddy-1", "voice-vllm-voxtral-1"}
     assert {name: before[name] for name in untouched} == {name: after[name] for name in untouched}

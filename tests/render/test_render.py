@@ -61,6 +61,8 @@ def test_finding_03_no_flag_that_the_stage_file_overrules_is_on_voxtrals_command
     stages = yaml.safe_load(rendered()["voxtral/voxtral_tts.yaml"].content)["stage_args"]
     memory = [stage["engine_args"]["gpu_memory_utilization"] for stage in stages]
     assert memory == [0.5, 0.08]
+    # 4 sequences of 4096 tokens and a spare block each, at 106,496 bytes a token.
+    assert stages[0]["engine_args"]["kv_cache_memory_bytes"] == 4 * (4096 + 16) * 106_496
 
 
 def test_finding_04_flags_of_later_releases_and_files_over_site_packages_are_not_used(rendered: Rendered) -> None:

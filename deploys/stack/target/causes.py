@@ -29,6 +29,11 @@ CAUSES: tuple[tuple[str, str], ...] = (
         "the sampler's warm-up ran out of memory: lower guard_sequences, keep guard_eager on",
     ),
     (
+        r"CUDA out of memory|torch\.OutOfMemoryError",
+        "the card is full: too many sequences or too long contexts (guard_*, voxtral_stage0_*), or another program "
+        "uses it (nvidia-smi shows which)",
+    ),
+    (
         r"Error in memory profiling",
         "another program freed or took GPU memory while the engine measured it: only the stack may use the card",
     ),

@@ -127,6 +127,7 @@ def await_health(service: str, timeout_s: int) -> None:
         NotHealthyError: when it stopped, restarts over and over, or `timeout_s` seconds are over.
     """
     started = reported = time.monotonic()
+    restarts_before = containers()[service]["RestartCount"]
     while True:
         container = containers()[service]
         state = container["State"]
@@ -135,8 +136,9 @@ def await_health(service: str, timeout_s: int) -> None:
         if state["Status"] == "running" and health == "healthy":
             print(f"{service}: healthy after {elapsed:.0f} s", flush=True)
             return
-        if container["RestartCount"] >= RESTARTS_THAT_MEAN_FAILURE:
-            raise NotHealthyError(failure(service, container, f"ended {container['RestartCount']} times"))
+        restarts = container["RestartCount"] - restarts_before
+        if restarts >= RESTARTS_THAT_MEAN_FAILURE:
+            raise NotHealthyError(failure(service, container, f"ended {restarts} times"))
         if elapsed > timeout_s:
             raise NotHealthyError(failure(service, container, f"was not healthy after {timeout_s} s"))
         if time.monotonic() - reported >= REPORT_EVERY_S:

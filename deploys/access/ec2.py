@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 from pyinfra.api.exceptions import PyinfraError
 
 
@@ -26,13 +27,16 @@ def running_instances(tag: str, *, region: str, client: Any = None) -> list[Inst
     """The running instances that carry `tag` ("KEY=VALUE") in `region`, by name.
 
     Raises:
-        InstancesError: if there is none, or one that matches does not run or has no address.
+        InstancesError: if EC2 cannot be asked, there is none, or one that matches does not run or has no address.
     """
     key, separator, value = tag.partition("=")
     if not separator:
         raise InstancesError(f"VOICE_TAG: {tag!r} must be KEY=VALUE")
     client = client or boto3.client("ec2", region_name=region)
-    found = list(_matching(client, key, value))
+    try:
+        found = list(_matching(client, key, value))
+    except (BotoCoreError, ClientError) as error:
+        raise InstancesError(f"EC2 in {region} cannot be asked (needs ec2:DescribeInstances): {error}") from error
     if not found:
         raise InstancesError(f"no EC2 instance in {region} has the tag {tag}")
     problems = [

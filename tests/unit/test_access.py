@@ -68,6 +68,16 @@ def test_missing_and_stopped_instances_are_said_clearly() -> None:
         running_instances("voice", region=REGION, client=client)
 
 
+def test_missing_credentials_are_said_clearly(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    client = boto3.Session().client("ec2", region_name=REGION)
+    with pytest.raises(InstancesError, match="cannot be asked .* Unable to locate credentials"):
+        running_instances("Role=voice", region=REGION, client=client)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -74,7 +74,7 @@ def test_missing_credentials_are_said_clearly(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
     client = boto3.Session().client("ec2", region_name=REGION)
-    with pytest.raises(InstancesError, match="cannot be asked .* Unable to locate credentials"):
+    with pytest.raises(InstancesError, match=r"cannot be asked .* Unable to locate credentials"):
         running_instances("Role=voice", region=REGION, client=client)
 
 

@@ -4,8 +4,8 @@ import json
 import os
 from pathlib import Path
 
-_STATE = Path(os.environ.get("VOICE_LAB_STATE", "/var/lib/voice-lab"))
-_hosts = json.loads((_STATE / "lab.json").read_text(encoding="utf-8"))["hosts"]
+_LAB = Path(os.environ.get("VOICE_LAB_STATE", "/var/lib/voice-lab")) / "lab.json"
+_hosts = json.loads(_LAB.read_text(encoding="utf-8"))["hosts"] if _LAB.exists() else {}
 
 voice = [
     (

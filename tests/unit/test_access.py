@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -82,6 +83,7 @@ def test_missing_credentials_are_said_clearly(monkeypatch: pytest.MonkeyPatch) -
     ("words", "said"),
     [
         (["inventories/nowhere.py"], "the inventory has no hosts"),
+        (["inventories/lab.py"], "the inventory has no hosts; does its file exist, and is the lab up?"),
         (["--limit", "nobody", "inventories/example.py"], "--limit matches none of the inventory's hosts"),
         (
             ["--data", "site_domain=", "inventories/example.py"],
@@ -90,10 +92,15 @@ def test_missing_credentials_are_said_clearly(monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_a_run_that_would_do_nothing_or_the_wrong_thing_fails_before_it_connects(words: list[str], said: str) -> None:
-    """pyinfra exits with 0 for a missing inventory and an empty limit."""
+    """pyinfra itself exits with 0 for a missing inventory and an empty limit. No lab is up here."""
     pyinfra = Path(sys.executable).with_name("pyinfra")
     run = subprocess.run(
-        [pyinfra, "-y", *words, "deploys/voice.py"], cwd=ROOT, capture_output=True, text=True, check=False
+        [pyinfra, "-y", *words, "deploys/voice.py"],
+        cwd=ROOT,
+        env={**os.environ, "VOICE_LAB_STATE": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == 1
     assert said in run.stderr

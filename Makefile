@@ -30,7 +30,7 @@ check: setup
 	$(MAKE) --no-print-directory unit
 
 unit: setup
-	$(PYTHON) -m pytest -q tests/unit tests/render
+	$(PYTHON) -m pytest -q -n auto tests/unit tests/render
 
 agent-test: setup agent/.venv/.complete
 	$(PYTHON) -m tests.lab requirements

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 import pytest
 
 from deploys.settings import Settings, parse
+
+# moto would otherwise load a list of some hundred images for each simulated account.
+os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 
 ROOT = Path(__file__).resolve().parents[1]
 

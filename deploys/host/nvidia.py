@@ -116,6 +116,7 @@ def wanted_packages(settings: Settings, platform: Platform) -> PackageSet:
             "/etc/apt/apt.conf.d/52voice-unattended-upgrades": UNATTENDED_UPGRADES % kernel_patterns,
         },
         hold=(*(name for name in driver if name not in headers), *toolkit),
+        hold_if_installed=kernel,
     )
 
 

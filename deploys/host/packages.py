@@ -18,13 +18,17 @@ from deploys.remote import File, Streamed, place, script, script_file
 
 @dataclass(frozen=True)
 class PackageSet:
-    """What apt shall hold: `install` maps a package to its version ("" for any); `files` are root's, 0644."""
+    """What apt shall hold: `install` maps a package to its version ("" for any); `files` are root's, 0644.
+
+    `hold_if_installed` are packages that are not ours to install, but not to be upgraded behind our back either.
+    """
 
     install: Mapping[str, str] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
     repositories: tuple[Repository, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     hold: tuple[str, ...] = ()
+    hold_if_installed: tuple[str, ...] = ()
 
     @property
     def all_files(self) -> dict[str, str]:
@@ -73,7 +77,11 @@ def difference(wanted: PackageSet, state: AptState) -> AptChange:
             for name, version in wanted.install.items()
             if name not in state.installed or (version and state.installed[name] != version)
         ),
-        hold=tuple(name for name in wanted.hold if name not in state.held),
+        hold=tuple(
+            name
+            for name in (*wanted.hold, *(each for each in wanted.hold_if_installed if each in state.installed))
+            if name not in state.held
+        ),
         rivals=state.rivals,
     )
 
@@ -111,7 +119,7 @@ def packages(wanted: PackageSet) -> Generator[StringCommand, None, None]:
     state = host.get_fact(
         Apt,
         files=" ".join([*wanted.all_files, *(each.keyring for each in wanted.repositories)]),
-        packages=" ".join([*wanted.install, *wanted.absent]),
+        packages=" ".join([*wanted.install, *wanted.absent, *wanted.hold_if_installed]),
         urls=" ".join(each.url for each in wanted.repositories),
     )
     change = difference(wanted, state)

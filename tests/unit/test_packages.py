@@ -79,3 +79,11 @@ def test_another_entry_for_the_same_repository_is_moved_out_of_the_way() -> None
     """apt refuses two entries with different keys: "Conflicting values set for option Signed-By"."""
     state = parse_state(["rival\t/etc/apt/sources.list.d/docker.list", "rival\t/etc/apt/sources.list.d/docker.list"])
     assert difference(PackageSet(), state).rivals == ("/etc/apt/sources.list.d/docker.list",)
+
+
+def test_the_kernel_is_held_with_its_prebuilt_driver(settings: Settings) -> None:
+    """A new kernel without its module boots without a GPU; on a host with another kernel package there is nothing."""
+    wanted = wanted_packages(settings, UBUNTU)
+    assert "linux-aws" in difference(wanted, AptState(installed={"linux-aws": "6.8"})).hold
+    assert "linux-aws" not in difference(wanted, AptState()).hold
+    assert "linux-aws" not in difference(wanted_packages(settings, DEBIAN), AptState(installed={"linux-aws": "6"})).hold

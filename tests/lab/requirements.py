@@ -49,7 +49,7 @@ def install() -> None:
     packages = sorted({*_PACKAGE_OF.values(), *_NO_PROGRAM})
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with step("what the lab needs, from apt"):
-        for words in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
+        for words in (["update"], ["install", "--yes", "--no-upgrade", "--no-install-recommends", *packages]):
             if subprocess.run(["apt-get", "-q", *words], env=environment, check=False).returncode != 0:
                 raise LabError(f"apt-get {' '.join(words)} failed; its output is above")
         _leave_docker_registry_off()

@@ -18,10 +18,14 @@ BASE_PACKAGES = ("ca-certificates", "curl", "gpg", "iproute2", "kmod", "python3"
 
 def install(settings: Settings, platform: Platform) -> None:
     """Base packages, the vendors' repositories, kernel settings."""
-    packages(name="Install base packages", wanted=PackageSet(install=dict.fromkeys(BASE_PACKAGES, "")))
+    vendors = repositories(settings, platform)
+    packages(
+        name="Install base packages",
+        wanted=PackageSet(install=dict.fromkeys(BASE_PACKAGES, ""), own_urls=tuple(each.url for each in vendors)),
+    )
     packages(
         name="Add the vendors' package repositories, their keys checked by fingerprint",
-        wanted=PackageSet(repositories=repositories(settings, platform)),
+        wanted=PackageSet(repositories=vendors),
     )
     settings_files(
         name="Set kernel parameters for media traffic, and Docker to start after the GPU",

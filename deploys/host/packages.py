@@ -21,6 +21,8 @@ class PackageSet:
     """What apt shall hold: `install` maps a package to its version ("" for any); `files` are root's, 0644.
 
     `hold_if_installed` are packages that are not ours to install, but not to be upgraded behind our back either.
+    `own_urls` are repositories that a later set will add: others' entries for them give way already now, because
+    apt does nothing at all while two of them contradict each other or one lacks its key.
     """
 
     install: Mapping[str, str] = field(default_factory=dict)
@@ -29,6 +31,12 @@ class PackageSet:
     files: Mapping[str, str] = field(default_factory=dict)
     hold: tuple[str, ...] = ()
     hold_if_installed: tuple[str, ...] = ()
+    own_urls: tuple[str, ...] = ()
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Addresses for which apt shall read no entry but ours."""
+        return (*self.own_urls, *(each.url for each in self.repositories))
 
     @property
     def all_files(self) -> dict[str, str]:
@@ -120,7 +128,7 @@ def packages(wanted: PackageSet) -> Generator[StringCommand, None, None]:
         Apt,
         files=" ".join([*wanted.all_files, *(each.keyring for each in wanted.repositories)]),
         packages=" ".join([*wanted.install, *wanted.absent, *wanted.hold_if_installed]),
-        urls=" ".join(each.url for each in wanted.repositories),
+        urls=" ".join(wanted.urls),
     )
     change = difference(wanted, state)
     if not change:

@@ -189,7 +189,12 @@ def _packages(report: HostReport) -> list[str]:
     problems = []
     if report.dpkg_faults:
         faults = "; ".join(report.dpkg_faults)
-        problems.append(f"apt or dpkg is broken ({faults}); run: dpkg --configure -a && apt-get -f install")
+        fix = (
+            "remove the entry in /etc/apt/sources.list.d that is not ours (voice-*.sources)"
+            if "Signed-By" in faults
+            else "run: dpkg --configure -a && apt-get -f install"
+        )
+        problems.append(f"apt or dpkg is broken ({faults}); {fix}")
     if report.archive_faults:
         problems.append(f"the distribution's archive does not answer: {'; '.join(report.archive_faults)}")
     for package, version in report.packages.items():

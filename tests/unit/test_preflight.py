@@ -77,6 +77,7 @@ def test_the_scripts_lines_become_a_report() -> None:
         ({"missing_tools": ("ss",)}, "apt-get install iproute2"),
         ({"clock": 1_000_600}, "the clock is 600 s ahead of"),
         ({"dpkg_faults": ("half-configured",)}, "apt or dpkg is broken (half-configured)"),
+        ({"dpkg_faults": ("E: Conflicting values set for option Signed-By",)}, "that is not ours (voice-*.sources)"),
         ({"packages": {"linux-headers-6.8.0-1029-aws": "(none)"}}, "boot a kernel the archive still has"),
         ({"urls": {"https://example.org/": "curl: (6) Could not resolve host"}}, "check DNS, routes"),
         ({"urls": {"https://example.org/": "404"}}, "https://example.org/ cannot be used from the host (404)"),

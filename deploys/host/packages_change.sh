@@ -3,8 +3,7 @@
 # NAME[=VERSION] | packages to hold (four words, space-separated lists).
 repositories=$1 remove=$2 install=$3 hold=$4
 export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 LC_ALL=C.UTF-8
-apt=(apt-get -y -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0
-    -o APT::Sandbox::User=root)
+apt=(apt-get -y -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0)
 
 for repository in $repositories; do
     IFS='|' read -r keyring key_url fingerprint <<<"$repository"

@@ -259,9 +259,11 @@ def test_secrets_are_in_no_output_and_no_readable_file(host: LabHost) -> None:
         assert token not in place
     # The words to look for travel on stdin: sudo's log would have them from a command line.
     nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups"
-    readable = f"{nobody} grep -rls -F -f - / --exclude-dir=sys 2>/dev/null || true"
-    logged = "grep -rls -F -f - /var/log /tmp /root /home || true"
+    searches = (
+        f"{nobody} grep -rls --exclude-dir=proc --exclude-dir=sys -F -f - / || true",
+        f"{nobody} grep -ls -F -f - /proc/[0-9]*/environ /proc/[0-9]*/cmdline || true",
+        "grep -rls -F -f - /var/log /tmp /root /home || true",
+    )
     for word in (secret, token):
-        for search in (readable, logged):
-            assert host.shell(search, stdin=word) == ""
+        assert [host.shell(search, stdin=word) for search in searches] == ["", "", ""]
         assert word not in host.shell("ps -eo args")

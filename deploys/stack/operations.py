@@ -115,7 +115,8 @@ def keys() -> Generator[StringCommand, None, None]:
 def pull(images: tuple[str, ...]) -> Generator[StringCommand, None, None]:
     """The images are on the host."""
     wanted = tuple(dict.fromkeys(images))
-    missing = [image for image in wanted if image not in host.get_fact(Stack, images=" ".join(wanted)).images]
+    present = host.get_fact(Stack, images=" ".join(wanted)).images
+    missing = [image for image in wanted if image not in present]
     if not missing:
         host.noop(f"{len(wanted)} images are at hand")
         return

@@ -16,10 +16,10 @@ site_allowed_regions = ["eu-*"]  # residency: nothing the stack talks to at run 
 site_language = "de"
 
 # --- preflight: what a host must offer before anything is changed ----------------------------------------------
-preflight_memory_gib = 14  # g6.xlarge shows 15.3 of its 16 GiB
+preflight_memory_gib = 14  # a g6.xlarge has 16 GiB, of which the kernel keeps some
 preflight_disk_root_gib = 10  # driver, kernel headers, Docker's packages
 preflight_disk_docker_gib = 60  # the vllm-omni image unpacked, the agent's build, their previous versions
-preflight_disk_models_gib = 25  # 13.7 GB of weights, staged beside what they replace
+preflight_disk_models_gib = 25  # 14.1 GB of weights (the sizes below), staged beside what they replace
 preflight_disk_headroom_gib = 5  # on a host that is already deployed
 preflight_clock_skew_s = 60  # TLS and LiveKit's tokens fail beyond it
 preflight_gpus = ["27b8"]  # PCI device ids of the cards the memory settings below fit: 27b8 is the L4
@@ -118,7 +118,7 @@ weights_catalog = {
 image_livekit = "livekit/livekit-server:v1.13.5"
 image_caddy = "caddy:2.11.7-alpine"
 image_vllm_voxtral = "vllm/vllm-omni:v0.18.0"
-image_vllm_guard = "vllm/vllm-omni:v0.18.0"  # without --omni it is plain vLLM: one image of 10 GB instead of two
+image_vllm_guard = "vllm/vllm-omni:v0.18.0"  # without --omni it is plain vLLM: one image to pull instead of two
 image_agent_base = "python:3.13-slim-trixie"
 
 # --- livekit: the SFU, on host networking -----------------------------------------------------------------------

@@ -7,24 +7,11 @@ from collections.abc import Generator
 
 from pyinfra.api.command import FunctionCommand, StringCommand
 from pyinfra.api.exceptions import ConnectError
-from pyinfra.api.facts import FactBase
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
 from pyinfra.connectors.util import clear_askpass_cache
 
 REBOOT_TIMEOUT_S = 600
-
-
-class BootId(FactBase[str]):
-    """The kernel's random id of this boot. Unlike the uptime it cannot be mistaken, on containers included."""
-
-    def command(self) -> str:
-        """Read it."""
-        return "cat /proc/sys/kernel/random/boot_id"
-
-    def process(self, output: list[str]) -> str:
-        """The one line."""
-        return output[0].strip()
 
 
 def reboot_and_wait(boot_id: str) -> Generator[StringCommand | FunctionCommand, None, None]:

@@ -99,7 +99,7 @@ def test_nvidia_smi_fails_as_the_real_one_does(card: Card) -> None:
 def test_nvidia_ctk_merges_and_keeps_what_others_wrote(tmp_path: Path) -> None:
     program, configuration = tmp_path / "nvidia-ctk", tmp_path / "daemon.json"
     program.write_text(source("nvidia-ctk", "1.19.1"))
-    before = {"log-opts": {"max-file": "3", "note": 'a "quoted" {word}'}, "live-restore": True, "dns": ["9.9.9.9"]}
+    before = {"log-opts": {"max-file": "3", "note": 'a "quoted" {word}'}, "live-restore": True, "dns": ["192.0.2.53"]}
     configuration.write_text(json.dumps(before))
     for _ in range(2):
         command = ["perl", str(program), "runtime", "configure", f"--config={configuration}"]

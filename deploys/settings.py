@@ -15,12 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pyinfra.api.exceptions import PyinfraError
 
 from deploys.contradictions import contradictions
-from deploys.models.catalog import Model
+from deploys.models.catalog import KeepDays, Model
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
-Url = Annotated[str, Field(pattern=r"^https?://[^\s/]+(/[^\s]*)?$")]
+Url = Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/[^\s]*)?$")]
+"""Without a user and password: an address ends in arguments and logs."""
+
 Fingerprint = Annotated[str, Field(pattern=r"^[0-9A-F]{40}$")]
 HostName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$")]
 ImageReference = Annotated[
@@ -140,7 +142,17 @@ class Weights(Section):
 
     directory: Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/-]+[A-Za-z0-9]$")]
     endpoint: Url
+    source: Annotated[str, Field(pattern=r"^(/[^\s]+)?$")]
+    verify: Literal["quick", "deep"]
+    keep_replaced_days: KeepDays
     catalog: dict[str, Model] = Field(min_length=1)
+
+    @field_validator("keep_replaced_days", mode="before")
+    @classmethod
+    def _days_or_forever(cls, value: Any) -> Any:
+        if value == "forever" or (type(value) is int and value >= 0):
+            return value
+        raise ValueError('not a number of days and not "forever"')
 
     @field_validator("catalog", mode="before")
     @classmethod
@@ -243,10 +255,6 @@ class Settings(Section):
     voxtral: Voxtral
     guard: Guard
     agent: Agent
-
-    def model(self, name: str) -> Model:
-        """The catalog's entry of that name (checked to exist when the settings were read)."""
-        return self.weights.catalog[name]
 
     def model_path(self, name: str) -> str:
         """Where that model lies on the host and in the containers."""

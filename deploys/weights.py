@@ -1,4 +1,4 @@
-"""The weights alone: /models holds exactly the catalog's models.
+"""The weights alone: /models holds exactly the catalog's models, and the services that use them run the ones there.
 
 pyinfra inventories/prod.py deploys/weights.py
 """
@@ -7,5 +7,7 @@ from pyinfra.context import host
 
 from deploys.models import operations as models
 from deploys.settings import load
+from deploys.stack import operations as stack
 
-models.install(load(host))
+fetched = models.install(load(host))
+stack.restart(name="Restart the services whose weights were replaced", _if=fetched.did_change)

@@ -53,8 +53,11 @@ docker_log_max_file = 5
 pypi_index_url = "https://pypi.org/simple"
 
 # --- weights: what /models holds ---------------------------------------------------------------------------------
-weights_directory = "/models"
-weights_endpoint = "https://huggingface.co"
+weights_directory = "/models"  # holds the catalog's models alone: what else is in it is moved to its .replaced
+weights_endpoint = "https://huggingface.co"  # or a mirror that speaks the Hub's API and serves byte ranges
+weights_source = ""  # a directory or tarball on the host to copy from instead, with one directory for each model
+weights_verify = "quick"  # names and sizes, one round trip; "deep" reads every byte and repairs what is damaged
+weights_keep_replaced_days = "forever"  # in .replaced, to go back to; a number of days, 0: until the next run
 weights_catalog = {
     "voxtral-4b-tts": {
         "repo": "mistralai/Voxtral-4B-TTS-2603",

@@ -88,7 +88,8 @@ def needed_urls(settings: Settings, platform: Platform) -> tuple[str, ...]:
     probes = (repository.probe_url for repository in repositories(settings, platform))
     pypi = f"{settings.pypi.index_url.rstrip('/')}/huggingface-hub/"
     a_model = next(iter(settings.weights.catalog.values())).repo
-    return (*probes, pypi, f"{settings.weights.endpoint}/api/models/{a_model}")
+    hub = () if settings.weights.source else (f"{settings.weights.endpoint}/api/models/{a_model}",)
+    return (*probes, pypi, *hub)
 
 
 def _for_each_distribution(settings: Settings, words: Callable[[Settings, Platform], tuple[str, ...]]) -> list[str]:
@@ -223,6 +224,8 @@ def _network(report: HostReport, settings: Settings) -> list[str]:
 
 
 def _gates(report: HostReport, settings: Settings) -> list[str]:
+    if settings.weights.source:
+        return []
     missing = [
         model.repo for name, model in settings.weights.catalog.items() if model.gated and name not in report.models
     ]

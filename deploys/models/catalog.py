@@ -47,5 +47,8 @@ class Model(Frozen):
     gated: bool = False
 
 
+KeepDays = int | Literal["forever"]
+"""How long a replaced model is kept."""
+
 Catalog = Mapping[str, Model]
 """Models by name, in the order in which they are fetched."""

@@ -1,96 +1,99 @@
-"""One file into the staging directory: resumed, hashed while it streams, verified before it gets its name."""
+"""The missing files of one model into its staging directory: resumed, in parallel, verified before they get names."""
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
-from deploys.models.hub import Hub, RefusedError, Source, UnreachableError
+from deploys.models.digest import Expected
+from deploys.models.origin import Origin, RefusedError
+from deploys.models.part import Part
 from deploys.models.progress import Progress, say
-from deploys.models.store import Digest, Expected, Staging, digest_of
-
-TRIES = 6
-"""Cuts in a row, without a byte between them, after which we give up."""
-
-PATIENCE_S = 2.0
-"""Before the second try; doubled each time."""
+from deploys.models.store import Staging
+from deploys.models.window import Segment, Window, segments
 
 
-@dataclass
 class Downloads:
-    """Fetches the files of one model, one after the other."""
+    """Fetches files of one model.
 
-    hub: Hub
-    source: Source
-    staging: Staging
-    progress: Progress
-    sleep: Callable[[float], None] = time.sleep
+    Args:
+        origin: where from.
+        staging: where to.
+        progress: is told of every byte.
+    """
 
-    def fetch(self, path: str, expected: Expected) -> str:
-        """Fetch what is missing of one file.
+    def __init__(self, origin: Origin, staging: Staging, progress: Progress) -> None:
+        self._origin, self._staging, self._progress = origin, staging, progress
+
+    def fetch(self, files: Mapping[str, Expected]) -> dict[str, str]:
+        """Fetch what is missing of each file; a file that arrives damaged is fetched once more.
 
         Returns:
-            its sha256.
+            the sha256 of each.
 
         Raises:
-            RefusedError: the Hub does not give the file, or gives another one twice.
+            RefusedError: the origin does not give a file, or gives a damaged one twice.
             OSError: the disk is full or broken; what was written stays for the next run.
         """
-        for _ in range(2):
-            digest = self._complete(path, expected)
-            problem = digest.mismatch()
-            if problem is None:
-                self.staging.finish(path)
-                return digest.sha256
-            self.staging.part(path).unlink()
-            say(f"{self.staging.name}: {path} arrived damaged ({problem}).")
-            self.progress.forget(digest.size)
-        raise RefusedError(f"{self.source}: {path} arrived damaged twice ({problem}). Nothing was installed.")
+        digests, damaged = self._attempt(files)
+        for path, problem in damaged.items():
+            say(f"{self._staging.name}: {path} arrived damaged ({problem}); once more.")
+            self._progress.again(files[path].size)
+        again, still_damaged = self._attempt({path: files[path] for path in damaged})
+        for path, problem in still_damaged.items():
+            raise RefusedError(
+                f"{self._origin.source}: {path} arrived damaged twice ({problem}). Nothing was installed."
+            )
+        return {**digests, **again}
 
-    def _complete(self, path: str, expected: Expected) -> Digest:
-        """Append to the `.part` until it has its size, however often the line is cut."""
-        digest = self._resume(path, expected)
-        failures = 0
-        while digest.size < expected.size:
-            before = digest.size
-            try:
-                self._append(path, digest)
-            except UnreachableError as error:
-                failures = 1 if digest.size > before else failures + 1
-                if failures == TRIES:
-                    raise
-                say(f"{self.staging.name}: {path} stopped at {digest.size} bytes, resuming. {error}")
-                self.sleep(PATIENCE_S * 2 ** (failures - 1))
-        return digest
+    def _attempt(self, files: Mapping[str, Expected]) -> tuple[dict[str, str], dict[str, str]]:
+        """Digests of the files that are whole now, and what is wrong with the others."""
+        parts = {path: Part(self._staging.path / path, expected) for path, expected in files.items()}
+        self._read_back(parts)
+        digests: dict[str, str] = {}
+        damaged: dict[str, str] = {}
+        try:
+            for path in self._fill(parts):
+                problem = parts[path].finish()
+                digest = parts.pop(path).digest.sha256
+                if problem is None:
+                    digests[path] = digest
+                else:
+                    damaged[path] = problem
+        finally:
+            for part in parts.values():
+                part.close()
+        return digests, damaged
 
-    def _resume(self, path: str, expected: Expected) -> Digest:
-        """The digest of what an earlier run left: bytes count only after they were read back here."""
-        part = self.staging.part(path)
-        part.parent.mkdir(parents=True, exist_ok=True)
-        part.touch()
-        if part.stat().st_size > expected.size:
-            os.truncate(part, 0)
-        digest = digest_of(part, expected)
-        if digest.size:
-            say(f"{self.staging.name}: {path} goes on at {digest.size} of {expected.size} bytes.")
-        return digest
+    def _read_back(self, parts: Mapping[str, Part]) -> None:
+        """Open the parts; what an earlier run left is hashed once more, because a hash has no memory."""
+        held = sum(part.vouched() for part in parts.values())
+        reading = Progress(held, f"{self._staging.name}: reading back what an earlier run fetched")
+        for path, part in parts.items():
+            before = part.vouched()
+            part.open(reading.add)
+            if part.digest.size:
+                say(f"{self._staging.name}: {path} goes on at byte {part.digest.size} of {part.expected.size}.")
+            self._progress.again(before - part.digest.size)
 
-    def _append(self, path: str, digest: Digest) -> None:
-        """One request's worth of bytes, on the disk when this returns."""
-        part = self.staging.part(path)
-        with self.hub.stream(self.source, path, digest.size) as (begins, pieces):
-            if begins != digest.size:
-                # The server does not do ranges: start over.
-                self.progress.forget(digest.size)
-                os.truncate(part, 0)
-                digest.restart()
-            with part.open("ab", buffering=0) as stream:
-                for piece in pieces:
-                    stream.write(piece)
-                    digest.update(piece)
-                    self.progress.add(len(piece))
-                os.fsync(stream.fileno())
-        if not digest.complete:
-            raise UnreachableError(f"{self.source}: {path} ended early.")
+    def _fill(self, parts: Mapping[str, Part]) -> Iterator[str]:
+        """Write what comes; yields each file's path when its last byte was written."""
+        yield from [path for path, part in parts.items() if part.digest.size == part.expected.size]
+        window = Window(self._origin, self._trouble, self._progress.tick)
+        for segment, content in window.read(self._missing(parts)):
+            part = parts[segment.path]
+            part.write(content)
+            self._progress.add(len(content))
+            if segment.end == part.expected.size:
+                yield segment.path
+
+    def _missing(self, parts: Mapping[str, Part]) -> Iterable[Segment]:
+        """Every byte that is not there; small files first. Only large-file storage is known to serve ranges."""
+        order = sorted(parts.items(), key=lambda item: item[1].expected.size)
+        return chain.from_iterable(
+            segments(path, part.digest.size, part.expected.size, ranges=part.expected.git_sha1 is None)
+            for path, part in order
+        )
+
+    def _trouble(self, words: str) -> None:
+        self._progress.trouble(f"{self._staging.name}: {words}")

@@ -2,47 +2,55 @@
 
 from __future__ import annotations
 
-import shlex
+import base64
 from collections.abc import Iterable, Sequence
 
 from pyinfra.api.facts import FactBase
 
-from deploys.models.state import OnDisk, read_provenance
+from deploys.models.state import OnDisk, WeightsDirectory, read_provenance
 from deploys.models.store import PROVENANCE
+from deploys.remote import script_file
 
-# Shell and findutils only: a bare host has no Python.
-_COMMAND = """cd {directory} 2>/dev/null || exit 0
-for name in {names}; do
-  [ -d "$name" ] || continue
-  printf 'model %s\\n' "$name"
-  if [ -r "$name/{provenance}" ]; then
-    printf 'provenance '; tr -d '\\n' < "$name/{provenance}"; echo
-  fi
-  find "$name/" -type f ! -path "$name/{provenance}" -printf 'file %s %P\\n' 2>/dev/null
-done
-exit 0"""
+BLOCK = 512
+"""Bytes of the blocks that find counts."""
 
 
-class WeightsState(FactBase[dict[str, OnDisk]]):
-    """Per model directory that exists: its provenance and the sizes of its files; {} on a bare host."""
+class WeightsState(FactBase[WeightsDirectory]):
+    """The directory's models, what else is in it, and what was replaced; all empty on a bare host."""
 
-    default = dict
+    default = WeightsDirectory
 
     def command(self, directory: str, names: Sequence[str]) -> str:
         """The one remote command."""
-        words = " ".join(shlex.quote(name) for name in names)
-        return _COMMAND.format(directory=shlex.quote(directory), names=words, provenance=PROVENANCE)
+        return script_file(__file__, "state.sh", directory, " ".join(names), PROVENANCE)
 
-    def process(self, output: Iterable[str]) -> dict[str, OnDisk]:
-        """The command's lines as one entry per model."""
-        state: dict[str, OnDisk] = {}
+    def process(self, output: Iterable[str]) -> WeightsDirectory:
+        """The script's lines."""
+        state = WeightsDirectory()
+        current = OnDisk()
+        places = {"model": state.models, "stranger": state.strangers, "replaced": state.replaced}
         for line in output:
             kind, _, rest = line.partition(" ")
-            if kind == "model":
-                current = state[rest] = OnDisk(provenance=None, files={})
-            elif kind == "provenance":
-                current["provenance"] = read_provenance(rest)
-            elif kind == "file":
-                size, _, path = rest.partition(" ")
-                current["files"][path] = int(size)
+            if kind == "now":
+                state.now = int(rest)
+            elif kind in places:
+                current = places[kind][rest] = OnDisk()
+            else:
+                _add(current, kind, rest)
         return state
+
+
+def _add(entry: OnDisk, kind: str, rest: str) -> None:
+    """One line about the directory that the lines before named."""
+    if kind == "provenance":
+        entry.provenance = read_provenance(rest)
+    elif kind == "file":
+        size, links, blocks, path = rest.split(" ", 3)
+        entry.files[path] = int(size)
+        entry.held += int(blocks) * BLOCK if int(links) == 1 else 0
+    elif kind == "document":
+        path, _, text = rest.partition(" ")
+        entry.documents[path] = base64.b64decode(text).decode("utf-8", errors="replace")
+    elif kind == "head":
+        path, _, text = rest.partition(" ")
+        entry.heads[path] = base64.b64decode(text)

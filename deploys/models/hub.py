@@ -1,4 +1,4 @@
-"""The Hub's side of a fetch: gates, listing, and byte ranges, through the real huggingface-hub client.
+"""The Hub, or a mirror of it, through the real huggingface-hub client: gates, listing, byte ranges.
 
 The client asks, follows redirects on the Hub and says why it was refused. The bytes are streamed here, over its
 session: it would neither resume after a kill nor hash what it gets over HTTP (see requirements-fetch.in).
@@ -9,12 +9,14 @@ address, and that request carries no Authorization header.
 
 from __future__ import annotations
 
+import threading
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import httpx2
+from httpcore2._sync.http11 import HTTP11Connection
 from huggingface_hub import HfApi, RepoFile, get_hf_file_metadata, hf_hub_url
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -22,106 +24,70 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import (  # type: ignore[attr-defined]
-    build_hf_headers,
-    filter_repo_objects,
-    get_session,
-)
+from huggingface_hub.utils import build_hf_headers, get_session  # type: ignore[attr-defined]
+
+from deploys.models.origin import RefusedError, RemoteFile, Source, UnreachableError
 
 TIMEOUT_S = 30.0
 """For connecting, and between two pieces of a body."""
 
 
-class RefusedError(Exception):
-    """The Hub will not give us this, or offers something else than we mean; the message says what to do."""
-
-
-class UnreachableError(RefusedError):
-    """The line failed: refused, timed out, cut, or the server has trouble. Worth another try."""
-
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """One file of a revision as the Hub lists it.
-
-    Attributes:
-        size: bytes.
-        sha256: for files in large-file storage.
-        git_sha1: for the others, of the git blob.
-    """
-
-    path: str
-    size: int
-    sha256: str | None
-    git_sha1: str | None
-
-
-@dataclass(frozen=True)
-class Source:
-    """One repository at one commit."""
-
-    repo: str
-    revision: str
-
-    def __str__(self) -> str:
-        return f"{self.repo}@{self.revision[:12]}"
+# The client's transport takes 64 KiB at a time from the line, which costs more than hashing does. There is no setting
+# for it; the lock pins the version in which this one is read (test_fetch.py looks).
+HTTP11Connection.READ_NUM_BYTES = 1024 * 1024
 
 
 class Hub:
-    """One Hub, with one token or none.
+    """One repository at one commit on one Hub.
 
     Args:
-        endpoint: its address without a trailing slash.
-        token: stays in this process's memory.
+        endpoint: the Hub's address without a trailing slash.
+        token: stays in this process's memory; None for none.
+        source: which repository and commit.
     """
 
-    def __init__(self, endpoint: str, token: str | None) -> None:
+    def __init__(self, endpoint: str, token: str | None, source: Source) -> None:
         self.endpoint = endpoint.rstrip("/")
+        self.source = source
         self._token: str | bool = token or False
         self._api = HfApi(endpoint=self.endpoint, token=self._token)
+        self._locations: dict[str, str] = {}
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
-    def check_gate(self, source: Source) -> None:
+    @property
+    def place(self) -> str:
+        """The Hub's host."""
+        return _host(self.endpoint)
+
+    def check_access(self) -> None:
         """Ask for access and for the commit; costs two small requests.
 
         Raises:
             RefusedError: no access, no such repository or commit, or no answer.
         """
-        with self._explained(source):
-            info = self._api.model_info(source.repo, revision=source.revision, timeout=TIMEOUT_S)
-            if info.id != source.repo:
+        with self._explained():
+            info = self._api.model_info(self.source.repo, revision=self.source.revision, timeout=TIMEOUT_S)
+            if info.id != self.source.repo:
                 raise RefusedError(
-                    f"{source.repo} is now called {info.id}. Read what changed, then correct the catalog."
+                    f"{self.source.repo} is now called {info.id}. Read what changed on {self.endpoint}/{info.id}, "
+                    "then correct the repo in weights_catalog."
                 )
-            self._api.auth_check(source.repo)
+            self._api.auth_check(self.source.repo)
 
-    def listing(self, source: Source) -> dict[str, RemoteFile]:
+    def listing(self) -> dict[str, RemoteFile]:
         """Every file of the commit by path."""
-        with self._explained(source):
-            tree = self._api.list_repo_tree(source.repo, revision=source.revision, recursive=True)
+        with self._explained():
+            tree = self._api.list_repo_tree(self.source.repo, revision=self.source.revision, recursive=True)
             return {entry.path: _remote_file(entry) for entry in tree if isinstance(entry, RepoFile)}
 
-    def read(self, source: Source, path: str, start: int, length: int) -> bytes:
-        """`length` bytes of a file from `start`; fewer where it ends earlier."""
-        with self.stream(source, path, start, start + length) as (begins, pieces):
-            content = bytearray()
-            for piece in pieces:
-                content += piece
-                if begins + len(content) >= start + length:
-                    break
-            return bytes(content[start - begins :][:length])
-
     @contextmanager
-    def stream(
-        self, source: Source, path: str, start: int, end: int | None = None
-    ) -> Iterator[tuple[int, Iterator[bytes]]]:
-        """The bytes of a file from `start` (to before `end`).
+    def stream(self, path: str, start: int, end: int | None = None) -> Iterator[tuple[int, Iterator[bytes]]]:
+        """The bytes of a file from `start` to before `end`; see Origin.
 
-        Yields:
-            where the bytes really start (0 if the server does not do ranges), and the pieces as they arrive; a
-            fixed piece size would lose what was gathered for one when the line is cut.
+        A fixed piece size would lose what was gathered for one when the line is cut: pieces are as they arrive.
         """
-        with self._explained(source):
-            where = self._locate(source, path)
+        with self._explained():
+            where = self._locate(path)
             headers = {"Accept-Encoding": "identity"}
             if start or end is not None:
                 headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
@@ -129,34 +95,48 @@ class Hub:
                 headers |= build_hf_headers(token=self._token)
             with get_session().stream("GET", where, headers=headers, timeout=TIMEOUT_S) as answer:
                 if answer.status_code not in (200, 206):
-                    # The address was signed a moment ago, so whatever this is, the next one may do better.
-                    raise UnreachableError(f"{source}: {_host(where)} answers {answer.status_code} for {path}.")
+                    # A signed address expires; whatever this is, a new one may do better.
+                    self._locations.pop(path, None)
+                    raise UnreachableError(f"{self.source}: {_host(where)} answers {answer.status_code} for {path}.")
                 yield (start if answer.status_code == 206 else 0), answer.iter_raw()
 
-    def _locate(self, source: Source, path: str) -> str:
-        """The address of a file's bytes; asked for anew before every read, because a signed one expires."""
-        url = hf_hub_url(source.repo, path, revision=source.revision, endpoint=self.endpoint)
-        metadata = get_hf_file_metadata(url, token=self._token, timeout=TIMEOUT_S, endpoint=self.endpoint)
-        if metadata.commit_hash not in (None, source.revision):
-            raise RefusedError(f"{source}: the Hub answers with commit {metadata.commit_hash} for {path}.")
-        return metadata.location
+    def _locate(self, path: str) -> str:
+        """The address of a file's bytes; asked for once and again when it does not answer any more."""
+        with self._locks[path]:
+            if path not in self._locations:
+                url = hf_hub_url(self.source.repo, path, revision=self.source.revision, endpoint=self.endpoint)
+                metadata = get_hf_file_metadata(url, token=self._token, timeout=TIMEOUT_S, endpoint=self.endpoint)
+                if metadata.commit_hash not in (None, self.source.revision):
+                    raise RefusedError(f"{self.source}: the Hub answers with commit {metadata.commit_hash} for {path}.")
+                self._locations[path] = metadata.location
+            return self._locations[path]
 
     @contextmanager
-    def _explained(self, source: Source) -> Iterator[None]:
+    def _explained(self) -> Iterator[None]:
         """Turn the client's exceptions into sentences with a way out."""
         try:
             yield
         except HfHubHTTPError as error:
-            status = error.response.status_code
-            kind = UnreachableError if status == 429 or status >= 500 else RefusedError
-            raise kind(explain(error, source, self.endpoint, bool(self._token))) from None
+            raise _refusal(error, self.source, self.endpoint, with_token=bool(self._token)) from None
         except httpx2.TransportError as error:
             raise UnreachableError(
-                f"The line to {self.endpoint} (or to where it redirects) fails: {type(error).__name__}, {error}. "
+                f"The line to {self.place} (or to where it redirects) fails: {type(error).__name__}, {error}. "
                 "Check the network, a proxy, and the setting weights_endpoint."
             ) from None
         except ValueError as error:
-            raise RefusedError(f"{self.endpoint} does not answer like a Hub ({error}).") from None
+            raise RefusedError(
+                f"{self.place} does not answer like a Hub ({error}). Check the setting weights_endpoint."
+            ) from None
+
+
+def _refusal(error: HfHubHTTPError, source: Source, endpoint: str, *, with_token: bool) -> RefusedError:
+    """An answer that is not a success, as something to report at once or to try again."""
+    status = error.response.status_code
+    words = explain(error, source, endpoint, with_token)
+    if status == 429 or status >= 500:
+        wait = error.response.headers.get("Retry-After", "")
+        return UnreachableError(words, float(wait) if wait.isdigit() else 0)
+    return RefusedError(words)
 
 
 def explain(error: HfHubHTTPError, source: Source, endpoint: str, with_token: bool) -> str:
@@ -169,15 +149,20 @@ def explain(error: HfHubHTTPError, source: Source, endpoint: str, with_token: bo
     if isinstance(error, RevisionNotFoundError):
         return (
             f"{source.repo} has no commit {source.revision}. Its owner rewrote the history, or the catalog has "
-            f"a mistake: compare with {page}/commits/main."
+            f"a mistake: compare with {page}/commits/main and correct the revision in weights_catalog."
         )
     if isinstance(error, RepositoryNotFoundError):
         blind = "the token may not see it" if with_token else "no token was given"
-        return f"{page} does not exist, or is private and {blind}. Check the repo in the catalog."
+        return f"{page} does not exist, or is private and {blind}. Check the repo in weights_catalog."
     if status == 401:
         return (
             f"The Hub does not know the token in HF_TOKEN ({said or 'Unauthorized'}): expired, revoked or "
             f"mistyped. See {endpoint}/settings/tokens."
+        )
+    if status >= 500:
+        return (
+            f"{_host(endpoint)} has trouble: it answers {status} ({said or error.response.reason_phrase}). Wait, or "
+            "name a mirror in weights_endpoint; for huggingface.co see https://status.huggingface.co."
         )
     return f"The Hub refuses {source} with {status}: {said or error.response.reason_phrase}"
 
@@ -201,19 +186,6 @@ def _explain_gate(source: Source, endpoint: str, said: str | None) -> str:
     )
 
 
-def selected(listing: dict[str, RemoteFile], include: list[str], exclude: list[str]) -> dict[str, RemoteFile]:
-    """The files that the patterns choose.
-
-    Raises:
-        RefusedError: a pattern of `include` chooses nothing.
-    """
-    for pattern in include:
-        if not list(filter_repo_objects(listing, allow_patterns=[pattern])):
-            raise RefusedError(f"No file matches {pattern!r}; there are: {', '.join(sorted(listing))}")
-    paths = filter_repo_objects(listing, allow_patterns=include, ignore_patterns=exclude)
-    return {path: listing[path] for path in paths}
-
-
 def _remote_file(entry: RepoFile) -> RemoteFile:
     if entry.lfs is not None:
         return RemoteFile(entry.path, entry.size, entry.lfs.sha256, None)
@@ -221,8 +193,8 @@ def _remote_file(entry: RepoFile) -> RemoteFile:
 
 
 def _host(url: str) -> str:
-    """The part of an address that may be printed: a signed address is a credential."""
-    return urlsplit(url).netloc
+    """The part of an address that may be printed: a signed address is a credential, and so may a user's name be."""
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def _origin(url: str) -> tuple[str, str]:

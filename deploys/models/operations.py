@@ -1,106 +1,102 @@
-"""The operation that brings the catalog's models into place."""
+"""The operation that makes the weights' directory hold exactly the catalog's models."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 from collections.abc import Generator
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
 from pyinfra import logger
 from pyinfra.api.command import StringCommand
-from pyinfra.api.operation import operation
+from pyinfra.api.operation import OperationMeta, operation
 from pyinfra.context import host
 
 from deploys.access.secrets import hub_token
-from deploys.models.catalog import Catalog
 from deploys.models.facts import WeightsState
-from deploys.models.state import Pending, pending
-from deploys.remote import File, Streamed, refuse, script, tree_on_stdin
-from deploys.settings import Settings
+from deploys.models.progress import size
+from deploys.models.state import Plan, WeightsDirectory, plan
+from deploys.remote import File, Streamed, refuse, script_file, tree_on_stdin
+from deploys.settings import Settings, Weights
 
 HERE = Path(__file__).parent
-PROGRAM = ("architecture.py", "download.py", "fetch.py", "hub.py", "progress.py", "store.py")
-"""What runs on the target; nothing in it needs more than the standard library and requirements-fetch.txt."""
+PROGRAM = (
+    "architecture.py",
+    "digest.py",
+    "download.py",
+    "fetch.py",
+    "hub.py",
+    "inspection.py",
+    "local.py",
+    "origin.py",
+    "part.py",
+    "progress.py",
+    "store.py",
+    "verify.py",
+    "window.py",
+)
+"""What runs on the target; hub.py alone needs more than the standard library: requirements-fetch.txt."""
 
 LOCK = "requirements-fetch.txt"
-
-# The virtual environment is named by its lock, so an unchanged lock installs nothing. It counts once its last
-# step was done and its Python still starts: a release upgrade of the distribution removes the one it was made with.
-_PREPARE = """umask 022
-mkdir -p {home} && cd {home}
-rm -rf program && mkdir program && base64 -d | tar -xz --no-same-owner -C program
-venv=venv-{key}
-if [ -e "$venv/.complete" ] && "$venv/bin/python" -c 'import huggingface_hub' 2>/dev/null; then exit 0; fi
-if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
-  echo 'Installing python3-venv'
-  export DEBIAN_FRONTEND=noninteractive
-  apt-get -q -o DPkg::Lock::Timeout=600 update
-  apt-get -q -y -o DPkg::Lock::Timeout=600 install --no-install-recommends python3-venv
-fi
-echo "Installing the Hub client ($venv)"
-rm -rf venv-*
-python3 -m venv "$venv"
-"$venv/bin/python" -m pip install --quiet --no-input --disable-pip-version-check --no-cache-dir \\
-  --require-hashes --only-binary :all: --index-url {index} {trust} -r program/{lock}
-touch "$venv/.complete"
-"""
-
-# HF_HUB_DISABLE_XET: plain HTTP, which can be resumed and measured. The token is not here: it comes on stdin.
-_FETCH = """cd {home}/program
-export HF_ENDPOINT={endpoint} HF_HUB_DISABLE_XET=1 HF_HUB_DISABLE_TELEMETRY=1 HF_HUB_DISABLE_IMPLICIT_TOKEN=1
-export HF_HOME={home}/cache PYTHONUNBUFFERED=1
-unset HF_TOKEN HUGGING_FACE_HUB_TOKEN
-exec ../venv-{key}/bin/python -m deploys.models.fetch
-"""
+HOME = "/opt/voice/weights"
+"""Where the program and its virtual environment stand on the host."""
 
 
-def install(settings: Settings) -> None:
+def install(settings: Settings) -> OperationMeta:
     """The catalog's models in the weights' directory."""
-    weights(
+    return weights(
         name=f"Fetch the weights into {settings.weights.directory}, each after its architecture check",
-        catalog=settings.weights.catalog,
-        directory=settings.weights.directory,
-        endpoint=settings.weights.endpoint,
+        settings=settings.weights,
         index_url=settings.pypi.index_url,
     )
 
 
 @operation()
-def weights(
-    catalog: Catalog,
-    directory: str,
-    endpoint: str,
-    index_url: str,
-    home: str = "/opt/voice/weights",
-) -> Generator[StringCommand, None, None]:
-    """Make `directory` hold the catalog's models, verified; one ssh execution when it does already.
+def weights(settings: Weights, index_url: str) -> Generator[StringCommand, None, None]:
+    """Make the directory hold the catalog's models, verified; one ssh execution when it does already.
 
     Args:
-        catalog: the models by name.
-        directory: where they stand on the host; each in a directory of its name.
-        endpoint: the Hub's address, or a mirror's that speaks its API.
-        index_url: the Python package index for the client.
-        home: where the client and its virtual environment stand on the host.
+        settings: which models, where to, where from, what to keep.
+        index_url: the Python package index for the Hub's client.
 
-    The host fails, unchanged, if a gated model is missing and there is no HF_TOKEN.
+    The host fails, unchanged, if a gated model must be fetched and there is no HF_TOKEN.
     """
-    state = host.get_fact(WeightsState, directory=directory, names=tuple(catalog))
-    missing = pending(catalog, state)
-    if not missing:
-        host.noop(f"{directory} holds the catalog's {len(catalog)} models")
+    catalog = settings.catalog
+    state = host.get_fact(WeightsState, directory=settings.directory, names=tuple(catalog))
+    todo = plan(catalog, state, settings.keep_replaced_days)
+    _report(settings, state, todo)
+    deep = settings.verify == "deep"
+    if todo.nothing and not deep:
+        host.noop(f"{settings.directory} holds the catalog's {len(catalog)} models")
         return
     token = hub_token()
-    gated = [catalog[name].repo for name, _ in missing if catalog[name].gated]
-    if gated and not token:
-        yield _refusal(gated, endpoint)
+    gated = [catalog[name].repo for name, _ in todo.fetch if catalog[name].gated]
+    if gated and not token and not settings.source:
+        yield _refusal(gated, settings.endpoint)
         return
-    for name, reason in missing:
-        logger.info(f"{host.print_prefix}{name}: {reason}")
-    yield Streamed(_prepare(home, index_url), _stdin=tree_on_stdin(_program()))
-    yield Streamed(_fetch(home, endpoint), _stdin=_request(catalog, missing, directory, endpoint, token))
+    # Without the Hub there is no need for its client, nor for the package index.
+    key = _key() if (todo.fetch or deep) and not settings.source else ""
+    yield Streamed(script_file(__file__, "prepare.sh", HOME, key, index_url, LOCK), _stdin=tree_on_stdin(_program()))
+    yield Streamed(
+        script_file(__file__, "fetch.sh", HOME, key, settings.endpoint), _stdin=_request(settings, todo, token)
+    )
+
+
+def _report(settings: Weights, state: WeightsDirectory, todo: Plan) -> None:
+    """What is not as it should be, and what the replaced models cost, before anything is done."""
+    lines = [f"{name}: {reason}" for name, reason in todo.fetch]
+    lines += [f"{name}: what the catalog wants was replaced before and is kept" for name in todo.restore]
+    lines += [f"{name} in {settings.directory} is not in the catalog" for name in todo.aside]
+    if state.replaced:
+        held = ", ".join(f"{name} {size(found.held)}" for name, found in sorted(state.replaced.items()))
+        total = size(sum(found.held for found in state.replaced.values()))
+        lines.append(
+            f"{settings.directory}/.replaced holds {total} ({held}); "
+            f"weights_keep_replaced_days = {settings.keep_replaced_days}"
+        )
+    for line in lines:
+        logger.info(f"{host.print_prefix}{line}")
 
 
 def _refusal(gated: list[str], endpoint: str) -> StringCommand:
@@ -121,24 +117,33 @@ def _program() -> dict[str, File]:
 
 
 def _key() -> str:
+    """Of the virtual environment."""
     return hashlib.sha256((HERE / LOCK).read_bytes()).hexdigest()[:12]
 
 
-def _prepare(home: str, index_url: str) -> str:
-    """Unpack the program from stdin and make its virtual environment, if it is not there."""
-    index = urlsplit(index_url)
-    # Every package is pinned by hash, so an index without TLS (a mirror inside) can withhold but not forge.
-    trust = f"--trusted-host {shlex.quote(index.hostname or '')}" if index.scheme == "http" else ""
-    return script(
-        _PREPARE.format(home=shlex.quote(home), key=_key(), index=shlex.quote(index_url), trust=trust, lock=LOCK)
-    )
+def _tool() -> str:
+    """The fetcher's version: a digest of its files, because nobody forgets to raise that."""
+    digest = hashlib.sha256(b"\0".join((HERE / name).read_bytes() for name in (*PROGRAM, LOCK)))
+    return f"voice-stack-provisioning, fetcher {digest.hexdigest()[:12]}"
 
 
-def _fetch(home: str, endpoint: str) -> str:
-    return script(_FETCH.format(home=shlex.quote(home), key=_key(), endpoint=shlex.quote(endpoint)))
-
-
-def _request(catalog: Catalog, missing: list[Pending], directory: str, endpoint: str, token: str | None) -> str:
+def _request(settings: Weights, todo: Plan, token: str | None) -> str:
     """What fetch.py reads: one line."""
-    models = {name: catalog[name].model_dump(mode="json", exclude={"name"}) for name, _ in missing}
-    return json.dumps({"directory": directory, "endpoint": endpoint, "token": token, "models": models})
+    entries = {name: model.model_dump(mode="json", exclude={"name"}) for name, model in settings.catalog.items()}
+    missing = {name for name, _ in todo.fetch} | todo.restore.keys()
+    verify: dict[str, Any] = {}
+    if settings.verify == "deep":
+        verify = {name: entry for name, entry in entries.items() if name not in missing}
+    request = {
+        "directory": settings.directory,
+        "endpoint": settings.endpoint,
+        "source": settings.source,
+        "token": None if settings.source else token,
+        "models": {name: entries[name] for name, _ in todo.fetch},
+        "verify": verify,
+        "restore": dict(todo.restore),
+        "aside": list(todo.aside),
+        "expired": list(todo.expired),
+        "tool": _tool(),
+    }
+    return json.dumps(request)

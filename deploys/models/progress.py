@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 EVERY_S = 3.0
+
+RECENT_LINES = 10
+"""The rate is that of the time since this many lines ago, so that a stall or a resumed run shows."""
 
 
 def say(text: str) -> None:
@@ -14,10 +19,11 @@ def say(text: str) -> None:
 
 
 class Progress:
-    """Counts bytes as they arrive. Rates are of bytes that came over the line in this run.
+    """Counts bytes as they come, from any thread.
 
     Args:
-        total: bytes to fetch over the line in this run, of all models.
+        total: bytes that are to come in this run, of all models.
+        what: what is being done, for the lines' beginning, while no model was named.
         clock: seconds, monotonic.
         write: where a line goes.
     """
@@ -25,44 +31,74 @@ class Progress:
     def __init__(
         self,
         total: int,
+        what: str = "",
         clock: Callable[[], float] = time.monotonic,
         write: Callable[[str], None] = say,
     ) -> None:
-        self._total, self._clock, self._write = total, clock, write
+        self._total, self._what, self._clock, self._write = total, what, clock, write
         self._done = self._model_done = self._model_total = 0
         self._model = ""
         self._started = self._reported = clock()
+        self._troubled = float("-inf")
+        self._recent = deque([(self._started, 0)], maxlen=RECENT_LINES)
+        self._lock = threading.Lock()
+
+    @property
+    def done(self) -> int:
+        """Bytes so far."""
+        return self._done
 
     def model(self, name: str, total: int) -> None:
-        """From here on the bytes belong to this model; `total` are its bytes to fetch in this run."""
+        """From here on the bytes belong to this model; `total` are its bytes in this run."""
         self._model, self._model_done, self._model_total = name, 0, total
 
     def add(self, count: int) -> None:
-        """`count` more bytes arrived."""
-        self._done += count
-        self._model_done += count
-        now = self._clock()
-        if now - self._reported >= EVERY_S:
+        """`count` more bytes came."""
+        with self._lock:
+            self._done += count
+            self._model_done += count
+        self.tick()
+
+    def tick(self) -> None:
+        """Write a line if one is due; to be called now and then while nothing comes."""
+        with self._lock:
+            now = self._clock()
+            if now - self._reported < EVERY_S:
+                return
             self._reported = now
             self._write(self.line())
+            self._recent.append((now, self._done))
 
-    def forget(self, count: int) -> None:
-        """`count` bytes that had arrived are fetched again."""
-        self._total += count
-        self._model_total += count
+    def again(self, count: int) -> None:
+        """`count` bytes that had counted are to come again."""
+        with self._lock:
+            self._total += count
+            self._model_total += count
+
+    def trouble(self, text: str) -> None:
+        """Say what goes wrong; of many connections that fail at once, one line every few seconds is enough."""
+        with self._lock:
+            now = self._clock()
+            if now - self._troubled < EVERY_S:
+                return
+            self._troubled = now
+            self._write(text)
 
     def line(self) -> str:
         """How far, how fast, how long still."""
-        rate = self._done / max(self._clock() - self._started, 1e-6)
+        since, before = self._recent[0]
+        rate = (self._done - before) / max(self._clock() - since, 1e-6)
         left = (self._total - self._done) / rate if rate else float("inf")
+        speed = f"{rate / 1e6:.1f} MB/s, {duration(left)} left"
+        if not self._model:
+            return f"{self._what}: {share(self._done, self._total)}, {speed}"
         model = f"{self._model}: {share(self._model_done, self._model_total)}"
-        overall = f"all models: {share(self._done, self._total)}"
-        return f"{model}; {overall}, {rate / 1e6:.1f} MB/s, {duration(left)} left"
+        return f"{model}; all models: {share(self._done, self._total)}, {speed}"
 
     def summary(self) -> str:
-        """What the whole run fetched."""
+        """What came in the whole run, how long it took."""
         seconds = max(self._clock() - self._started, 1e-6)
-        return f"{size(self._done)} fetched in {duration(seconds)}, {self._done / seconds / 1e6:.1f} MB/s"
+        return f"{size(self._done)} in {duration(seconds)}, {self._done / seconds / 1e6:.1f} MB/s"
 
 
 def share(done: int, total: int) -> str:

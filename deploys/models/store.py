@@ -1,85 +1,42 @@
-"""The disk's side of a fetch: stage beside, verify while writing, sync, rename.
+"""The disk's side of a fetch: stage beside, verify while writing, sync, swap.
 
-Below the weights directory: `.staging/NAME-REVISION12/` grows file by file and survives a kill; a file that is
-still growing ends in `.part`. Only a whole, verified directory is renamed to `NAME`. What stood there before goes
-to `.replaced/NAME-TIME`; nothing of it is deleted.
+Below the weights' directory: `.staging/NAME-REVISION12/` grows file by file and survives a kill. Only a whole,
+verified directory takes the name `NAME`, in one step in which what stood there goes to `.replaced/NAME-TIME`. Nothing
+of that is deleted before the operator's setting says so.
 """
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import fcntl
-import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from deploys.models.digest import Expected, digest_of
+from deploys.models.part import Part
+
 PROVENANCE = ".provenance.json"
+STAGING = ".staging"
+REPLACED = ".replaced"
 HEADROOM = 512 * 1024 * 1024
 """Bytes that stay free on the disk of the weights."""
 
-BLOCK = 4 * 1024 * 1024
+INODES_PER_FILE = 3
+"""A file, its marks while it grows, and its share of directories."""
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
 
 
 class DiskError(Exception):
     """The disk cannot do what is needed; the message says what is missing."""
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What a file must be. A digest that is None is not known; `size` in bytes."""
-
-    size: int
-    sha256: str | None = None
-    git_sha1: str | None = None
-
-
-class Digest:
-    """sha256 of a stream, and the git blob hash where that is what the Hub knows."""
-
-    def __init__(self, expected: Expected) -> None:
-        self._expected = expected
-        self.restart()
-
-    def restart(self) -> None:
-        """Forget everything seen so far."""
-        self.size = 0
-        self._sha256 = hashlib.sha256()
-        # A git object's name, not a signature; the Hub has no other digest for small files.
-        self._git = hashlib.sha1(f"blob {self._expected.size}\0".encode(), usedforsecurity=False)
-
-    def update(self, piece: bytes) -> None:
-        """The next bytes."""
-        self.size += len(piece)
-        self._sha256.update(piece)
-        if self._expected.git_sha1:
-            self._git.update(piece)
-
-    @property
-    def complete(self) -> bool:
-        """Whether as many bytes were seen as the file has."""
-        return self.size >= self._expected.size
-
-    @property
-    def sha256(self) -> str:
-        """Of what was seen so far."""
-        return self._sha256.hexdigest()
-
-    def mismatch(self) -> str | None:
-        """What is wrong with the whole file, or None."""
-        expected = self._expected
-        if self.size != expected.size:
-            return f"{self.size} bytes instead of {expected.size}"
-        if expected.sha256 and self.sha256 != expected.sha256:
-            return f"sha256 {self.sha256} instead of {expected.sha256}"
-        if expected.git_sha1 and self._git.hexdigest() != expected.git_sha1:
-            return f"git blob {self._git.hexdigest()} instead of {expected.git_sha1}"
-        return None
 
 
 class Staging:
@@ -88,66 +45,46 @@ class Staging:
     def __init__(self, directory: Path, name: str, revision: str) -> None:
         self.name = name
         self.root = directory
-        self.path = directory / ".staging" / f"{name}-{revision[:12]}"
+        self.path = directory / STAGING / f"{name}-{revision[:12]}"
         self.target = directory / name
-
-    def part(self, path: str) -> Path:
-        """Where a file grows."""
-        return self.path / f"{path}.part"
 
     def bytes_left(self, path: str, expected: Expected) -> int:
         """How many bytes of this file are still to be fetched."""
-        if self.whole(path, expected):
-            return 0
-        part = self.part(path)
-        return expected.size - min(part.stat().st_size if part.exists() else 0, expected.size)
+        return 0 if self.whole(path, expected) else expected.size - Part(self.path / path, expected).vouched()
 
     def whole(self, path: str, expected: Expected) -> bool:
         """Whether the file was staged completely (it was verified before it got its name)."""
         file = self.path / path
         return file.is_file() and file.stat().st_size == expected.size
 
-    def adopt(self, path: str, expected: Expected) -> bool:
-        """Take the file from the model in place if it is the same one, byte for byte, instead of fetching it."""
+    def adopt(self, path: str, expected: Expected, known: str | None = None) -> bool:
+        """Take the file from the model in place if it is the same one, byte for byte, instead of fetching it.
+
+        Args:
+            path: of the file below the model's directory.
+            expected: what it must be.
+            known: its sha256, if it was read a moment ago.
+        """
         old, new = self.target / path, self.path / path
         if self.whole(path, expected) or not old.is_file() or old.stat().st_size != expected.size:
             return False
-        if digest_of(old, expected).mismatch():
+        just_read = known is not None and known == expected.sha256
+        if not just_read and digest_of(old, expected).mismatch():
             return False
         new.parent.mkdir(parents=True, exist_ok=True)
         new.unlink(missing_ok=True)
         os.link(old, new)
         return True
 
-    def finish(self, path: str) -> None:
-        """A verified `.part` gets its name."""
-        self.part(path).replace(self.path / path)
-
-    def install(self, provenance: dict[str, Any]) -> Path | None:
-        """Write the provenance, sync everything, rename into place; returns where the old content went."""
+    def install(self, provenance: Mapping[str, Any]) -> Path | None:
+        """Write the provenance, sync everything, swap it in; returns where the old content went."""
         self._drop_strangers(set(provenance["files"]))
         write_synced(self.path / PROVENANCE, json.dumps(provenance, indent=2, sort_keys=True) + "\n")
         for folder, _, _ in os.walk(self.path):
             Path(folder).chmod(0o755)
             sync_directory(Path(folder))
-        aside = self._set_aside()
-        try:
-            self.path.rename(self.target)
-        except OSError:
-            if aside is not None:
-                aside.rename(self.target)
-            raise
-        sync_directory(self.root)
+        aside = swap_in(self.root, self.name, self.path)
         self._drop_other_stagings()
-        return aside
-
-    def _set_aside(self) -> Path | None:
-        if not self.target.exists():
-            return None
-        stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-        aside = self.root / ".replaced" / f"{self.name}-{stamp}"
-        aside.parent.mkdir(exist_ok=True)
-        self.target.rename(aside)
         return aside
 
     def _drop_strangers(self, wanted: set[str]) -> None:
@@ -162,19 +99,74 @@ class Staging:
             shutil.rmtree(other)
 
 
-def digest_of(file: Path, expected: Expected) -> Digest:
-    """Read a file from the disk."""
-    digest = Digest(expected)
-    with file.open("rb") as stream:
-        while piece := stream.read(BLOCK):
-            digest.update(piece)
-    return digest
+def swap_in(root: Path, name: str, incoming: Path) -> Path | None:
+    """Give `incoming` (a whole model on the same disk) the name `name`; whoever looks sees the old or the new.
+
+    The new one first takes the place that the old one will have, and then both change places: a kill between the
+    two steps leaves a verified model in `.replaced`, which the next run finds and swaps in.
+
+    Returns:
+        where what stood there is now, or None if nothing did.
+    """
+    target = root / name
+    if not os.path.lexists(target):
+        incoming.rename(target)
+        sync_directory(root)
+        return None
+    aside = _aside(root, name)
+    incoming.rename(aside)
+    sync_directory(aside.parent)
+    exchange(target, aside)
+    sync_directory(root)
+    sync_directory(aside.parent)
+    return aside
 
 
-def held_by(directory: Path) -> int:
-    """Bytes that deleting `directory` would free: files that were adopted by the new model are shared with it."""
-    stats = [file.lstat() for file in directory.rglob("*") if file.is_file()]
-    return sum(stat.st_size for stat in stats if stat.st_nlink == 1)
+def set_aside(root: Path, name: str) -> Path:
+    """Move `name` to where replaced models are; returns where that is."""
+    aside = _aside(root, name)
+    (root / name).rename(aside)
+    sync_directory(root)
+    return aside
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Swap two names in one step; where the file system cannot (NFS), in three, between which `one` is absent."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return
+    code = ctypes.get_errno()
+    if code not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+        raise OSError(code, os.strerror(code), str(one))
+    between = other.with_name(f"{other.name}.swap")
+    one.rename(between)
+    other.rename(one)
+    between.rename(other)
+
+
+def _aside(root: Path, name: str) -> Path:
+    """A free place for what is replaced; its name says when, for the setting that limits how long it is kept."""
+    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+    aside = root / REPLACED / f"{name}-{stamp}"
+    aside.parent.mkdir(exist_ok=True)
+    return aside
+
+
+def delete(directory: Path) -> int:
+    """Delete a replaced model; returns the bytes that this freed."""
+    held = held_by(directory)
+    if directory.is_dir() and not directory.is_symlink():
+        shutil.rmtree(directory)
+    else:
+        directory.unlink()
+    return held
+
+
+def held_by(path: Path) -> int:
+    """Bytes on the disk that deleting `path` would free: files that the model in place shares do not count."""
+    files = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
+    stats = [file.lstat() for file in files if file.is_symlink() or file.is_file()]
+    return sum(stat.st_blocks * 512 for stat in stats if stat.st_nlink == 1)
 
 
 def check_space(directory: Path, wanted: int, files: int) -> None:
@@ -186,12 +178,19 @@ def check_space(directory: Path, wanted: int, files: int) -> None:
     disk = os.statvfs(directory)
     free = disk.f_bavail * disk.f_frsize
     if free < wanted + HEADROOM:
+        replaced = directory / REPLACED
+        held = held_by(replaced) if replaced.exists() else 0
         raise DiskError(
             f"The disk of {directory} has {free / 1e9:.1f} GB free; {wanted / 1e9:.1f} GB are to be fetched and "
-            f"{HEADROOM / 1e9:.1f} GB shall stay free. Look into {directory}/.replaced for what may go."
+            f"{HEADROOM / 1e9:.1f} GB shall stay free. {replaced} holds {held / 1e9:.1f} GB of replaced models: "
+            "weights_keep_replaced_days says how long."
         )
-    if disk.f_files and disk.f_favail < files:
-        raise DiskError(f"The disk of {directory} has {disk.f_favail} inodes free; {files} files are to come.")
+    inodes = files * INODES_PER_FILE
+    if disk.f_files and disk.f_favail < inodes:
+        raise DiskError(
+            f"The disk of {directory} has {disk.f_favail} inodes free; {files} files are to come, which need up to "
+            f"{inodes}. Delete small files there, or use another disk (weights_directory)."
+        )
 
 
 @contextmanager
@@ -205,7 +204,7 @@ def only_one(directory: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DiskError(f"Another fetch into {directory} is at work.") from None
+            raise DiskError(f"Another fetch into {directory} is at work; wait for its end.") from None
         yield
 
 

@@ -1,4 +1,4 @@
-"""The stack's operations: keys, images, files, start. Each does nothing when nothing differs."""
+"""The stack's operations: keys, images, files, start, restart. Each does nothing when nothing differs."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from deploys.stack.render import HOME, PROGRAMS, HostFacts, agent_sources, rende
 STAGED = f"{HOME}/.staged"
 BUILD = f"{HOME}/.build"
 PULLER = f"{HOME}/.pull"
+STARTER = f"{HOME}/bin/start.py"
+NEVER_STARTED = {"the stack": "was never started"}
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Differences(FactBase[dict[str, str]]):
 
     def command(self) -> str:
         """Ask start.py, if it is there."""
-        return script(f"[ ! -e {HOME}/bin/start.py ] || python3 {HOME}/bin/start.py --check")
+        return script(f"[ ! -e {STARTER} ] || python3 {STARTER} --check")
 
     def process(self, output: list[str]) -> dict[str, str]:
         """The JSON object on the last line."""
@@ -65,7 +67,7 @@ class Differences(FactBase[dict[str, str]]):
 
     def default(self) -> dict[str, str]:  # type: ignore[override]
         """A host where nothing was started yet."""
-        return {"the stack": "was never started"}
+        return NEVER_STARTED
 
 
 def install(settings: Settings, public_address: str) -> None:
@@ -150,11 +152,33 @@ def configure(files: Mapping[str, File], readers: tuple[str, ...]) -> Generator[
 @operation()
 def start() -> Generator[StringCommand, None, None]:
     """Every service runs what the files say and is healthy; those that already do are not touched."""
+    yield from _start(host.get_fact(Differences))
+
+
+@operation()
+def restart() -> Generator[StringCommand, None, None]:
+    """As `start`, after another operation (give its `did_change` as `_if`); a host without the stack stays so."""
+    if not host.state.is_executing:
+        # The plan is made without `_if` and before that operation: there is nothing to ask the host yet. pyinfra
+        # shows what is yielded here as a conditional change.
+        yield _run_starter()
+        return
     differing = host.get_fact(Differences)
+    if differing == NEVER_STARTED:
+        host.noop("the stack is not on this host")
+        return
+    yield from _start(differing)
+
+
+def _start(differing: dict[str, str]) -> Generator[StringCommand, None, None]:
     if not differing:
         host.noop("every service is healthy and as wanted")
         return
-    yield Streamed(script(f"python3 {HOME}/bin/start.py"))
+    yield _run_starter()
+
+
+def _run_starter() -> StringCommand:
+    return Streamed(script(f"python3 {STARTER}"))
 
 
 def _fingerprint(file: File) -> tuple[str, str]:

@@ -40,7 +40,8 @@ MOUNTED = {
     "vllm-guard": ("engine/gpu_start.py", "engine/health.py", "engine/logging.json"),
     "voice-agent": (),
 }
-"""Service -> the files it reads through mounts. Compose does not see their content: a label carries its hash."""
+"""Service -> the files it reads through mounts. Compose does not see their content: a label carries its hash.
+Weights are not among them: start.py on the host compares where they came from."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def render(settings: Settings, facts: HostFacts) -> dict[str, File]:
         _template(
             "compose.yml.j2",
             settings,
-            inputs={service: _inputs(settings, files, service) for service in SERVICES},
+            inputs={service: _inputs(files, service) for service in SERVICES},
             agent_image=facts.agent_image,
             state_directory=STATE,
             voxtral_path=settings.model_path(settings.voxtral.model),
@@ -186,16 +187,8 @@ def _copy(path: Path) -> File:
     return File(path.read_bytes())
 
 
-def _inputs(settings: Settings, files: Mapping[str, File], service: str) -> str:
+def _inputs(files: Mapping[str, File], service: str) -> str:
     digest = hashlib.sha256()
     for path in MOUNTED[service]:
         digest.update(files[path].content)
-    # A container keeps the directory it mounted when the weights behind the name are replaced.
-    model = {
-        "vllm-voxtral": settings.voxtral.model,
-        "vllm-guard": settings.guard.model,
-        "voice-agent": settings.agent.whisper_model,
-    }.get(service)
-    if model:
-        digest.update(settings.model(model).revision.encode())
     return digest.hexdigest()[:16]

@@ -179,6 +179,16 @@ def test_a_changed_setting_changes_only_its_services_inputs(rendered: Rendered) 
     assert {name for name in before if before[name] != after[name]} == {"caddy"}
 
 
+def test_weights_are_compared_on_the_host_alone(rendered: Rendered, data: dict[str, Any]) -> None:
+    """start.py looks for where they came from in the sources of a service's mounts; their revision is in no file."""
+    volumes = {name: service["volumes"] for name, service in compose(rendered())["services"].items()}
+    for service, model in (("voxtral", "voxtral_model"), ("guard", "guard_model"), ("agent", "agent_whisper_model")):
+        name = {"agent": "voice-agent"}.get(service, f"vllm-{service}")
+        assert f"/models/{data[model]}:/models/{data[model]}:ro" in volumes[name]
+    newer = {name: {**model, "revision": "f" * 40} for name, model in data["weights_catalog"].items()}
+    assert rendered(weights_catalog=newer) == rendered()
+
+
 @pytest.mark.parametrize("acme", ["production", "staging", "internal"])
 def test_caddy_accepts_the_caddyfile(rendered: Rendered, tmp_path: Path, acme: str) -> None:
     caddy = shutil.which("caddy") or str(Path(".venv/bin/caddy").resolve())

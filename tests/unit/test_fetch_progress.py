@@ -14,14 +14,14 @@ def test_lines_come_every_few_seconds_and_say_all() -> None:
     assert lines == [
         "guard: 3.0 MB of 4.0 MB (75 %); all models: 3.0 MB of 10.0 MB (30 %), 1.0 MB/s, 7 s left",
     ]
-    assert progress.summary() == "4.0 MB fetched in 4 s, 1.0 MB/s"
+    assert progress.summary() == "4.0 MB in 4 s, 1.0 MB/s"
 
 
 def test_bytes_fetched_again_make_the_way_longer() -> None:
     progress = Progress(100, clock=lambda: 1.0, write=lambda line: None)
     progress.model("guard", 100)
     progress.add(100)
-    progress.forget(100)
+    progress.again(100)
     assert progress.line().startswith("guard: 100 B of 200 B (50 %)")
 
 

@@ -1,17 +1,22 @@
-"""start.py and its causes: what differs, and what a log line means."""
+"""start.py and its causes: what differs, what is recreated, and what a log line means."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deploys.models.store import PROVENANCE
 from deploys.stack.target.causes import CAUSES, likely_cause
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "deploys" / "stack" / "target"))
 import start  # as on the host, where its own directory is on the path
+
+ASKED = start.Wanted(configuration="h", image="i", weights="w")
+STARTED = start.Started(configuration="h", container="c", weights="w")
 
 
 def container(**changes: Any) -> dict[str, Any]:
@@ -32,12 +37,95 @@ def container(**changes: Any) -> dict[str, Any]:
     ],
 )
 def test_a_container_differs_for_a_reason(present: dict[str, Any] | None, expected: str) -> None:
-    assert start.difference(present, ["h", "c"], "h", "i") == expected
+    assert start.difference(present, STARTED, ASKED) == expected
 
 
 def test_a_changed_configuration_or_a_lost_record_is_a_difference() -> None:
-    assert start.difference(container(), ["old", "c"], "h", "i") == "its configuration changed"
-    assert start.difference(container(), None, "h", "i") == "its configuration changed"
+    assert start.difference(container(), STARTED._replace(configuration="old"), ASKED) == "its configuration changed"
+    assert start.difference(container(), None, ASKED) == "its configuration changed"
+
+
+@pytest.mark.parametrize(
+    "present",
+    [
+        container(),
+        container(Id="another"),
+        container(Image="old"),
+        container(State={"Status": "restarting"}),
+        container(State={"Health": {"Status": "starting"}}),
+    ],
+)
+def test_replaced_weights_are_the_reason_whatever_else_differs(present: dict[str, Any]) -> None:
+    """Only for this reason is the container recreated by force, so no other one may hide it."""
+    for old in ("another", ""):
+        assert start.difference(present, STARTED._replace(weights=old), ASKED) == "its weights were replaced"
+    assert start.difference(None, STARTED._replace(weights="another"), ASKED) == "has no container"
+
+
+def test_only_replaced_weights_recreate_by_force() -> None:
+    """A warm-up takes minutes: it is awaited, not begun again."""
+    assert start.recreation("its weights were replaced") == ["--force-recreate"]
+    for reason in ("has no container", "its configuration changed", "its image changed", "is exited", "is starting"):
+        assert start.recreation(reason) == []
+
+
+def service(*sources: Path) -> dict[str, Any]:
+    """As `docker compose config` prints it, with a volume that is no directory of the host's."""
+    binds = [{"type": "bind", "source": str(source), "target": "/x", "read_only": True} for source in sources]
+    return {"image": "i", "volumes": [*binds, {"type": "volume", "source": "cache", "target": "/root/.cache"}]}
+
+
+def model(directory: Path, fetched_at: str) -> Path:
+    directory.mkdir(parents=True)
+    (directory / PROVENANCE).write_text(json.dumps({"revision": "r", "fetched_at": fetched_at}))
+    return directory
+
+
+def replace(directory: Path, fetched_at: str) -> Path:
+    """What a repair does: the same revision, in a new directory under the old name."""
+    directory.rename(directory.with_suffix(f".{fetched_at}"))
+    return model(directory, fetched_at)
+
+
+def test_weights_replaced_under_the_same_revision_are_another_digest(tmp_path: Path) -> None:
+    mounted = model(tmp_path / "guard", "10:00")
+    before = start.weights(service(mounted))
+    assert before == start.weights(service(mounted)) != ""
+    assert before != start.weights(service(replace(mounted, "11:00")))
+
+
+def test_the_weights_of_others_and_what_lies_deeper_do_not_count(tmp_path: Path) -> None:
+    mounted, other = model(tmp_path / "guard", "10:00"), model(tmp_path / "voxtral", "10:00")
+    before = start.weights(service(mounted))
+    replace(other, "11:00")
+    model(mounted / "kept", "09:00")
+    assert start.weights(service(mounted)) == before
+    assert start.weights(service(mounted, other)) != before
+
+
+def test_a_service_without_weights_has_no_digest_of_them(tmp_path: Path) -> None:
+    assert start.weights({"image": "i"}) == ""
+    assert start.weights(service(tmp_path, tmp_path / "not there")) == ""
+
+
+def test_the_record_keeps_what_each_service_was_started_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start, "RECORD", tmp_path / ".running.json")
+    assert start.recorded() == {}
+    start.record("caddy", STARTED)
+    start.record("vllm-guard", STARTED._replace(weights="first"))
+    start.record("vllm-guard", STARTED._replace(weights="second"))
+    assert start.recorded() == {"caddy": STARTED, "vllm-guard": STARTED._replace(weights="second")}
+    assert json.loads(start.RECORD.read_text())["caddy"] == ["h", "c", "w"]
+    start.RECORD.write_text("torn")
+    assert start.recorded() == {}
+
+
+def test_an_older_runs_record_reads_as_a_changed_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start, "RECORD", tmp_path / ".running.json")
+    start.RECORD.write_text(json.dumps({"caddy": ["h", "c"], "livekit": ["h", "c", "w"]}))
+    started = start.recorded()
+    assert start.difference(container(), started.get("caddy"), ASKED) == "its configuration changed"
+    assert start.difference(container(), started.get("livekit"), ASKED) == ""
 
 
 def test_the_digest_sees_every_value_and_no_order() -> None:

@@ -14,18 +14,42 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from causes import likely_cause
 
 HOME = Path(__file__).resolve().parent.parent
 RECORD = HOME / ".running.json"
-"""Service -> [hash of the configuration it was started with, its container's id]. Compose's own label would do, but
+"""Service -> what its container was started with, see Started. Compose's own label would do for the configuration, but
 `docker compose config --hash` (2.26) does not compute what it compares."""
+
+PROVENANCE = ".provenance.json"
+"""In each directory of weights; every replacement of the directory writes it anew."""
+
+WEIGHTS_REPLACED = "its weights were replaced"
 
 LOG_LINES = 30
 RESTARTS_THAT_MEAN_FAILURE = 3
 REPORT_EVERY_S = 10
+
+
+class Wanted(NamedTuple):
+    """What a service shall run: hashes of its configuration (environment files included) and of its weights' origin.
+
+    `image` is the id of its image, "" if it is not here.
+    """
+
+    configuration: str
+    image: str
+    weights: str
+
+
+class Started(NamedTuple):
+    """What a container was started with, and its id."""
+
+    configuration: str
+    container: str
+    weights: str
 
 
 class NotHealthyError(Exception):
@@ -42,15 +66,26 @@ def compose(*words: str) -> str:
     return docker("compose", "--project-directory", str(HOME), "-f", str(HOME / "compose.yml"), *words)
 
 
-def wanted() -> dict[str, tuple[str, str]]:
-    """Service -> (hash of its configuration, environment files included; id of its image, "" if it is not here)."""
+def wanted() -> dict[str, Wanted]:
+    """What the files say, for every service."""
     services = json.loads(compose("config", "--format", "json"))["services"]
-    return {name: (digest(service), image_id(service["image"])) for name, service in services.items()}
+    return {
+        name: Wanted(digest(service), image_id(service["image"]), weights(service))
+        for name, service in services.items()
+    }
 
 
 def digest(service: dict[str, Any]) -> str:
     """A hash that changes when anything Compose would pass to the container changes."""
     return hashlib.sha256(json.dumps(service, sort_keys=True).encode()).hexdigest()
+
+
+def weights(service: dict[str, Any]) -> str:
+    """A hash that changes when weights that the service mounts are replaced; "" when it mounts none."""
+    mounts = service.get("volumes", [])
+    files = [Path(mount["source"], PROVENANCE) for mount in mounts if mount["type"] == "bind"]
+    origins = b"".join(file.read_bytes() for file in files if file.is_file())
+    return hashlib.sha256(origins).hexdigest() if origins else ""
 
 
 def image_id(image: str) -> str:
@@ -59,18 +94,24 @@ def image_id(image: str) -> str:
     return subprocess.run(inspect, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def recorded() -> dict[str, list[str]]:
-    """What RECORD says; empty when there is none or it cannot be read."""
+def recorded() -> dict[str, Started]:
+    """What RECORD says; empty when there is none or it cannot be read.
+
+    An entry of two elements, an older run's, counts as none, which reads as a changed configuration: Compose then
+    recreates what really changed (with that run's label, which had the weights' revision, every service that mounts
+    weights) and leaves the others running, and all are recorded anew.
+    """
     try:
-        return dict(json.loads(RECORD.read_text(encoding="utf-8")))
+        entries = json.loads(RECORD.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+    return {service: Started(*entry) for service, entry in entries.items() if len(entry) == len(Started._fields)}
 
 
-def record(service: str, configuration: str, container: str) -> None:
-    """Note what a healthy service was started with."""
+def record(service: str, started: Started) -> None:
+    """Note what a service was started with."""
     beside = RECORD.with_suffix(".new")
-    beside.write_text(json.dumps({**recorded(), service: [configuration, container]}), encoding="utf-8")
+    beside.write_text(json.dumps({**recorded(), service: started}), encoding="utf-8")
     beside.replace(RECORD)
 
 
@@ -81,24 +122,23 @@ def containers() -> dict[str, dict[str, Any]]:
     return {each["Config"]["Labels"]["com.docker.compose.service"]: each for each in inspected}
 
 
-def differences() -> dict[str, str]:
+def differences(asked: dict[str, Wanted]) -> dict[str, str]:
     """Service -> why its container is not the wanted one; services that are as wanted are left out."""
-    present, record_of = containers(), recorded()
-    found = {}
-    for service, (configuration, image) in wanted().items():
-        reason = difference(present.get(service), record_of.get(service), configuration, image)
-        if reason:
-            found[service] = reason
-    return found
+    present, started = containers(), recorded()
+    reasons = {service: difference(present.get(service), started.get(service), asked[service]) for service in asked}
+    return {service: reason for service, reason in reasons.items() if reason}
 
 
-def difference(container: dict[str, Any] | None, record_of: list[str] | None, configuration: str, image: str) -> str:
+def difference(container: dict[str, Any] | None, started: Started | None, asked: Wanted) -> str:
     """Why this container is not the wanted one, or ""."""
     if container is None:
         return "has no container"
-    if record_of != [configuration, container["Id"]]:
+    # Before all else: it is the one reason for which Compose must be told to recreate, and that settles the others too.
+    if started is not None and started.weights != asked.weights:
+        return WEIGHTS_REPLACED
+    if started != Started(asked.configuration, container["Id"], asked.weights):
         return "its configuration changed"
-    if container["Image"] != image:
+    if container["Image"] != asked.image:
         return "its image changed"
     state = container["State"]
     if state["Status"] != "running":
@@ -107,17 +147,33 @@ def difference(container: dict[str, Any] | None, record_of: list[str] | None, co
     return "" if health == "healthy" else f"is {health}"
 
 
-def start(services: list[str], timeouts: dict[str, int], pending: dict[str, str]) -> None:
-    """Bring one group up and wait until every service in it is healthy."""
+def recreation(reason: str) -> list[str]:
+    """What `docker compose up` must be told besides the service.
+
+    Compose does not see that weights were replaced, and the container would keep the directory that it mounted. For
+    every other reason Compose knows what to do; above all it leaves alone what is still warming up.
+    """
+    return ["--force-recreate"] if reason == WEIGHTS_REPLACED else []
+
+
+def start(services: list[str], timeouts: dict[str, int], asked: dict[str, Wanted]) -> None:
+    """Bring one group up and wait until every service in it is healthy.
+
+    `asked` was read before anything was compared: what changes on the disk meanwhile is the next run's difference.
+    """
+    pending = differences(asked)
     changed = [service for service in services if service in pending]
     for service in services:
         print(f"{service}: {pending.get(service, 'healthy, not touched')}", flush=True)
     if not changed:
         return
-    compose("up", "-d", "--no-deps", *changed)
+    for service in changed:
+        compose("up", "-d", "--no-deps", *recreation(pending[service]), service)
+        configuration, _, origin = asked[service]
+        # Before it is healthy: if this run ends early, the next one must not recreate what is warming up.
+        record(service, Started(configuration, containers()[service]["Id"], origin))
     for service in changed:
         await_health(service, timeouts[service])
-        record(service, wanted()[service][0], containers()[service]["Id"])
 
 
 def await_health(service: str, timeout_s: int) -> None:
@@ -180,12 +236,12 @@ def failure(service: str, container: dict[str, Any], what: str) -> str:
 def main() -> int:
     """Check or start; 0 when every service is (or became) as wanted."""
     if "--check" in sys.argv[1:]:
-        print(json.dumps(differences()))
+        print(json.dumps(differences(wanted())))
         return 0
     plan = json.loads((HOME / "bin" / "start.json").read_text(encoding="utf-8"))
     try:
         for group in plan["groups"]:
-            start(group, plan["timeouts"], differences())
+            start(group, plan["timeouts"], wanted())
     except NotHealthyError as error:
         print(error, file=sys.stderr)
         return 1

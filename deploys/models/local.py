@@ -1,0 +1,138 @@
+"""A directory or a tarball on the host as the origin: for hosts that cannot reach a Hub, and for disks that travel.
+
+Below it lies one directory for each model, with the model's name in the catalog. It is verified like the Hub's:
+the digests come from the `.provenance.json` that this tool wrote beside the files on another host, or from the
+metadata that `hf download --local-dir` leaves in `.cache/huggingface`, or from the catalog's pins.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tarfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from deploys.models.digest import BLOCK
+from deploys.models.origin import RefusedError, RemoteFile, Source
+from deploys.models.store import PROVENANCE
+
+HUB_METADATA = ".cache/huggingface/download/"
+"""Where the Hub's own client notes each file's commit and digest: three lines, the last one a time."""
+
+MAX_NOTE = 1024 * 1024
+"""Bytes of a provenance or metadata file that are read."""
+
+
+class Where(NamedTuple):
+    """The bytes of one file: from `offset` in `file`, `size` bytes."""
+
+    file: Path
+    offset: int
+    size: int
+
+
+class Local:
+    """One model on a disk of the host.
+
+    Args:
+        root: the directory or tarball.
+        name: the model's.
+        source: what it must be.
+
+    Raises:
+        RefusedError: there is nothing of that kind.
+    """
+
+    def __init__(self, root: Path, name: str, source: Source) -> None:
+        self.source = source
+        self.place = f"{root}:{name}"
+        self._root, self._name = root, name
+        try:
+            self._files = _directory(root / name) if root.is_dir() else _tarball(root, name)
+        except FileNotFoundError:
+            raise RefusedError(f"{root} does not exist on the host. Check the setting weights_source.") from None
+        except tarfile.TarError as error:
+            raise RefusedError(
+                f"{root} is not an uncompressed tar archive ({error}). Uncompress it: weights do not get smaller, "
+                "and a compressed archive cannot be read from the middle."
+            ) from None
+
+    def check_access(self) -> None:
+        """Whether the model is there, and whether it says that it is the one we mean."""
+        if not self._files:
+            raise RefusedError(f"{self._root} has no directory {self._name}. Check the setting weights_source.")
+        provenance = self._provenance()
+        recorded = Source(str(provenance.get("repo")), str(provenance.get("revision")))
+        if provenance and recorded != self.source:
+            raise RefusedError(f"{self.place} is {recorded} by its {PROVENANCE}, the catalog says {self.source}.")
+
+    def listing(self) -> dict[str, RemoteFile]:
+        """Every file by path, with the digest that was noted when it was fetched."""
+        records = self._provenance().get("files", {})
+        return {
+            path: self._noted(path, where.size, records)
+            for path, where in self._files.items()
+            if path != PROVENANCE and not path.startswith(".cache/")
+        }
+
+    @contextmanager
+    def stream(self, path: str, start: int, end: int | None = None) -> Iterator[tuple[int, Iterator[bytes]]]:
+        """The bytes of a file from `start` to before `end`; see Origin."""
+        where = self._files[path]
+        last = where.size if end is None else min(end, where.size)
+        with where.file.open("rb") as stream:
+            stream.seek(where.offset + start)
+            yield start, _pieces(stream.read, last - start)
+
+    def _noted(self, path: str, size: int, records: Mapping[str, Any]) -> RemoteFile:
+        if path in records:
+            return RemoteFile(path, size, sha256=str(records[path]["sha256"]))
+        words = self._text(f"{HUB_METADATA}{path}.metadata").split()
+        if len(words) != 3 or words[0] != self.source.revision:
+            return RemoteFile(path, size)
+        is_sha256 = len(words[1]) == 64
+        return RemoteFile(path, size, words[1] if is_sha256 else None, None if is_sha256 else words[1])
+
+    def _provenance(self) -> dict[str, Any]:
+        text = self._text(PROVENANCE)
+        try:
+            value = json.loads(text) if text else {}
+            return {**value, "files": {path: dict(record) for path, record in value["files"].items()}} if value else {}
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            raise RefusedError(f"{self.place}: {PROVENANCE} cannot be read. Copy the model once more.") from None
+
+    def _text(self, path: str) -> str:
+        """A small file, or "" if there is none."""
+        if path not in self._files:
+            return ""
+        with self.stream(path, 0, MAX_NOTE) as (_, pieces):
+            return b"".join(pieces).decode("utf-8", errors="replace")
+
+
+def _directory(root: Path) -> dict[str, Where]:
+    found = (Path(folder) / file for folder, _, files in os.walk(root) for file in files)
+    return {path.relative_to(root).as_posix(): Where(path, 0, path.stat().st_size) for path in found if path.is_file()}
+
+
+def _tarball(archive: Path, name: str) -> dict[str, Where]:
+    """Where the files of `NAME/` lie in a tar archive, which is read in place and never unpacked."""
+    with tarfile.open(archive, "r:") as tar:
+        members = {member.name.removeprefix("./"): member for member in tar if member.isreg() or member.islnk()}
+        wanted = {path: member for path, member in members.items() if path.startswith(f"{name}/")}
+        if any(member.issparse() for member in wanted.values()):
+            raise RefusedError(f"{archive} was packed with --sparse. Pack it once more without.")
+        # The second name of a hard link has no bytes of its own.
+        holders = {path: tar.getmember(m.linkname) if m.islnk() else m for path, m in wanted.items()}
+    return {
+        path.removeprefix(f"{name}/"): Where(archive, member.offset_data, member.size)
+        for path, member in holders.items()
+    }
+
+
+def _pieces(read: Any, count: int) -> Iterator[bytes]:
+    while count > 0 and (piece := read(min(BLOCK, count))):
+        count -= len(piece)
+        yield piece

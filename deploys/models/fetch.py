@@ -26,6 +26,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from deploys.models.digest import Expected, digest_of
 from deploys.models.download import Downloads
 from deploys.models.inspection import Job, inspect
 from deploys.models.local import Local
-from deploys.models.origin import Origin, RefusedError, Source, patiently
+from deploys.models.origin import Origin, RefusedError, Source, UnreachableError, patiently
 from deploys.models.progress import Progress, say, size
 from deploys.models.store import (
     REPLACED,
@@ -119,13 +120,15 @@ def _origin(request: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> 
 
 
 def _all(jobs: Iterable[Job], step: Callable[[Job], None]) -> None:
-    """Take every job through `step`; what is refused is reported together."""
+    """Take every job through `step`; what is refused is reported together, a dead line once."""
     refusals = []
     for job in jobs:
         try:
-            patiently(lambda job=job: step(job), time.sleep)  # type: ignore[misc]
+            patiently(partial(step, job), time.sleep)
         except RefusedError as refusal:
             refusals.append(f"{job.name}: {refusal}")
+            if isinstance(refusal, UnreachableError):
+                break
     if refusals:
         raise RefusedError("\n".join(refusals))
 

@@ -14,7 +14,7 @@ install_python() {
     echo "Installing $*"
     export DEBIAN_FRONTEND=noninteractive
     apt-get -q -o DPkg::Lock::Timeout=600 update
-    apt-get -q -y -o DPkg::Lock::Timeout=600 install --no-install-recommends "$@"
+    apt-get -q -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=600 install --no-install-recommends "$@"
 }
 
 command -v python3 >/dev/null || install_python python3

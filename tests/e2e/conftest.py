@@ -10,12 +10,18 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
+from benchmarks.ssh_executions import COUNTER
 from tests.lab.places import DESCRIPTION
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,31 +44,70 @@ class Run:
         return [operation["name"] for operation in operations if operation["success"]]
 
 
+class Running:
+    """A deploy at work."""
+
+    def __init__(self, host: str, words: list[str], root: Path, environment: dict[str, str]) -> None:
+        self._host, self._words = host, words
+        self._out, self._err = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self._process = subprocess.Popen(
+            words, cwd=root, env=environment, stdin=subprocess.DEVNULL, stdout=self._out, stderr=self._err, text=True
+        )
+
+    def wait(self) -> Run:
+        """Its end; the artefacts keep what it printed."""
+        status = self._process.wait()
+        printed = [stream.read() for stream in (self._err, self._out) if not stream.seek(0)]
+        ARTEFACTS.mkdir(exist_ok=True)
+        with (ARTEFACTS / f"deploy-{self._host}.log").open("a") as log:
+            log.write(f"$ {' '.join(self._words)}\n{''.join(printed)}\nexit status {status}\n\n")
+        return Run(status, "".join(printed), json.loads(printed[1]) if status == 0 else {})
+
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        return self._process.poll() is not None
+
+
 @dataclass(frozen=True)
 class LabHost:
     """One host of the lab."""
 
     name: str
 
-    def deploy(self, *options: str, dry: bool = False, root: Path = ROOT) -> Run:
-        """Run the deploy of the repository at `root` on this host alone; the artefacts keep what it printed."""
+    def deploy(
+        self,
+        *options: str,
+        dry: bool = False,
+        root: Path = ROOT,
+        program: str = "deploys/voice.py",
+        token: str | None = None,
+    ) -> Run:
+        """Run a deploy of the repository at `root` on this host alone; `token` "" is none, None the lab's good one."""
+        return self.start_deploy(*options, dry=dry, root=root, program=program, token=token).wait()
+
+    def start_deploy(
+        self,
+        *options: str,
+        dry: bool = False,
+        root: Path = ROOT,
+        program: str = "deploys/voice.py",
+        token: str | None = None,
+        command: tuple[str, ...] = (str(PYINFRA),),
+    ) -> Running:
+        """As deploy, without waiting for its end."""
         mode = "--dry" if dry else "-y"
-        words = [str(PYINFRA), mode, "--json", "--limit", self.name, *options, "inventories/lab.py", "deploys/voice.py"]
-        token = json.loads(DESCRIPTION.read_text())["hub"]["token"]
-        finished = subprocess.run(
-            words,
-            cwd=root,
-            env={**os.environ, "HF_TOKEN": token},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        ARTEFACTS.mkdir(exist_ok=True)
-        with (ARTEFACTS / f"deploy-{self.name}.log").open("a") as log:
-            log.write(f"$ {' '.join(words)}\n{finished.stderr}{finished.stdout}\nexit status {finished.returncode}\n\n")
-        result = json.loads(finished.stdout) if finished.returncode == 0 else {}
-        return Run(finished.returncode, finished.stderr + finished.stdout, result)
+        words = [*command, mode, "--json", "--limit", self.name, *options, "inventories/lab.py", program]
+        token = lab_token() if token is None else token
+        environment = {**os.environ, **({"HF_TOKEN": token} if token else {})}
+        return Running(self.name, words, root, environment)
+
+    def ssh_executions(self, program: str) -> int:
+        """How many commands over ssh one run of a deploy takes."""
+        with tempfile.NamedTemporaryFile("r") as counted:
+            os.environ["EXECUTIONS_FILE"] = counted.name
+            run = self.start_deploy(program=program, command=(sys.executable, "-c", COUNTER)).wait()
+            assert run.status == 0, run.printed[-4000:]
+            return int(counted.read())
 
     def shell(self, command: str, *, stdin: str = "", check: bool = True) -> str:
         """The output of a command run on the host as root."""
@@ -96,6 +141,43 @@ def assert_a_run_changes_nothing(host: LabHost) -> None:
     assert run.status == 0, run.printed[-4000:]
     assert run.changed == []
     assert host.containers() == before
+
+
+def lab_token() -> str:
+    """The lab's token whose account may read the gated model."""
+    return str(json.loads(DESCRIPTION.read_text())["hub"]["token"])
+
+
+def hub_url() -> str:
+    """The address of the lab's Hub."""
+    return str(json.loads(DESCRIPTION.read_text())["hub"]["url"])
+
+
+def hub(control: str, **query: object) -> None:
+    """Have the lab's Hub misbehave; see tests/lab/hub/server.py."""
+    url = f"{hub_url()}/lab/{control}?{urlencode(query)}"
+    with urllib.request.urlopen(urllib.request.Request(url, method="POST")):
+        pass
+
+
+def hub_log() -> list[dict[str, Any]]:
+    """Every request that the lab's Hub and its CDN had since the last reset."""
+    with urllib.request.urlopen(f"{hub_url()}/lab/log") as answer:
+        return list(json.load(answer))
+
+
+def sent(server: str = "cdn") -> int:
+    """Bytes of bodies that the lab's Hub ("hub") or its CDN sent since the last reset."""
+    return sum(each["bytes"] for each in hub_log() if each["server"] == server)
+
+
+def await_that(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    """Poll until `condition` holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"after {seconds} s: {what}")
+        time.sleep(0.05)
 
 
 def _quoted(command: str) -> str:

@@ -6,6 +6,7 @@ later (a second run, an edit, a reboot) is about the host that the earlier ones 
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -27,6 +29,7 @@ from tests.lab.places import DESCRIPTION
 ROOT = Path(__file__).resolve().parents[2]
 ARTEFACTS = Path(os.environ.get("VOICE_TEST_ARTEFACTS", ROOT / ".artefacts"))
 PYINFRA = Path(sys.executable).with_name("pyinfra")
+CATALOG: dict[str, Any] = run_path(str(ROOT / "group_data" / "lab.py"))["weights_catalog"]
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,13 @@ def assert_a_run_changes_nothing(host: LabHost) -> None:
 def lab_token() -> str:
     """The lab's token whose account may read the gated model."""
     return str(json.loads(DESCRIPTION.read_text())["hub"]["token"])
+
+
+def catalog(**voxtral: object) -> str:
+    """The setting for the lab's catalog with another Voxtral."""
+    changed = copy.deepcopy(CATALOG)
+    next(iter(changed.values())).update(voxtral)
+    return f"weights_catalog={json.dumps(changed)}"
 
 
 def hub_url() -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from deploys.stack.render import SERVICES
-from tests.e2e.conftest import ROOT, LabHost, assert_a_run_changes_nothing, fresh_host, lab
+from tests.e2e.conftest import ROOT, LabHost, assert_a_run_changes_nothing, catalog, fresh_host, lab
+from tests.lab.hub.models import NEWER
 from tests.lab.places import DESCRIPTION
 
 pytestmark = pytest.mark.usefixtures("lab_services")
@@ -136,6 +137,22 @@ def test_one_changed_caddy_setting_touches_only_caddy(host: LabHost) -> None:
     assert {name for name in before if before[name] != after.get(name)} == {"voice-caddy-1"}
     assert len(run.changed) == 2, run.changed
     assert host.deploy().status == 0
+
+
+def test_other_weights_restart_only_the_service_that_uses_them_and_so_does_going_back(host: LabHost) -> None:
+    before = host.containers()
+    run = host.deploy("--data", catalog(revision=NEWER))
+    assert run.status == 0, run.printed[-4000:]
+    assert "vllm-voxtral: its weights were replaced" in run.printed
+    newer = host.containers()
+    assert {name for name in before if before[name] != newer.get(name)} == {"voice-vllm-voxtral-1"}
+    back = host.deploy(program="deploys/weights.py", token="")
+    assert back.status == 0, back.printed[-4000:]
+    assert "back in place from /models/.replaced/" in back.printed
+    after = host.containers()
+    assert {name for name in newer if newer[name] != after.get(name)} == {"voice-vllm-voxtral-1"}
+    assert healthy(host) == sorted(SERVICES)
+    assert_a_run_changes_nothing(host)
 
 
 @pytest.mark.parametrize(

@@ -5,22 +5,20 @@ One host for all, in order. The lab's Hub serves small models; Voxtral's newer c
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from runpy import run_path
-from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import (
-    ROOT,
+    CATALOG,
     LabHost,
     Run,
     Running,
     await_that,
+    catalog,
     fresh_host,
     hub,
     hub_log,
@@ -34,7 +32,6 @@ from tests.lab.hub.models import NEWER
 pytestmark = pytest.mark.usefixtures("lab_services", "calm_hub")
 
 PROGRAM = "deploys/weights.py"
-CATALOG: dict[str, Any] = run_path(str(ROOT / "group_data" / "lab.py"))["weights_catalog"]
 VOXTRAL, GUARD, WHISPER = CATALOG
 WEIGHTS = "consolidated.safetensors"
 MIB = 1024 * 1024
@@ -54,13 +51,6 @@ def calm_hub(lab_services: None) -> Iterator[None]:
     hub("reset")
     yield
     hub("reset")
-
-
-def catalog(**voxtral: object) -> str:
-    """The option for the lab's catalog with another Voxtral."""
-    changed = copy.deepcopy(CATALOG)
-    changed[VOXTRAL].update(voxtral)
-    return f"weights_catalog={json.dumps(changed)}"
 
 
 def fetch(host: LabHost, *data: str, token: str | None = None) -> Run:

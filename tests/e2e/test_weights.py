@@ -235,6 +235,14 @@ def test_a_line_that_is_cut_again_and_again_costs_nothing(host: LabHost) -> None
     assert sent() < int(host.shell(f"du -sb /models/{WHISPER} | cut -f 1")) + MIB
 
 
+def test_the_token_is_in_no_output_however_much_is_printed(host: LabHost) -> None:
+    host.shell(f"rm -r /models/{GUARD}")
+    run = done(host.deploy("-vvv", "--debug", "--diff", program=PROGRAM))
+    assert f"{GUARD}: in place" in run.printed
+    assert lab_token() not in run.printed
+    assert lab_token() not in host.shell("journalctl --no-pager -o cat")
+
+
 def test_a_flipped_byte_is_found_by_the_deep_verification_and_that_file_alone_is_fetched(host: LabHost) -> None:
     path = f"/models/{VOXTRAL}/{WEIGHTS}"
     before = host.shell(f"sha256sum < {path}; stat -c %i /models/{VOXTRAL}/tekken.json")

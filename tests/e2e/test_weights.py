@@ -125,6 +125,7 @@ def test_finding_01_the_wrong_variant_under_any_name_is_refused_for_less_than_a_
     refused(run, rf"{repo}@\w+ is not a voxtral_tts model:")
     assert "expected tensors named acoustic_transformer.*, found none" in run.printed
     assert "Meant is mistralai/Voxtral-4B-TTS-2603." in run.printed
+    print(f"{repo} was refused after {sent('hub') + sent('cdn')} bytes")
     assert sent("hub") + sent("cdn") < 1_000_000
     assert host.shell("ls /models") == ""
 
@@ -192,8 +193,8 @@ def test_a_killed_fetch_goes_on_and_a_reader_sees_the_old_model_or_the_new_one(h
     assert re.search(rf"{WEIGHTS} goes on at byte \d{{7,}} of ", run.printed)
     assert revision(host) == NEWER
     size = int(host.shell(f"stat -c %s /models/{VOXTRAL}/{WEIGHTS}"))
+    print(f"killed after {first / MIB:.0f} MiB; {(sent() - size) / MIB:.1f} MiB were fetched twice")
     assert sent() < size + 64 * MIB
-    assert sent() - first < size - first + 64 * MIB
     host.shell("touch /tmp/reader.stop; while [ ! -s /tmp/reader.seen ]; do sleep 0.1; done")
     seen = {" ".join(line.split()[1:]) for line in host.shell("cat /tmp/reader.seen").splitlines()}
     assert seen == {f"{CATALOG[VOXTRAL]['revision'][:4]} {before}", f"{NEWER[:4]} {size}"}

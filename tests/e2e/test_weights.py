@@ -62,6 +62,15 @@ def start(host: LabHost, *data: str, token: str | None = None) -> Running:
     return host.start_deploy(*options, program=PROGRAM, token=token)
 
 
+def start_and_hold(host: LabHost, *data: str) -> Running:
+    """A fetch that has most of its 201 MB behind it and goes on at a crawl."""
+    hub("slow", rate=100_000_000)
+    running = start(host, *data)
+    await_that(lambda: sent() > 110 * MIB, "110 MiB were sent")
+    hub("slow", rate=200_000)
+    return running
+
+
 def refused(run: Run, words: str) -> None:
     assert run.status == 1
     assert re.search(words, run.printed), run.printed[-3000:]
@@ -179,9 +188,7 @@ done | sort | uniq -c > /tmp/reader.seen
 def test_a_killed_fetch_goes_on_and_a_reader_sees_the_old_model_or_the_new_one(host: LabHost) -> None:
     before = host.shell(f"stat -c %s /models/{VOXTRAL}/{WEIGHTS}")
     host.shell("cat > /tmp/reader.sh; rm -f /tmp/reader.stop; setsid sh /tmp/reader.sh >&- 2>&- &", stdin=READER)
-    hub("slow", rate=60_000_000)
-    running = start(host, catalog(revision=NEWER))
-    await_that(lambda: sent() > 120 * MIB, "120 MiB were sent")
+    running = start_and_hold(host, catalog(revision=NEWER))
     host.shell("pkill -9 -f [d]eploys.models.fetch")
     killed = running.wait()
     assert killed.status == 1
@@ -212,9 +219,7 @@ def test_going_back_is_a_rename_without_hub_and_token(host: LabHost) -> None:
 
 def test_a_reboot_in_the_middle_costs_little(host: LabHost) -> None:
     host.shell("rm -r /models/.replaced")
-    hub("slow", rate=60_000_000)
-    running = start(host, catalog(revision=NEWER))
-    await_that(lambda: sent() > 100 * MIB, "100 MiB were sent")
+    running = start_and_hold(host, catalog(revision=NEWER))
     boot = host.shell("cat /proc/sys/kernel/random/boot_id")
     host.shell("systemctl reboot", check=False)
     running.wait()
@@ -324,10 +329,9 @@ def test_too_little_room_is_said_before_the_first_large_byte(host: LabHost, opti
 def test_a_disk_that_fills_up_anyway_leaves_the_old_model_in_place_and_says_so(host: LabHost) -> None:
     small_disk(host, "size=1g")
     done(fetch(host, "weights_directory=/small"))
-    hub("slow", rate=60_000_000)
-    running = start(host, "weights_directory=/small", catalog(revision=NEWER))
-    await_that(lambda: sent() > 100 * MIB, "100 MiB were sent")
+    running = start_and_hold(host, "weights_directory=/small", catalog(revision=NEWER))
     host.shell("head -c 2G /dev/zero > /small/.other 2>/dev/null || true")
+    hub("slow", rate=0)
     refused(running.wait(), r"The disk of /small is full\. The models in place are untouched; a new run goes on")
     assert revision(host, f"/small/{VOXTRAL}") == CATALOG[VOXTRAL]["revision"]
     host.shell("rm /small/.other")

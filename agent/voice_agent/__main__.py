@@ -28,6 +28,11 @@ def main(arguments: list[str]) -> int:
 
 
 def _serve(settings: Settings) -> int:
+    # Before the libraries that read them, and for the job processes too. Nothing is ever fetched from a hub; and
+    # numpy's own threads would come on top of WHISPER_THREADS.
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
     import asyncio  # noqa: PLC0415
 
     from . import logs, service  # noqa: PLC0415

@@ -25,6 +25,18 @@ FIELDS = (
 )  # fmt: skip
 
 
+class _NoWords(logging.Filter):
+    """What may pass: nothing below INFO, whichever level a logger was given, and of asyncio's complaints the head.
+
+    asyncio reports a task's lost exception with the whole of it in the message.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name == "asyncio":
+            record.msg, record.args = record.getMessage().split("\n", 1)[0], ()
+        return record.levelno >= logging.INFO
+
+
 def name_exception(error: BaseException) -> str:
     """The exception without its text: its type, and the HTTP status where it has one."""
     status = getattr(error, "status_code", getattr(error, "status", None))
@@ -75,6 +87,7 @@ def configure() -> None:
     """Send everything from INFO up to stdout, in the agent's main process."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
+    handler.addFilter(_NoWords())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
@@ -89,3 +102,4 @@ def configure_job() -> None:
     root.setLevel(max(root.level, logging.INFO))
     for handler in root.handlers:
         handler.setFormatter(PrivateFormatter())
+        handler.addFilter(_NoWords())

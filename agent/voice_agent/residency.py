@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from urllib.parse import urlsplit
 
 # A first label that names a vendor means "this region's own endpoint"; any other is read as a geography, so
 # an unknown one is refused rather than trusted.
@@ -48,3 +49,15 @@ def _refused_arn(arn: str, allowed: Sequence[str]) -> str | None:
     refused = refused_region(parts[3], allowed)
     # an application inference profile has an opaque name: only its region can be judged here
     return refused or (None if kind == "application-inference-profile" else refused_model(name, allowed))
+
+
+def refused_endpoint(url: str, region: str) -> str | None:
+    """Say why `url` may not stand in for Bedrock's own endpoint of `region`, or None.
+
+    AWS's names, VPC endpoints included, carry their region as a label; one of another region is refused. Any
+    other name is a private one that the operator vouches for.
+    """
+    labels = (urlsplit(url).hostname or "").split(".")
+    if labels[-2:] not in (["amazonaws", "com"], ["api", "aws"]) or region in labels:
+        return None
+    return f"an AWS endpoint outside {region}"

@@ -1,4 +1,4 @@
-"""The agent's life: wait for the models, register, serve, drain; and exit codes that let Docker restart it.
+"""The agent's life: load Whisper, wait for the models, register, serve, drain; exit codes that let Docker restart it.
 
 `depends_on` orders a first start only. After a reboot Docker starts every container at once, so the agent
 itself waits until the services it needs answer, and says which one it waits for.
@@ -12,15 +12,20 @@ import os
 import signal
 import sys
 
+from . import backstage
 from .health import Health, failing, serve
 from .logs import name_exception
+from .metrics import Metrics
 from .settings import Settings
+from .whisper import Whisper, WhisperError
 from .worker import JOB_CLOSE_SECONDS, VoiceWorker
 
 EXIT_STOPPED = 0
 # sysexits' EX_UNAVAILABLE. The framework would exit with 0 here and `restart: on-failure` would leave it
 # dead.
 EXIT_LIVEKIT_UNAVAILABLE = 69
+# sysexits' EX_CONFIG: weights, device, libraries or language do not fit each other.
+EXIT_CONFIG = 78
 
 POLL_SECONDS = 1.0
 REMIND_SECONDS = 30.0
@@ -31,23 +36,47 @@ logger = logging.getLogger("voice_agent")
 
 
 async def run(settings: Settings) -> int:
-    """Serve until told to stop (0) or LiveKit stays unreachable (69)."""
+    """Serve until told to stop (0), LiveKit stays unreachable (69) or Whisper cannot be loaded (78)."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     worker = VoiceWorker(settings)
-    services = {"tts": settings.tts_url, "guard": settings.guard_url}
-    health = Health(services, worker.registration_problem)
-    async with serve(health, settings.health_port):
-        await _until_services_answer(health, stop)
-        return EXIT_STOPPED if stop.is_set() else await _work(worker, settings, stop)
+    whisper = Whisper(
+        settings.whisper_model, settings.whisper_device, settings.whisper_threads, settings.language
+    )
+    metrics = Metrics(worker.sessions)
+    services = {"guard": settings.guard_url, "tts": settings.tts_url}
+    health = Health(services, worker.registration_problem, whisper.problem)
+    async with serve(health, metrics, settings.health_port), backstage.serve(whisper, metrics):
+        try:
+            if not await _ready(whisper, health, stop):
+                return EXIT_STOPPED
+            return await _work(worker, settings, stop)
+        except WhisperError as error:
+            logger.error("Whisper cannot be loaded: %s", error)  # noqa: TRY400 (the text is the point)
+            return EXIT_CONFIG
+        finally:
+            whisper.close()
 
 
-async def _until_services_answer(health: Health, stop: asyncio.Event) -> None:
-    """Return once every service is ok, or `stop` is set; name those waited for."""
+async def _ready(whisper: Whisper, health: Health, stop: asyncio.Event) -> bool:
+    """Load Whisper while waiting for everything else; False when told to stop before that."""
+    loading = asyncio.create_task(whisper.load())
+    waiting = asyncio.create_task(_until_models_answer(health, stop))
+    try:
+        await asyncio.wait({loading, waiting}, return_when=asyncio.FIRST_EXCEPTION)
+        if loading.done():
+            loading.result()
+    finally:
+        waiting.cancel()
+    return not stop.is_set()
+
+
+async def _until_models_answer(health: Health, stop: asyncio.Event) -> None:
+    """Return once every model is ok, or `stop` is set; name those waited for."""
     clock = asyncio.get_running_loop().time
     said, said_at = "", 0.0
-    while not stop.is_set() and (waiting := failing(await health.services())):
+    while not stop.is_set() and (waiting := failing(await health.models())):
         if waiting != said or clock() - said_at >= REMIND_SECONDS:
             logger.info("waiting, before registering, for %s", waiting)
             said, said_at = waiting, clock()

@@ -31,13 +31,38 @@ ERROR_BODY = b'{"error"'
 logger = logging.getLogger("voice_agent.tts")
 
 
+class NoSpeechError(APIError):  # type: ignore[misc,unused-ignore]
+    """An answer that began as audio and held none."""
+
+
+class NotAudioError(APIStatusError):  # type: ignore[misc,unused-ignore]
+    """A good status, and no audio under it."""
+
+
+def kind(error: BaseException) -> str:
+    """One of `metrics.KINDS["tts"]` for a failed synthesis; the framework wraps what it gave up retrying."""
+    kinds = (
+        (NotAudioError, "not audio"),
+        (NoSpeechError, "no speech"),
+        (APITimeoutError, "timeout"),
+        (APIStatusError, "refused"),
+    )
+    root = error.__cause__ or error
+    for class_, name in kinds:
+        if isinstance(root, class_):
+            return name
+    return "unreachable" if isinstance(root, APIConnectionError) else "failed"
+
+
 class VllmOmniTTS(tts.TTS):  # type: ignore[misc,type-arg,unused-ignore]
     """One voice of one vLLM-Omni server."""
 
-    def __init__(self, url: str, voice: str, http: aiohttp.ClientSession | None = None) -> None:
+    def __init__(self, url: str, voice: str, model: str = "", http: aiohttp.ClientSession | None = None) -> None:
         super().__init__(capabilities=tts.TTSCapabilities(streaming=False), sample_rate=SAMPLE_RATE, num_channels=1)
         self._endpoint = f"{url}/v1/audio/speech"
-        self._voice = voice
+        self._request = {"voice": voice, "response_format": "pcm", "stream": True}
+        if model:
+            self._request["model"] = model
         self._http = http
 
     @property
@@ -61,7 +86,7 @@ class VllmOmniTTS(tts.TTS):  # type: ignore[misc,type-arg,unused-ignore]
         http = self._http or http_context.http_session()
         return http.post(
             self._endpoint,
-            json={"input": text, "voice": self._voice, "response_format": "pcm", "stream": True},
+            json={"input": text, **self._request},
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds, sock_read=STALL_SECONDS),
         )
 
@@ -96,7 +121,7 @@ class _Speech(tts.ChunkedStream):  # type: ignore[misc,unused-ignore]
         except aiohttp.ClientError as error:
             raise APIConnectionError(f"speech synthesis failed: {type(error).__name__}") from None
         if received < LEAST_AUDIO:
-            raise APIError(f"speech synthesis returned {received} bytes, which is no speech")
+            raise NoSpeechError(f"speech synthesis returned {received} bytes, which is no speech")
 
 
 async def _audio(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
@@ -117,7 +142,8 @@ def _refusal(status: int, content_type: str, body: bytes) -> APIStatusError:
     effective = status if status != 200 else code or 500
     inside = f", error code {code} inside" if code else ""
     hint = "; check TTS_VOICE and the server's log" if 400 <= effective < 500 else ""
-    return APIStatusError(
+    class_ = NotAudioError if status == 200 else APIStatusError
+    return class_(
         f"speech synthesis answered {status} with {content_type}{inside}{hint}", status_code=effective
     )
 

@@ -7,8 +7,6 @@ of livekit-agents, whose version is locked; tests against a real LiveKit server 
 
 from __future__ import annotations
 
-import os
-
 import aiohttp  # type: ignore[import-not-found,unused-ignore]
 from livekit.agents import AgentServer, JobProcess
 
@@ -33,9 +31,6 @@ class VoiceWorker(AgentServer):  # type: ignore[misc,unused-ignore]
     """A worker that knows whether LiveKit has it, and is full by number of sessions."""
 
     def __init__(self, settings: Settings) -> None:
-        # Turn detection's weights (about 244 MB) would be loaded ahead of the first call; nothing listens
-        # yet.
-        os.environ.setdefault("LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE", "0")
         super().__init__(
             ws_url=settings.livekit_url,
             api_key=settings.livekit_api_key,
@@ -59,6 +54,10 @@ class VoiceWorker(AgentServer):  # type: ignore[misc,unused-ignore]
         self.load_fnc = self._session_load
         self.rtc_session(entrypoint, agent_name=settings.agent_name)
 
+    def sessions(self) -> int:
+        """Calls running now."""
+        return len(self.active_jobs)
+
     def registration_problem(self) -> str | None:
         """Say why LiveKit cannot send a call here now, or None."""
         if self.draining:
@@ -69,12 +68,12 @@ class VoiceWorker(AgentServer):  # type: ignore[misc,unused-ignore]
         return FULL * sessions / self._max_sessions
 
     def _session_load(self) -> float:
-        return self._share_of_full(len(self.active_jobs))
+        return self._share_of_full(self.sessions())
 
     def _get_effective_load(self) -> float:
         # The framework guesses what an accepted, not yet started job will cost; with one idle process its
         # guess is "everything", and of two callers in the same moment one would be refused.
-        return self._share_of_full(len(self.active_jobs) + self._reserved_slots)
+        return self._share_of_full(self.sessions() + self._reserved_slots)
 
     async def _run_ws(self, ws: aiohttp.ClientWebSocketResponse) -> None:
         # Runs from LiveKit's answer to the registration until that connection ends.

@@ -64,6 +64,7 @@ def start(host: LabHost, *data: str, token: str | None = None) -> Running:
 
 def start_and_hold(host: LabHost, *data: str) -> Running:
     """A fetch that has most of its 201 MB behind it and goes on at a crawl."""
+    hub("reset")
     hub("slow", rate=100_000_000)
     running = start(host, *data)
     await_that(lambda: sent() > 110 * MIB, "110 MiB were sent")

@@ -6,7 +6,7 @@ import time
 import uuid
 from typing import Any
 
-from .guard import judge
+from .guard import CATEGORIES, judge
 from .server import ApiError, Handler
 
 _TEMPLATE_TOKENS = 210
@@ -31,8 +31,10 @@ class GuardHandler(Handler):
         request = self.body()
         self.check_model(request.get("model"))
         texts = conversation(request.get("messages"))
-        self.send_json(complete(request, texts, self.server.names[0], self.server.length))
+        answer = complete(request, texts, self.server.names[0], self.server.length)
         self.server.requests += 1
+        if not self.fault():
+            self.send_json(answer)
 
 
 def _text(content: object) -> str:
@@ -56,6 +58,11 @@ def conversation(messages: object) -> list[str]:
     return [_text(message.get("content")) for message in messages]
 
 
+def _categories(options: dict[str, Any]) -> set[str]:
+    """What counts, as Llama Guard's template reads it: the given categories or all, without the excluded ones."""
+    return set(options.get("categories") or CATEGORIES) - set(options.get("excluded_category_keys") or ())
+
+
 def complete(request: dict[str, Any], texts: list[str], model: str, length: int) -> dict[str, Any]:
     """The judgement of the last message as a chat completion."""
     if request.get("stream"):
@@ -67,8 +74,7 @@ def complete(request: dict[str, Any], texts: list[str], model: str, length: int)
             "tokens. Please reduce the length of the input messages."
         )
     allowed = request.get("max_completion_tokens") or request.get("max_tokens") or length
-    options = request.get("chat_template_kwargs") or {}
-    tokens = judge(texts[-1], options.get("excluded_category_keys") or ())
+    tokens = judge(texts[-1], _categories(request.get("chat_template_kwargs") or {}))
     answer = "".join(tokens[:allowed])
     return {
         "id": f"chatcmpl-{uuid.uuid4().hex}",

@@ -45,7 +45,8 @@ class OmniHandler(Handler):
         self.check_model(request.get("model"))
         voice = check_speech(request, self.server.voices)
         with self.server.turns:
-            self._speak(request, voice)
+            if not self.fault():
+                self._speak(request, voice)
         self.server.requests += 1
 
     def _speak(self, request: dict[str, Any], voice: str) -> None:

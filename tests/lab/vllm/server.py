@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
+from .faults import INSIDE, Faults
 from .report import log
 
 
@@ -45,6 +47,8 @@ class ApiServer(ThreadingHTTPServer):
         self.length = length
         self.keys = front.keys
         self.requests = 0
+        self.faults = Faults()
+        self.inside = INSIDE
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -59,8 +63,18 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(self.get)
 
     def do_POST(self) -> None:
-        """Every writing route."""
-        self._answer(self.post)
+        """Every writing route, and the lab's controls."""
+        if not self._controlled():
+            self._answer(self.post)
+
+    def _controlled(self) -> bool:
+        """Whether this was a control; from outside the container they do not exist."""
+        url = urlsplit(self.path)
+        if self.client_address[0] != self.server.inside or not url.path.startswith("/lab/"):
+            return False
+        known = self.server.faults.control(url.path.removeprefix("/lab/"), dict(parse_qsl(url.query)))
+        self.send_json({}, HTTPStatus.OK if known else HTTPStatus.NOT_FOUND)
+        return True
 
     def _answer(self, route: Any) -> None:
         try:
@@ -127,6 +141,17 @@ class Handler(BaseHTTPRequestHandler):
         if not isinstance(content, dict):
             raise ApiError("1 validation error:\n  Input should be a valid dictionary")
         return content
+
+    def fault(self) -> bool:
+        """Let a fault happen that is due for whoever is outside the container; True if it was the answer."""
+        if self.client_address[0] == self.server.inside:
+            return False
+        self.server.faults.delay()
+        if not self.server.faults.take_broken():
+            return False
+        error = ApiError("EngineCore encountered an issue. See stack trace (above) for the root cause.", status=500)
+        self.send_json(error.body)
+        return True
 
     def check_model(self, name: object) -> None:
         """No name means the served one; an unknown one is 404."""

@@ -8,9 +8,11 @@ import subprocess
 import wave
 from collections.abc import Iterator
 
-RATE = 24000
-_ESPEAK_RATE = 22050
+from .resample import PEAK, RATE, length, resampled
+
 _ESPEAK_HEADER = 44
+_WORDS_A_MINUTE = 145
+"""Slower than espeak-ng's own 175: Whisper tiny.en then mishears half as many words."""
 _SAMPLES_PER_FRAME = RATE * 2 // 25
 """The codec makes 12.5 frames a second."""
 _FIRST_FRAMES, _FRAMES = 5, 25
@@ -28,34 +30,36 @@ def _espeak_voice(voice: str) -> str:
 
 def _spoken(text: str, voice: str, speed: float) -> array.array[int]:
     """espeak-ng's samples at its own rate."""
-    command = ["espeak-ng", "-v", _espeak_voice(voice), "-s", str(round(165 * speed)), "--stdout", "--stdin"]
+    command = [
+        "espeak-ng",
+        "-v",
+        _espeak_voice(voice),
+        "-s",
+        str(round(_WORDS_A_MINUTE * speed)),
+        "--stdout",
+        "--stdin",
+    ]
     output = subprocess.run(command, input=text.encode(), capture_output=True, check=True).stdout
     samples = array.array("h")
     samples.frombytes(output[_ESPEAK_HEADER : len(output) - len(output) % 2])
     return samples
 
 
+def _quiet_enough(source: array.array[int]) -> array.array[int]:
+    """Turned down to what the filter takes, if it is louder."""
+    loudest = max(map(abs, source), default=0)
+    return source if loudest <= PEAK else array.array("h", [sample * PEAK // loudest for sample in source])
+
+
 def pieces(text: str, voice: str, speed: float = 1.0) -> Iterator[bytes]:
     """PCM in the sizes in which the real server streams it: a short first piece, then two seconds each."""
-    source = _spoken(text, voice, speed)
-    total = len(source) * RATE // _ESPEAK_RATE
+    source = _quiet_enough(_spoken(text, voice, speed))
+    total = length(len(source))
     start, size = 0, _FIRST_FRAMES * _SAMPLES_PER_FRAME
     while start < total:
         end = min(start + size, total)
-        yield _resampled(source, start, end)
+        yield resampled(source, start, end).tobytes()
         start, size = end, _FRAMES * _SAMPLES_PER_FRAME
-
-
-def _resampled(source: array.array[int], start: int, end: int) -> bytes:
-    """Samples start..end at 24 kHz by linear interpolation."""
-    out = array.array("h")
-    last = len(source) - 1
-    for index in range(start, end):
-        whole, part = divmod(index * _ESPEAK_RATE, RATE)
-        left = source[min(whole, last)]
-        right = source[min(whole + 1, last)]
-        out.append(left + (right - left) * part // RATE)
-    return out.tobytes()
 
 
 def wav(pcm: bytes) -> bytes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import closing
 from itertools import chain
 
 from deploys.models.digest import Expected
@@ -53,13 +54,15 @@ class Downloads:
         digests: dict[str, str] = {}
         damaged: dict[str, str] = {}
         try:
-            for path in self._fill(parts):
-                problem = parts[path].finish()
-                digest = parts.pop(path).digest.sha256
-                if problem is None:
-                    digests[path] = digest
-                else:
-                    damaged[path] = problem
+            with closing(self._fill(parts)) as filled:
+                for path in filled:
+                    problem = parts[path].finish()
+                    digest = parts.pop(path).digest.sha256
+                    if problem is None:
+                        self._staging.note(path, digest)
+                        digests[path] = digest
+                    else:
+                        damaged[path] = problem
         finally:
             for part in parts.values():
                 part.close()
@@ -76,7 +79,7 @@ class Downloads:
                 say(f"{self._staging.name}: {path} goes on at byte {part.digest.size} of {part.expected.size}.")
             self._progress.again(before - part.digest.size)
 
-    def _fill(self, parts: Mapping[str, Part]) -> Iterator[str]:
+    def _fill(self, parts: Mapping[str, Part]) -> Generator[str, None, None]:
         """Write what comes; yields each file's path when its last byte was written."""
         yield from [path for path, part in parts.items() if part.digest.size == part.expected.size]
         window = Window(self._origin, self._trouble, self._progress.tick)

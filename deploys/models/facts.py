@@ -25,12 +25,18 @@ class WeightsState(FactBase[WeightsDirectory]):
         return script_file(__file__, "state.sh", directory, " ".join(names), PROVENANCE)
 
     def process(self, output: Iterable[str]) -> WeightsDirectory:
-        """The script's lines."""
+        """The script's records. A name that is not UTF-8 keeps its bytes, as Python's file functions take them."""
         state = WeightsDirectory()
         current = OnDisk()
-        places = {"model": state.models, "stranger": state.strangers, "replaced": state.replaced}
-        for line in output:
-            kind, _, rest = line.partition(" ")
+        places = {
+            "model": state.models,
+            "stranger": state.strangers,
+            "staged": state.staged,
+            "replaced": state.replaced,
+        }
+        text = base64.b64decode("".join(output)).decode("utf-8", errors="surrogateescape")
+        for record in text.split("\0")[:-1]:
+            kind, _, rest = record.partition(" ")
             if kind == "now":
                 state.now = int(rest)
             elif kind in places:
@@ -41,16 +47,17 @@ class WeightsState(FactBase[WeightsDirectory]):
 
 
 def _add(entry: OnDisk, kind: str, rest: str) -> None:
-    """One line about the directory that the lines before named."""
-    if kind == "provenance":
-        entry.provenance = read_provenance(rest)
-    elif kind == "file":
+    """One record about the directory that the records before named."""
+    if kind == "file":
         size, links, blocks, path = rest.split(" ", 3)
         entry.files[path] = int(size)
         entry.held += int(blocks) * BLOCK if int(links) == 1 else 0
+        return
+    path, _, encoded = rest.partition(" ")
+    content = base64.b64decode(encoded)
+    if kind == "provenance":
+        entry.provenance = read_provenance(content.decode("utf-8", errors="replace"))
     elif kind == "document":
-        path, _, text = rest.partition(" ")
-        entry.documents[path] = base64.b64decode(text).decode("utf-8", errors="replace")
+        entry.documents[path] = content.decode("utf-8", errors="replace")
     elif kind == "head":
-        path, _, text = rest.partition(" ")
-        entry.heads[path] = base64.b64decode(text)
+        entry.heads[path] = content

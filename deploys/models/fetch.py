@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from deploys.models import verify
-from deploys.models.digest import Expected, digest_of
+from deploys.models.digest import Expected
 from deploys.models.download import Downloads
 from deploys.models.inspection import Job, inspect
 from deploys.models.local import Local
@@ -89,7 +89,7 @@ def converge(directory: Path, request: Mapping[str, Any]) -> None:
             entry,
             _origin(request, name, entry),
             Staging(directory, name, entry["revision"]),
-            verified[name].right if name in verified else {},
+            verified.get(name, verify.Verified()),
             request["tool"],
         )
         for name, entry in {**request["models"], **damaged}.items()
@@ -147,13 +147,13 @@ def _fetch(directory: Path, jobs: list[Job]) -> None:
 
 
 def _adopt(job: Job, path: str, expected: Expected) -> bool:
-    return job.staging.adopt(path, expected, job.known.get(path))
+    return path not in job.verified.wrong and job.staging.adopt(path, expected, job.verified.right.get(path))
 
 
 def _fetch_one(job: Job, progress: Progress) -> None:
     """The bytes of one model, then the swap."""
     progress.model(job.name, job.left)
-    digests = {path: _staged_digest(job, path, expected) for path, expected in job.files.items()}
+    digests = {path: job.staging.digest(path, expected) for path, expected in job.files.items()}
     missing = {path: expected for path, expected in job.files.items() if digests[path] is None}
     fetched = Downloads(job.origin, job.staging, progress).fetch(missing)
     records = {
@@ -162,13 +162,6 @@ def _fetch_one(job: Job, progress: Progress) -> None:
     aside = job.staging.install(_provenance(job, records))
     say(f"{job.name}: in place, {len(records)} files verified.")
     _say_aside(job.name, aside)
-
-
-def _staged_digest(job: Job, path: str, expected: Expected) -> str | None:
-    """The sha256 of a file that is staged already. Large ones were verified before they got their name."""
-    if not job.staging.whole(path, expected):
-        return None
-    return expected.sha256 or digest_of(job.staging.path / path, expected).sha256
 
 
 def _say_aside(name: str, aside: Path | None) -> None:

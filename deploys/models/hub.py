@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -30,6 +30,9 @@ from deploys.models.origin import RefusedError, RemoteFile, Source, UnreachableE
 
 TIMEOUT_S = 30.0
 """For connecting, and between two pieces of a body."""
+
+MAX_WAIT_S = 300.0
+"""The longest wait that a server may ask for."""
 
 
 # The client's transport takes 64 KiB at a time from the line, which costs more than hashing does. There is no setting
@@ -97,7 +100,8 @@ class Hub:
                 if answer.status_code not in (200, 206):
                     # A signed address expires; whatever this is, a new one may do better.
                     self._locations.pop(path, None)
-                    raise UnreachableError(f"{self.source}: {_host(where)} answers {answer.status_code} for {path}.")
+                    words = f"{self.source}: {_host(where)} answers {answer.status_code} for {path}."
+                    raise UnreachableError(words, _retry_after(answer.headers))
                 yield (start if answer.status_code == 206 else 0), answer.iter_raw()
 
     def _locate(self, path: str) -> str:
@@ -134,8 +138,7 @@ def _refusal(error: HfHubHTTPError, source: Source, endpoint: str, *, with_token
     status = error.response.status_code
     words = explain(error, source, endpoint, with_token)
     if status == 429 or status >= 500:
-        wait = error.response.headers.get("Retry-After", "")
-        return UnreachableError(words, float(wait) if wait.isdigit() else 0)
+        return UnreachableError(words, _retry_after(error.response.headers))
     return RefusedError(words)
 
 
@@ -184,6 +187,12 @@ def _explain_gate(source: Source, endpoint: str, said: str | None) -> str:
         f"The token is valid, but its account has no access to {source.repo}. Ask for it on "
         f"{endpoint}/{source.repo} and wait until it is granted (by hand, for some models)."
     )
+
+
+def _retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds that the server asks us to wait, at most MAX_WAIT_S; it may say a date instead, which we pass over."""
+    words = headers.get("Retry-After", "")
+    return min(float(words), MAX_WAIT_S) if words.isascii() and words.isdigit() else 0
 
 
 def _remote_file(entry: RepoFile) -> RemoteFile:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,8 @@ from deploys.models import architecture
 from deploys.models.digest import Expected
 from deploys.models.origin import Origin, RefusedError, RemoteFile, check_patterns, read, selected
 from deploys.models.progress import say, size
-from deploys.models.store import Staging
+from deploys.models.store import PROVENANCE, VERIFIED, Staging
+from deploys.models.verify import Verified
 
 
 @dataclass
@@ -19,7 +20,7 @@ class Job:
 
     Attributes:
         entry: of the catalog.
-        known: path -> sha256 of files in place that were read a moment ago.
+        verified: what a deep verification read of it a moment ago.
         tool: what this program calls itself.
         files: what is to come, once it was inspected.
     """
@@ -28,7 +29,7 @@ class Job:
     entry: Mapping[str, Any]
     origin: Origin
     staging: Staging
-    known: Mapping[str, str]
+    verified: Verified
     tool: str
     files: dict[str, Expected] = field(default_factory=dict)
 
@@ -45,6 +46,7 @@ def inspect(job: Job) -> None:
         RefusedError: it is not, or nothing says what a file must be, or the catalog's pins say otherwise.
     """
     listing = job.origin.listing()
+    _check_paths(job.origin, listing)
     files = selected(listing, job.entry["include"], job.entry["exclude"])
     kind = job.entry["architecture"]
     evidence = architecture.Evidence(
@@ -63,6 +65,15 @@ def inspect(job: Job) -> None:
         f"{job.name}: {job.origin.source} is {kind}; {len(files)} files, {size(sum(f.size for f in files.values()))}. "
         f"Licence: {job.entry['licence']}"
     )
+
+
+def _check_paths(origin: Origin, paths: Iterable[str]) -> None:
+    """A listing names files below the model's directory, whoever wrote it."""
+    for path in paths:
+        if path.startswith("/") or ".." in path.split("/") or "\0" in path:
+            raise RefusedError(f"{origin.place} lists a file named {path!r}, outside of the model's directory.")
+        if path in (PROVENANCE, VERIFIED) or path.endswith((".part", ".part.marks")):
+            raise RefusedError(f"{origin.place} lists a file named {path!r}, a name that this tool needs itself.")
 
 
 def _documents(origin: Origin, kind: str, listing: Mapping[str, RemoteFile]) -> dict[str, str]:

@@ -13,7 +13,7 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from deploys.models.digest import BLOCK
 from deploys.models.origin import RefusedError, RemoteFile, Source
@@ -24,6 +24,10 @@ HUB_METADATA = ".cache/huggingface/download/"
 
 MAX_NOTE = 1024 * 1024
 """Bytes of a provenance or metadata file that are read."""
+
+
+class _ReadError(Exception):
+    """The source's disk cannot give us bytes; not an OSError, which would be taken for the weights' disk's."""
 
 
 class Where(NamedTuple):
@@ -56,8 +60,8 @@ class Local:
             raise RefusedError(f"{root} does not exist on the host. Check the setting weights_source.") from None
         except tarfile.TarError as error:
             raise RefusedError(
-                f"{root} is not an uncompressed tar archive ({error}). Uncompress it: weights do not get smaller, "
-                "and a compressed archive cannot be read from the middle."
+                f"{root} is not a whole, uncompressed tar archive ({error}). Copy it once more, or uncompress it: "
+                "weights do not get smaller, and a compressed archive cannot be read from the middle."
             ) from None
 
     def check_access(self) -> None:
@@ -68,6 +72,10 @@ class Local:
         recorded = Source(str(provenance.get("repo")), str(provenance.get("revision")))
         if provenance and recorded != self.source:
             raise RefusedError(f"{self.place} is {recorded} by its {PROVENANCE}, the catalog says {self.source}.")
+        sizes = provenance.get("sizes", {})
+        lacking = sorted(path for path in sizes if path not in self._files or self._files[path].size != sizes[path])
+        if lacking:
+            raise RefusedError(f"{self.place} lacks (some of) {', '.join(lacking)} by its {PROVENANCE}. Copy it again.")
 
     def listing(self) -> dict[str, RemoteFile]:
         """Every file by path, with the digest that was noted when it was fetched."""
@@ -83,13 +91,20 @@ class Local:
         """The bytes of a file from `start` to before `end`; see Origin."""
         where = self._files[path]
         last = where.size if end is None else min(end, where.size)
-        with where.file.open("rb") as stream:
-            stream.seek(where.offset + start)
-            yield start, _pieces(stream.read, last - start)
+        try:
+            with where.file.open("rb") as stream:
+                stream.seek(where.offset + start)
+                yield start, _pieces(stream, last - start)
+        except _ReadError as error:
+            raise RefusedError(f"{self.place}: {path} cannot be read ({error}).") from None
+        except OSError as error:
+            if error.filename != str(where.file):
+                raise  # of whoever uses the bytes
+            raise RefusedError(f"{self.place}: {path} cannot be opened ({error.strerror}).") from None
 
-    def _noted(self, path: str, size: int, records: Mapping[str, Any]) -> RemoteFile:
+    def _noted(self, path: str, size: int, records: Mapping[str, str]) -> RemoteFile:
         if path in records:
-            return RemoteFile(path, size, sha256=str(records[path]["sha256"]))
+            return RemoteFile(path, size, sha256=records[path])
         words = self._text(f"{HUB_METADATA}{path}.metadata").split()
         if len(words) != 3 or words[0] != self.source.revision:
             return RemoteFile(path, size)
@@ -98,11 +113,15 @@ class Local:
 
     def _provenance(self) -> dict[str, Any]:
         text = self._text(PROVENANCE)
+        if not text:
+            return {}
         try:
-            value = json.loads(text) if text else {}
-            return {**value, "files": {path: dict(record) for path, record in value["files"].items()}} if value else {}
+            value = dict(json.loads(text))
+            value["sizes"] = {path: int(record["size"]) for path, record in value["files"].items()}
+            value["files"] = {path: str(record["sha256"]) for path, record in value["files"].items()}
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise RefusedError(f"{self.place}: {PROVENANCE} cannot be read. Copy the model once more.") from None
+        return value
 
     def _text(self, path: str) -> str:
         """A small file, or "" if there is none."""
@@ -125,14 +144,23 @@ def _tarball(archive: Path, name: str) -> dict[str, Where]:
         if any(member.issparse() for member in wanted.values()):
             raise RefusedError(f"{archive} was packed with --sparse. Pack it once more without.")
         # The second name of a hard link has no bytes of its own.
-        holders = {path: tar.getmember(m.linkname) if m.islnk() else m for path, m in wanted.items()}
+        try:
+            holders = {path: tar.getmember(m.linkname) if m.islnk() else m for path, m in wanted.items()}
+        except KeyError as error:
+            raise RefusedError(f"{archive} has a link without its file ({error}). Pack it once more.") from None
     return {
         path.removeprefix(f"{name}/"): Where(archive, member.offset_data, member.size)
         for path, member in holders.items()
     }
 
 
-def _pieces(read: Any, count: int) -> Iterator[bytes]:
-    while count > 0 and (piece := read(min(BLOCK, count))):
+def _pieces(stream: BinaryIO, count: int) -> Iterator[bytes]:
+    while count > 0:
+        try:
+            piece = stream.read(min(BLOCK, count))
+        except OSError as error:
+            raise _ReadError(error.strerror) from None
+        if not piece:
+            return
         count -= len(piece)
         yield piece

@@ -88,6 +88,12 @@ def _report(settings: Weights, state: WeightsDirectory, todo: Plan) -> None:
     lines = [f"{name}: {reason}" for name, reason in todo.fetch]
     lines += [f"{name}: what the catalog wants was replaced before and is kept" for name in todo.restore]
     lines += [f"{name} in {settings.directory} is not in the catalog" for name in todo.aside]
+    coming = {f"{name}-{settings.catalog[name].revision[:12]}" for name, _ in todo.fetch}
+    lines += [
+        f"{settings.directory}/.staging/{name} holds {size(found.held)} of a fetch that nobody goes on with; delete it"
+        for name, found in sorted(state.staged.items())
+        if name not in coming
+    ]
     if state.replaced:
         held = ", ".join(f"{name} {size(found.held)}" for name, found in sorted(state.replaced.items()))
         total = size(sum(found.held for found in state.replaced.values()))

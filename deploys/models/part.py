@@ -8,6 +8,7 @@ the way to the mark before.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -72,6 +73,9 @@ class Part:
         Returns:
             what is wrong with it, or None. A file that is wrong is deleted.
         """
+        if self._syncing is not None:
+            # The kernel tells a failed write once, to whoever syncs first.
+            self._syncing.result()
         problem = self.digest.mismatch()
         if problem is None:
             os.fsync(self._stream.fileno())
@@ -99,21 +103,22 @@ class Part:
         """The marks in ascending order; a torn line is no mark."""
         if not self.marks.exists():
             return []
-        rows = [line.split() for line in self.marks.read_text(errors="replace").splitlines()]
-        marks = {int(row[0]): row[1] for row in rows if len(row) == 2 and row[0].isdigit() and len(row[1]) == 64}
-        return sorted(marks.items())
+        lines = self.marks.read_text(errors="replace").splitlines()
+        matches = [re.fullmatch(r"([0-9]{1,18}) ([0-9a-f]{64})", line) for line in lines]
+        return sorted({int(match[1]): match[2] for match in matches if match}.items())
 
     def _read_back(self, seen: Callable[[int], None]) -> list[tuple[int, str]]:
-        """Hash the part up to the last mark that tells the truth; returns the marks up to there."""
+        """Hash the part up to the last mark that tells the truth; returns the marks that do."""
         kept = []
+        digest = self.digest.copy()
         with self.part.open("rb") as stream:
             for offset, wanted in self._read_marks():
-                digest = self.digest.copy()
                 while digest.size < offset and (piece := stream.read(min(BLOCK, offset - digest.size))):
                     digest.update(piece)
                     seen(len(piece))
-                if digest.size != offset or offset > self.expected.size or digest.sha256 != wanted:
+                if digest.size != offset or offset > self.expected.size:
                     break
-                self.digest = digest
-                kept.append((offset, wanted))
+                if digest.sha256 == wanted:
+                    self.digest = digest.copy()
+                    kept.append((offset, wanted))
         return kept

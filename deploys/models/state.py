@@ -70,6 +70,7 @@ class WeightsDirectory:
     models: dict[str, OnDisk] = field(default_factory=dict)
     strangers: dict[str, OnDisk] = field(default_factory=dict)
     replaced: dict[str, OnDisk] = field(default_factory=dict)
+    staged: dict[str, OnDisk] = field(default_factory=dict)
 
 
 class Pending(NamedTuple):
@@ -135,7 +136,7 @@ def why_not_in_place(model: Model, found: OnDisk | None) -> str | None:
 
 def recognised(model: Model, found: OnDisk) -> str:
     """What a directory seems to hold that does not say where it came from."""
-    amount = f"{len(found.files)} files of unknown origin ({size(sum(found.files.values()))}, no {PROVENANCE})"
+    amount = f"{len(found.files)} files of unknown origin ({size(sum(found.files.values()))}, no readable {PROVENANCE})"
     verdict = judge(model.architecture, Evidence(found.files, frozenset(found.files), found.documents, found.heads))
     if verdict.ok:
         return f"{amount}; they look like {model.architecture}, so what is right of them by its digest is kept"
@@ -179,7 +180,8 @@ def _files_differ(model: Model, provenance: Provenance, sizes: Mapping[str, int]
             return f"{path} has {sizes[path]} bytes, fetched were {recorded[path]['size']}"
     for path, pin in model.files.items():
         record = recorded.get(path)
-        if record is None or (pin.sha256 or record["sha256"]) != record["sha256"]:
+        pinned = pin.model_dump(exclude_none=True)
+        if record is None or any(record[key] != value for key, value in pinned.items()):  # type: ignore[literal-required]
             return f"{path} is not the file that the catalog pins"
     return None
 
@@ -196,17 +198,20 @@ def _kept(model: Model, state: WeightsDirectory) -> str | None:
 
 def _name_and_time(replaced: str) -> tuple[str, float]:
     """The model's name and the time (seconds since the epoch) in a name below .replaced; 0 if it tells none."""
-    match = re.fullmatch(r"(.+)-(\d{8}T\d{6})(?:\.\d+)?Z", replaced)
-    if match is None:
+    match = re.fullmatch(r"(.+)-(\d{8}T\d{6})(\.\d+)?Z(?:\.swap)?", replaced, re.ASCII | re.DOTALL)
+    try:
+        moment = datetime.strptime(match[2], "%Y%m%dT%H%M%S").replace(tzinfo=timezone.utc) if match else None
+    except ValueError:
+        moment = None
+    if match is None or moment is None:
         return replaced, 0
-    moment = datetime.strptime(match[2], "%Y%m%dT%H%M%S").replace(tzinfo=timezone.utc)
-    return match[1], moment.timestamp()
+    return match[1], moment.timestamp() + float(match[3] or 0)
 
 
 def _age_days(replaced: str, now: int) -> float:
     """How long ago a directory was replaced; what does not tell (it is not ours) never gets old."""
     moment = _name_and_time(replaced)[1]
-    return (now - moment) / DAY_S if moment else float("-inf")
+    return (now - int(moment)) / DAY_S if moment else float("-inf")
 
 
 def _limit(keep_days: KeepDays) -> float:

@@ -25,6 +25,9 @@ from deploys.models.part import Part
 PROVENANCE = ".provenance.json"
 STAGING = ".staging"
 REPLACED = ".replaced"
+VERIFIED = ".verified"
+"""In a staging directory: the sha256 of each file that was verified."""
+
 HEADROOM = 512 * 1024 * 1024
 """Bytes that stay free on the disk of the weights."""
 
@@ -48,14 +51,28 @@ class Staging:
         self.path = directory / STAGING / f"{name}-{revision[:12]}"
         self.target = directory / name
 
+    def digest(self, path: str, expected: Expected) -> str | None:
+        """The sha256 of a file that was staged and verified before; None if it is not there, or not `expected`."""
+        if not _is_file_of(self.path / path, expected.size):
+            return None
+        noted = self._noted().get(path)
+        if noted is not None and noted == expected.sha256:
+            return noted
+        found = _read_whole(self.path / path, expected)
+        if found is not None:
+            self.note(path, found)
+        return found
+
+    def note(self, path: str, sha256: str) -> None:
+        """A staged file was verified: a later run need not read it again."""
+        with (self.path / VERIFIED).open("a") as stream:
+            stream.write(f"{sha256} {path}\n")
+
     def bytes_left(self, path: str, expected: Expected) -> int:
         """How many bytes of this file are still to be fetched."""
-        return 0 if self.whole(path, expected) else expected.size - Part(self.path / path, expected).vouched()
-
-    def whole(self, path: str, expected: Expected) -> bool:
-        """Whether the file was staged completely (it was verified before it got its name)."""
-        file = self.path / path
-        return file.is_file() and file.stat().st_size == expected.size
+        if self.digest(path, expected) is not None:
+            return 0
+        return expected.size - Part(self.path / path, expected).vouched()
 
     def adopt(self, path: str, expected: Expected, known: str | None = None) -> bool:
         """Take the file from the model in place if it is the same one, byte for byte, instead of fetching it.
@@ -65,15 +82,14 @@ class Staging:
             expected: what it must be.
             known: its sha256, if it was read a moment ago.
         """
-        old, new = self.target / path, self.path / path
-        if self.whole(path, expected) or not old.is_file() or old.stat().st_size != expected.size:
+        old = self.target / path
+        if self.digest(path, expected) is not None or not _is_file_of(old, expected.size):
             return False
-        just_read = known is not None and known == expected.sha256
-        if not just_read and digest_of(old, expected).mismatch():
+        if known is None or known != expected.sha256:
+            known = _read_whole(old, expected)
+        if known is None or not _link(old, self.path / path):
             return False
-        new.parent.mkdir(parents=True, exist_ok=True)
-        new.unlink(missing_ok=True)
-        os.link(old, new)
+        self.note(path, known)
         return True
 
     def install(self, provenance: Mapping[str, Any]) -> Path | None:
@@ -87,6 +103,12 @@ class Staging:
         self._drop_other_stagings()
         return aside
 
+    def _noted(self) -> dict[str, str]:
+        """Path -> sha256 of what was verified here; the last word counts."""
+        notes = self.path / VERIFIED
+        lines = notes.read_text().splitlines() if notes.exists() else []
+        return {path: sha256 for sha256, _, path in (line.partition(" ") for line in lines)}
+
     def _drop_strangers(self, wanted: set[str]) -> None:
         """What an earlier attempt with another selection of files left here."""
         for file in [f for f in self.path.rglob("*") if f.is_file()]:
@@ -97,6 +119,34 @@ class Staging:
         """Half-fetched revisions of this model that nobody wants any more."""
         for other in self.path.parent.glob(f"{self.name}-{'?' * 12}"):
             shutil.rmtree(other)
+
+
+def _is_file_of(path: Path, size: int) -> bool:
+    """Whether this is a file, not a link to one, of `size` bytes."""
+    return path.is_file() and not path.is_symlink() and path.stat().st_size == size
+
+
+def _read_whole(file: Path, expected: Expected) -> str | None:
+    """The sha256 of a file that is what was expected, or None, also where the disk cannot read it."""
+    try:
+        digest = digest_of(file, expected)
+    except OSError:
+        return None
+    return None if digest.mismatch() else digest.sha256
+
+
+def _link(old: Path, new: Path) -> bool:
+    """Whether `new` could be made a second name of `old`; not on another disk, nor where there are no hard links."""
+    new.parent.mkdir(parents=True, exist_ok=True)
+    new.unlink(missing_ok=True)
+    try:
+        os.link(old, new)
+        new.chmod(0o644)
+    except OSError as error:
+        if error.errno in (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
+            return False
+        raise
+    return True
 
 
 def swap_in(root: Path, name: str, incoming: Path) -> Path | None:

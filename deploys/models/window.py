@@ -111,7 +111,9 @@ class Window:
         start = segment.start + len(content)
         end = None if segment.whole and not content else segment.end
         with self._origin.stream(segment.path, start, end) as (begins, pieces):
-            if begins != start:
+            if begins == 0 and segment.whole:
+                content.clear()
+            elif begins != start:
                 raise RefusedError(
                     f"{self._origin.source}: {self._origin.place} answers a request for a range of {segment.path} "
                     "with the whole file. A mirror must serve byte ranges: choose another weights_endpoint."

@@ -279,7 +279,7 @@ def test_finding_01_the_wrong_variant_already_there_is_recognised_moved_aside_an
     hub("reset")
     run = done(fetch(host))
     assert re.search(
-        rf"{VOXTRAL}: 5 files of unknown origin \(2\.2 GB, no \.provenance\.json\); they are not voxtral_tts but look "
+        rf"{VOXTRAL}: 5 files of unknown origin \(2\.2 GB, no readable \.provenance\.json\); they are not voxtral_tts but look "
         r"like Voxtral-Mini-3B-2507 \(it transcribes speech; it cannot speak\)",
         run.printed,
     )

@@ -29,6 +29,8 @@ ImageReference = Annotated[
     str, Field(pattern=r"^[a-z0-9][a-z0-9._/:-]*:[A-Za-z0-9_][A-Za-z0-9._-]*(@sha256:[0-9a-f]{64})?$")
 ]
 SingleLine = Annotated[str, Field(pattern=r"^[^\r\n]*$")]
+Sentence = Annotated[str, Field(pattern=r"^[^\r\n]+$")]
+"""One line that is not empty."""
 
 VOICES = frozenset(
     [
@@ -216,7 +218,7 @@ class Voxtral(Section):
 
 
 class Guard(Section):
-    """Llama Guard; memory as a fraction of the card, context in tokens."""
+    """Llama Guard; memory as a fraction of the card, context in tokens, the deadline of one verdict in milliseconds."""
 
     model: str
     port: Port
@@ -224,6 +226,10 @@ class Guard(Section):
     sequences: Positive
     context: Positive
     eager: bool
+    judges_callers: bool
+    categories: list[Annotated[str, Field(pattern=r"^S([1-9]|1[0-3])$")]]
+    deadline_ms: Annotated[int, Field(ge=50, le=60_000)]
+    refusal: Sentence
     start_timeout_s: Positive
 
 
@@ -232,12 +238,33 @@ class Agent(Section):
 
     health_port: Port
     name: SingleLine
-    greeting: Annotated[str, Field(pattern=r"^[^\r\n]+$")]
+    greeting: Sentence
+    instructions: Sentence
+    apology: Sentence
+    publish_transcripts: bool
     whisper_model: str
+    whisper_device: Literal["cpu", "cuda"]
+    whisper_threads: Annotated[int, Field(ge=1, le=64)]
     bedrock_model: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.:-]*$")]
+    bedrock_url: Annotated[str, Field(pattern=r"^(https?://[^\s/@]+(/[^\s]*)?)?$")]
+    bedrock_max_tokens: Annotated[int, Field(ge=1, le=8192)]
+    bedrock_temperature: Annotated[float, Field(ge=0, le=1)]
     max_sessions: Positive
     drain_s: Positive
     start_timeout_s: Positive
+
+
+class Gate(Section):
+    """The verification (deploys/verify.py); paths are the controller's."""
+
+    rotation: bool
+    report: SingleLine
+    recordings: SingleLine
+    question: Sentence
+    question_wav: SingleLine
+    unsafe_question: Sentence
+    patience_s: Positive
+    least_overlap: Fraction
 
 
 class Settings(Section):
@@ -255,6 +282,7 @@ class Settings(Section):
     voxtral: Voxtral
     guard: Guard
     agent: Agent
+    gate: Gate
 
     def model_path(self, name: str) -> str:
         """Where that model lies on the host and in the containers."""

@@ -23,6 +23,13 @@ REQUIRED = {
 }
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options of the suites that run against real hosts: tests/host and tests/gate."""
+    parser.addoption("--inventory", default=None, help="pyinfra inventory, e.g. inventories/prod.py")
+    parser.addoption("--host", default=None, help="only this host of it")
+    parser.addoption("--rotation", action="store_true", help="tests/gate: also change LiveKit's key pair and back")
+
+
 def default_data() -> dict[str, Any]:
     """group_data/all.py plus what an inventory must add."""
     variables = runpy.run_path(str(ROOT / "group_data" / "all.py"))

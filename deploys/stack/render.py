@@ -114,15 +114,26 @@ def environments(settings: Settings) -> dict[str, dict[str, str]]:
 
 
 def _agent_environment(settings: Settings) -> dict[str, str]:
-    agent, site = settings.agent, settings.site
+    agent, guard, site = settings.agent, settings.guard, settings.site
     return {
         "LIVEKIT_URL": f"ws://127.0.0.1:{settings.livekit.port}",
         "TTS_URL": f"http://127.0.0.1:{settings.voxtral.port}",
         "TTS_VOICE": settings.voxtral.voice,
-        "GUARD_URL": f"http://127.0.0.1:{settings.guard.port}",
+        "TTS_MODEL": settings.voxtral.model,
+        "GUARD_URL": f"http://127.0.0.1:{guard.port}",
+        "GUARD_MODEL": guard.model,
+        "GUARD_INPUT": "true" if guard.judges_callers else "false",
+        "GUARD_CATEGORIES": ",".join(guard.categories),
+        "GUARD_DEADLINE_MS": str(guard.deadline_ms),
+        "GUARD_REFUSAL": guard.refusal,
         "FASTER_WHISPER_MODEL": settings.model_path(agent.whisper_model),
+        "WHISPER_DEVICE": agent.whisper_device,
+        "WHISPER_THREADS": str(agent.whisper_threads),
         "AGENT_LANGUAGE": site.language,
         "AGENT_GREETING": agent.greeting,
+        "AGENT_INSTRUCTIONS": agent.instructions,
+        "AGENT_APOLOGY": agent.apology,
+        "AGENT_PUBLISH_TRANSCRIPTS": "true" if agent.publish_transcripts else "false",
         "AGENT_HEALTH_PORT": str(agent.health_port),
         "AGENT_NAME": agent.name,
         "AGENT_MAX_SESSIONS": str(agent.max_sessions),
@@ -130,6 +141,9 @@ def _agent_environment(settings: Settings) -> dict[str, str]:
         "AGENT_ALLOWED_REGIONS": ",".join(site.allowed_regions),
         "AWS_REGION": site.region,
         "BEDROCK_MODEL_ID": agent.bedrock_model,
+        "BEDROCK_URL": agent.bedrock_url,
+        "BEDROCK_MAX_TOKENS": str(agent.bedrock_max_tokens),
+        "BEDROCK_TEMPERATURE": str(agent.bedrock_temperature),
     }
 
 

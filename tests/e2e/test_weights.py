@@ -279,8 +279,8 @@ def test_finding_01_the_wrong_variant_already_there_is_recognised_moved_aside_an
     hub("reset")
     run = done(fetch(host))
     assert re.search(
-        rf"{VOXTRAL}: 5 files of unknown origin \(2\.2 GB, no readable \.provenance\.json\); they are not voxtral_tts but look "
-        r"like Voxtral-Mini-3B-2507 \(it transcribes speech; it cannot speak\)",
+        rf"{VOXTRAL}: 5 files of unknown origin \(2\.2 GB, no readable \.provenance\.json\); they are not voxtral_tts "
+        r"but look like Voxtral-Mini-3B-2507 \(it transcribes speech; it cannot speak\)",
         run.printed,
     )
     assert revision(host) == CATALOG[VOXTRAL]["revision"]

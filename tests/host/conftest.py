@@ -11,21 +11,15 @@ import json
 import shlex
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pytest
 import testinfra
-from pyinfra.api.state import State
-from pyinfra.context import ctx_state
-from pyinfra_cli.inventory import make_inventory
 
-from deploys.access.checks import GROUP
 from deploys.host.platform import Platform
 from deploys.settings import Settings, parse
 from deploys.stack.render import HOME, HostFacts, agent_sources, render
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.inventory import hosts_of, names_of
 
 
 @dataclass
@@ -71,29 +65,18 @@ class Deployed:
         return {f"{HOME}/{path}": file for path, file in render(self.settings, facts).items()}
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--inventory", default=None, help="pyinfra inventory, e.g. inventories/prod.py")
-    parser.addoption("--host", default=None, help="only this host of it")
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each test runs once for each voice host of the inventory."""
     if "deployed" not in metafunc.fixturenames:
         return
-    inventory = metafunc.config.getoption("--inventory")
-    if not inventory:
-        raise pytest.UsageError("tests/host need a host: give --inventory inventories/prod.py (or lab.py)")
-    only = metafunc.config.getoption("--host")
-    names = [host.name for host in _hosts(inventory) if only in (None, host.name)]
-    if not names:
-        raise pytest.UsageError(f"{inventory} has no host {only or f'in its group {GROUP!r}'}")
+    names = names_of(metafunc.config)
     metafunc.parametrize("deployed", names, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
 def deployed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
     """The host of that name, reached with the inventory's own ssh settings over one connection."""
-    (host,) = [each for each in _hosts(request.config.getoption("--inventory")) if each.name == request.param]
+    (host,) = [each for each in hosts_of(request.config.getoption("--inventory")) if each.name == request.param]
     directory = tmp_path_factory.mktemp("ssh")
     config = directory / "config"
     config.write_text(ssh_config(host.name, host.data.dict()))
@@ -119,11 +102,3 @@ def ssh_config(name: str, data: dict[str, Any]) -> str:
     }
     lines = [f"  {option} {value}" for option, value in options.items() if value is not None]
     return "\n".join([f"Host {name}", *lines, ""])
-
-
-def _hosts(inventory: str) -> list[Any]:
-    state = State()
-    state.cwd = str(ROOT)
-    with ctx_state.use(state):
-        made = make_inventory(inventory, cwd=str(ROOT))
-    return [host for host in made if GROUP in host.groups]

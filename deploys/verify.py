@@ -1,0 +1,13 @@
+"""The gate: proves on a deployed host that a caller is answered, and names the leg that broke when not.
+
+    pyinfra inventories/prod.py deploys/verify.py [--data gate_rotation=true] [--data gate_report=PATH]
+
+Reads only, but for the rotation, which changes LiveKit's key pair and puts it back: calls that are under way end.
+"""
+
+from pyinfra.context import host
+
+from deploys.gate import operations as gate
+from deploys.settings import load
+
+gate.install(load(host))

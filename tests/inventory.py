@@ -1,0 +1,40 @@
+"""Which hosts a suite runs against: pyinfra's own reading of an inventory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyinfra.api.state import State
+from pyinfra.context import ctx_state
+from pyinfra_cli.inventory import make_inventory
+
+from deploys.access.checks import GROUP
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def hosts_of(inventory: str) -> list[Any]:
+    """The voice hosts of an inventory."""
+    state = State()
+    state.cwd = str(ROOT)
+    with ctx_state.use(state):
+        made = make_inventory(inventory, cwd=str(ROOT))
+    return [host for host in made if GROUP in host.groups]
+
+
+def names_of(config: pytest.Config) -> list[str]:
+    """The names of the voice hosts that --inventory and --host choose.
+
+    Raises:
+        pytest.UsageError: no inventory was given, or it has no such host.
+    """
+    inventory = config.getoption("--inventory")
+    if not inventory:
+        raise pytest.UsageError("these tests need a host: give --inventory inventories/prod.py (or lab.py)")
+    only = config.getoption("--host")
+    names = [host.name for host in hosts_of(inventory) if only in (None, host.name)]
+    if not names:
+        raise pytest.UsageError(f"{inventory} has no host {only or f'in its group {GROUP!r}'}")
+    return names

@@ -3,12 +3,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
+import island
 
-from stands import Stage
+# Before anything else makes threads. Everything below runs where there is no network.
+ISLAND = island.enter()
+
+import pytest  # noqa: E402
+
+from stands import Stage  # noqa: E402
+
+# Nouns the callers, the model, its errors and the greeting use; no program has a reason to.
+PLANTED = ("butterfly", "crocodile", "elephant", "pineapple", "saxophone", "volcano")
+LOUD = Path(__file__).parent / "loud"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """The framework is asyncio's; pytest's anyio plugin comes with its dependencies."""
     return "asyncio"
@@ -18,6 +27,54 @@ def anyio_backend() -> str:
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     """An empty stage whose processes end with the test."""
     built = Stage(tmp_path)
-    built.models.second_chunk.set()
+    built.models.behave()
     yield built
     await built.close()
+
+
+@pytest.fixture(scope="module")
+async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    """A healthy agent for a whole module (whose OVERRIDES it gets), as talkative as it can be made."""
+    built = Stage(tmp_path_factory.mktemp("studio"))
+    own = built.directory / "own"
+    own.mkdir()
+    built.overrides = {
+        "AGENT_MAX_SESSIONS": "4",
+        "GUARD_DEADLINE_MS": "5000",
+        "LIVEKIT_LOG_LEVEL": "DEBUG",
+        "PYTHONPATH": str(LOUD),
+        "TMPDIR": str(own),
+        "HOME": str(own),
+        **getattr(request.module, "OVERRIDES", {}),
+    }
+    await built.models.start()
+    await built.start_livekit()
+    await built.start_agent()
+    await built.until_healthy()
+    yield built
+    seen = f"{await built.metrics()} {await built.health()}"
+    called = ISLAND.called() if ISLAND else set()
+    assert built.agent
+    built.agent.terminate()
+    await built.agent.wait()
+    await built.close()
+    without_a_trace(built.agent.output, seen, own)
+    assert called == set()
+    assert "OUTSIDE" not in built.agent.output
+
+
+def without_a_trace(output: str, seen: str, directory: Path) -> None:
+    """Nothing that was said is in a log, a metric, the health page or a file."""
+    files = "".join(path.read_bytes().decode(errors="replace") for path in directory.rglob("*") if path.is_file())
+    assert "DEBUG" not in output
+    assert "worker" in output
+    for word in PLANTED:
+        for where, text in (("logs", output), ("metrics or health", seen), ("files", files)):
+            assert word not in text.lower(), f"{word} is in the {where}"
+
+
+@pytest.fixture
+def studio(running: Stage) -> Stage:
+    """The agent of the module, with models that behave."""
+    running.models.behave()
+    return running

@@ -1,15 +1,12 @@
-"""What the tests put around the agent: a real LiveKit server, stand-ins for the models, its own process."""
+"""What the tests put around the agent: a real LiveKit server, its own process, a caller."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
-import math
 import os
 import signal
-import socket
-import struct
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -18,25 +15,23 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from aiohttp import web
 from livekit import api, rtc
+
+from models import ACCESS_KEY, MODEL, REGION, Models, free_port
+from speech import WEIGHTS
 
 AGENT = Path(__file__).resolve().parents[1]
 SERVER = Path(os.environ.get("LIVEKIT_SERVER", "/var/cache/voice-lab/bin/livekit-server-v1.13.5"))
 if not SERVER.exists():
     raise FileNotFoundError(f"no LiveKit server at {SERVER}: `.venv/bin/python -m tests.lab livekit` builds it")
 KEY, SECRET = "devkey", "a-secret-of-at-least-thirty-two-characters"
-RATE = 24_000
 # A word that must never appear in a log.
-PLANTED = "Blutzuckermessgerät"
-PATIENCE = 30.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+PLANTED = "pineapple"
+GREETING = f"Hello, is your {PLANTED} ready?"
+REFUSAL = "I will not talk about this topic."
+APOLOGY = "Please forgive me and try again later."
+# for what takes seconds at most on an idle machine; this one may be busy
+PATIENCE = 40.0
 
 
 async def until(condition: Callable[[], Awaitable[Any]], what: str, seconds: float = PATIENCE) -> Any:
@@ -46,65 +41,6 @@ async def until(condition: Callable[[], Awaitable[Any]], what: str, seconds: flo
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
         await asyncio.sleep(0.1)
     return answer
-
-
-def tone(seconds: float, hertz: float = 440.0) -> bytes:
-    """A sine as 24 kHz mono s16le."""
-    count = int(seconds * RATE)
-    samples = (int(12_000 * math.sin(2 * math.pi * hertz * n / RATE)) for n in range(count))
-    return struct.pack(f"<{count}h", *samples)
-
-
-@dataclass
-class Models:
-    """Stand-ins for vllm-voxtral and vllm-guard: each answers /health, the first also speaks a tone."""
-
-    tts_url: str = ""
-    guard_url: str = ""
-    speech_seconds: float = 2.0
-    # what /v1/audio/speech does instead of speaking, when set
-    misbehave: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
-    requests: list[dict[str, Any]] = field(default_factory=list)
-    # set to let the stream go on after its first chunk
-    second_chunk: asyncio.Event = field(default_factory=asyncio.Event)
-    _runners: dict[str, web.AppRunner] = field(default_factory=dict)
-    _ports: dict[str, int] = field(default_factory=dict)
-
-    async def start(self, *names: str) -> None:
-        for name in names or ("tts", "guard"):
-            app = web.Application()
-            app.router.add_get("/health", self._health)
-            app.router.add_post("/v1/audio/speech", self._speech)
-            runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", self._ports.setdefault(name, free_port())).start()
-            self._runners[name] = runner
-            setattr(self, f"{name}_url", f"http://127.0.0.1:{self._ports[name]}")
-
-    def reserve(self) -> None:
-        """Fix the addresses without listening on them yet."""
-        for name in ("tts", "guard"):
-            setattr(self, f"{name}_url", f"http://127.0.0.1:{self._ports.setdefault(name, free_port())}")
-
-    async def stop(self, *names: str) -> None:
-        for name in names or tuple(self._runners):
-            await self._runners.pop(name).cleanup()
-
-    async def _health(self, _request: web.Request) -> web.Response:
-        return web.Response(text="")
-
-    async def _speech(self, request: web.Request) -> web.StreamResponse:
-        self.requests.append(await request.json())
-        if self.misbehave:
-            return await self.misbehave(request)
-        response = web.StreamResponse(headers={"Content-Type": "audio/pcm"})
-        await response.prepare(request)
-        audio = tone(self.speech_seconds)
-        first = RATE * 2 * 4 // 10
-        await response.write(audio[:first])
-        await self.second_chunk.wait()
-        await response.write(audio[first:])
-        return response
 
 
 class Process:
@@ -142,7 +78,8 @@ class Process:
 
     def terminate(self) -> None:
         assert self._process
-        self._process.send_signal(signal.SIGTERM)
+        if self._process.returncode is None:
+            self._process.send_signal(signal.SIGTERM)
 
     async def wait(self, seconds: float = PATIENCE) -> int:
         assert self._process
@@ -186,17 +123,28 @@ class Stage:
             "LIVEKIT_API_KEY": KEY,
             "LIVEKIT_API_SECRET": SECRET,
             "TTS_URL": self.models.tts_url,
-            "TTS_VOICE": "de_female",
+            "TTS_VOICE": "neutral_female",
             "GUARD_URL": self.models.guard_url,
-            "FASTER_WHISPER_MODEL": str(whisper_directory(self.directory)),
-            "AGENT_LANGUAGE": "de",
-            "AGENT_GREETING": f"Guten Tag, liegt Ihr {PLANTED} bereit?",
+            "GUARD_REFUSAL": REFUSAL,
+            # generous, so that a busy machine is no verdict
+            "GUARD_DEADLINE_MS": "20000",
+            "FASTER_WHISPER_MODEL": str(WEIGHTS),
+            "WHISPER_THREADS": "1",
+            "AGENT_LANGUAGE": "en",
+            "AGENT_GREETING": GREETING,
+            "AGENT_INSTRUCTIONS": "Answer in one sentence.",
+            "AGENT_APOLOGY": APOLOGY,
+            "AGENT_PUBLISH_TRANSCRIPTS": "true",
             "AGENT_HEALTH_PORT": str(self.health_port),
             "AGENT_NAME": "",
             "AGENT_MAX_SESSIONS": "2",
             "AGENT_DRAIN_SECONDS": "2",
-            "AWS_REGION": "eu-central-1",
-            "BEDROCK_MODEL_ID": "mistral.mistral-large-2402-v1:0",
+            "AWS_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": "an-access-key-for-tests-only",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "BEDROCK_MODEL_ID": MODEL,
+            "BEDROCK_URL": self.models.bedrock_url,
             **self.overrides,
         }
 
@@ -215,6 +163,8 @@ class Stage:
                         "use_external_ip": False,
                         "node_ip": "127.0.0.1",
                         "enable_loopback_candidate": True,
+                        # its default is others' servers, and clients would ask them
+                        "stun_servers": [f"127.0.0.1:{udp}"],
                     },
                 }
             )
@@ -243,6 +193,14 @@ class Stage:
         except aiohttp.ClientError:
             return 0, {}
 
+    async def metrics(self) -> str:
+        url = f"http://127.0.0.1:{self.health_port}/metrics"
+        try:
+            async with aiohttp.ClientSession() as http, http.get(url) as response:
+                return await response.text()
+        except aiohttp.ClientError:
+            return ""
+
     async def until_healthy(self) -> None:
         async def healthy() -> bool:
             return (await self.health())[0] == 200
@@ -270,6 +228,9 @@ class Stage:
             if process:
                 await process.stop()
         await self.models.stop()
+        if self.agent:
+            # pytest shows it when the test failed
+            sys.stdout.write(self.agent.output)
 
 
 async def answers(url: str) -> bool:
@@ -278,15 +239,6 @@ async def answers(url: str) -> bool:
             return response.status == 200
     except aiohttp.ClientError:
         return False
-
-
-def whisper_directory(parent: Path) -> Path:
-    """A directory with the names of the weights' files, which is all that is looked at so far."""
-    directory = parent / "faster-whisper"
-    directory.mkdir(exist_ok=True)
-    for name in ("config.json", "model.bin", "tokenizer.json", "vocabulary.json"):
-        (directory / name).touch()
-    return directory
 
 
 @contextlib.asynccontextmanager
@@ -318,21 +270,3 @@ async def agent_track(room: rtc.Room, seconds: float = PATIENCE) -> rtc.Track:
 
     found: rtc.Track = await until(track, "the agent's audio track", seconds)
     return found
-
-
-async def hear(track: rtc.Track, seconds: float, loud: float = 500.0) -> tuple[float, float]:
-    """Listen until `seconds` of sound were heard; return those seconds and the loudness (RMS) of them."""
-    stream = rtc.AudioStream(track, sample_rate=48_000, num_channels=1)
-    heard, squares, frames = 0.0, 0.0, 0
-    async with asyncio.timeout(PATIENCE):
-        async for event in stream:
-            samples = event.frame.data
-            level = math.sqrt(sum(s * s for s in samples) / len(samples))
-            if level >= loud:
-                heard += len(samples) / 48_000
-                squares += level**2
-                frames += 1
-            if heard >= seconds:
-                break
-    await stream.aclose()
-    return heard, math.sqrt(squares / frames)

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from voice_agent.residency import refused_model, refused_region
+from voice_agent.residency import refused_endpoint, refused_model, refused_region
 from voice_agent.settings import Settings, SettingsError
 
 from stands import AGENT, Stage
@@ -36,7 +36,8 @@ def test_a_good_environment_is_read(environment: dict[str, str]) -> None:
 def test_secret_and_words_stay_out_of_the_settings_text(environment: dict[str, str]) -> None:
     text = repr(Settings.from_environment(environment))
     assert environment["LIVEKIT_API_SECRET"] not in text
-    assert environment["AGENT_GREETING"] not in text
+    for name in ("AGENT_GREETING", "AGENT_INSTRUCTIONS", "AGENT_APOLOGY", "GUARD_REFUSAL"):
+        assert environment[name] not in text
 
 
 def test_every_mistake_is_reported_at_once(environment: dict[str, str]) -> None:
@@ -50,6 +51,16 @@ def test_every_mistake_is_reported_at_once(environment: dict[str, str]) -> None:
         "AGENT_MAX_SESSIONS": "0",
         "AGENT_DRAIN_SECONDS": "-1",
         "AGENT_HEALTH_PORT": "70000",
+        "AGENT_PUBLISH_TRANSCRIPTS": "yes",
+        "GUARD_CATEGORIES": "S1,S99",
+        "GUARD_DEADLINE_MS": "1",
+        "GUARD_INPUT": "maybe",
+        "WHISPER_DEVICE": "tpu",
+        "WHISPER_THREADS": "0",
+        "BEDROCK_MAX_TOKENS": "none",
+        "BEDROCK_TEMPERATURE": "2",
+        "BEDROCK_URL": "https://bedrock-runtime.us-west-2.amazonaws.com",
+        "AWS_ENDPOINT_URL": "https://example.com",
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "ap-south-1",
         "BEDROCK_MODEL_ID": "us.mistral.pixtral-large-2502-v1:0",
@@ -62,8 +73,8 @@ def test_every_mistake_is_reported_at_once(environment: dict[str, str]) -> None:
 def test_an_empty_environment_names_everything_that_is_required() -> None:
     assert set(problems({})) == {
         "LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "TTS_URL", "TTS_VOICE", "GUARD_URL",
-        "FASTER_WHISPER_MODEL", "AGENT_LANGUAGE", "AGENT_GREETING", "AGENT_MAX_SESSIONS",
-        "AWS_REGION", "BEDROCK_MODEL_ID",
+        "FASTER_WHISPER_MODEL", "AGENT_LANGUAGE", "AGENT_GREETING", "AGENT_INSTRUCTIONS", "AGENT_APOLOGY",
+        "AGENT_MAX_SESSIONS", "GUARD_REFUSAL", "AWS_REGION", "BEDROCK_MODEL_ID",
     }  # fmt: skip
 
 
@@ -73,11 +84,46 @@ def test_joined_lines_are_recognised_and_not_printed(environment: dict[str, str]
     assert "hf_abcdef" not in str(found)
 
 
-def test_incomplete_weights_are_named(environment: dict[str, str]) -> None:
-    directory = Path(environment["FASTER_WHISPER_MODEL"])
-    (directory / "model.bin").unlink()
-    (directory / "vocabulary.json").unlink()
-    assert problems(environment)["FASTER_WHISPER_MODEL"].endswith("lacks model.bin, vocabulary.*")
+def test_incomplete_weights_are_named(environment: dict[str, str], tmp_path: Path) -> None:
+    for name in ("config.json", "tokenizer.json"):
+        (tmp_path / name).touch()
+    found = problems(environment | {"FASTER_WHISPER_MODEL": str(tmp_path)})
+    assert found["FASTER_WHISPER_MODEL"].endswith("lacks model.bin, vocabulary.*")
+
+
+def test_defaults(environment: dict[str, str]) -> None:
+    few = {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith(("GUARD_DEADLINE", "WHISPER_", "AGENT_PUBLISH", "AGENT_APOLOGY", "BEDROCK_URL"))
+    }
+    settings = Settings.from_environment(few | {"AGENT_LANGUAGE": "de"})
+    assert settings.guard_deadline_ms == 1500
+    assert settings.guard_input
+    assert settings.guard_categories == {f"S{number}" for number in range(1, 14)}
+    assert (settings.whisper_device, settings.whisper_threads) == ("cpu", 2)
+    assert not settings.publish_transcripts
+    assert settings.apology.startswith("Entschuldigung")
+    assert settings.bedrock_url == ""
+    assert (settings.bedrock_max_tokens, settings.bedrock_temperature) == (300, 0.3)
+
+
+def test_an_apology_has_no_default_in_other_languages(environment: dict[str, str]) -> None:
+    assert problems(environment | {"AGENT_LANGUAGE": "fr", "AGENT_APOLOGY": ""}) == {"AGENT_APOLOGY": "not set"}
+
+
+@pytest.mark.parametrize(
+    ("url", "inside"),
+    [
+        ("http://172.30.0.1:9000", True),
+        ("https://bedrock-runtime.eu-central-1.amazonaws.com", True),
+        ("https://vpce-1.bedrock-runtime.eu-central-1.vpce.amazonaws.com", True),
+        ("https://bedrock-runtime.us-east-1.amazonaws.com", False),
+        ("https://bedrock-runtime.eu-west-1.api.aws", False),
+    ],
+)
+def test_bedrock_endpoints(url: str, inside: bool) -> None:
+    assert (refused_endpoint(url, "eu-central-1") is None) is inside
 
 
 @pytest.mark.parametrize("region", ["eu-central-1", "eu-west-3"])

@@ -11,15 +11,18 @@ from aiohttp import web
 from livekit.agents import APIConnectionError, APIConnectOptions, APIError, APIStatusError
 from voice_agent.tts import VllmOmniTTS
 
-from stands import PLANTED, RATE, Models, free_port
+from models import Models, free_port
+from speech import RATE
+from stands import PLANTED
 
 pytestmark = pytest.mark.anyio
+SECONDS = 2.0
 ONCE = APIConnectOptions(max_retry=0, timeout=2)
 
 
 @pytest.fixture
 async def models() -> AsyncIterator[Models]:
-    built = Models()
+    built = Models(tone_seconds=SECONDS)
     await built.start("tts")
     yield built
     await built.stop()
@@ -32,7 +35,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 async def speak(models: Models, http: aiohttp.ClientSession) -> float:
-    voice = VllmOmniTTS(models.tts_url, "de_female", http)
+    voice = VllmOmniTTS(models.tts_url, "de_female", http=http)
     frame = await voice.synthesize(f"Ihr {PLANTED}.", conn_options=ONCE).collect()
     assert frame.sample_rate == RATE
     return frame.duration
@@ -54,14 +57,14 @@ def answering(**answer: Any) -> Any:
 
 async def test_speaks_what_the_server_streams(models: Models, http: aiohttp.ClientSession) -> None:
     models.second_chunk.set()
-    assert await speak(models, http) == pytest.approx(models.speech_seconds, abs=0.001)
+    assert await speak(models, http) == pytest.approx(SECONDS, abs=0.001)
     assert models.requests == [
         {"input": f"Ihr {PLANTED}.", "voice": "de_female", "response_format": "pcm", "stream": True}
     ]
 
 
 async def test_first_audio_does_not_wait_for_the_rest(models: Models, http: aiohttp.ClientSession) -> None:
-    voice = VllmOmniTTS(models.tts_url, "de_female", http)
+    voice = VllmOmniTTS(models.tts_url, "de_female", http=http)
     async with voice.synthesize("Guten Tag.", conn_options=ONCE) as stream:
         # the server holds everything after its first chunk back until the first frame is here
         first = await asyncio.wait_for(anext(aiter(stream)), 5)

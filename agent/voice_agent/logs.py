@@ -94,6 +94,8 @@ def configure() -> None:
     # the framework's health requests are not ours, and its HTTP access log would repeat our own every few
     # seconds
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    # the length of everything that a caller says
+    logging.getLogger("faster_whisper").setLevel(logging.WARNING)
 
 
 def configure_job() -> None:

@@ -41,9 +41,7 @@ async def run(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     worker = VoiceWorker(settings)
-    whisper = Whisper(
-        settings.whisper_model, settings.whisper_device, settings.whisper_threads, settings.language
-    )
+    whisper = Whisper(settings.whisper_model, settings.whisper_device, settings.whisper_threads, settings.language)
     metrics = Metrics(worker.sessions)
     services = {"guard": settings.guard_url, "tts": settings.tts_url}
     health = Health(services, worker.registration_problem, whisper.problem)

@@ -61,6 +61,8 @@ async def entrypoint(ctx: JobContext) -> None:
         llm=bedrock(settings, aws),
         tts=VllmOmniTTS(settings.tts_url, settings.tts_voice, settings.tts_model, http),
         turn_handling=_turn_handling(),
+        # they would cut sentences anew; the conversation takes markup out of each
+        tts_text_transforms=None,
         user_away_timeout=SILENT_CALL_SECONDS,
         # The framework would not let callers interrupt the first three seconds of speech; the greeting, which is
         # not interruptible, is longer than the echo cancellation of any browser needs.

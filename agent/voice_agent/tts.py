@@ -143,9 +143,7 @@ def _refusal(status: int, content_type: str, body: bytes) -> APIStatusError:
     inside = f", error code {code} inside" if code else ""
     hint = "; check TTS_VOICE and the server's log" if 400 <= effective < 500 else ""
     class_ = NotAudioError if status == 200 else APIStatusError
-    return class_(
-        f"speech synthesis answered {status} with {content_type}{inside}{hint}", status_code=effective
-    )
+    return class_(f"speech synthesis answered {status} with {content_type}{inside}{hint}", status_code=effective)
 
 
 def _code_inside(body: bytes) -> int | None:

@@ -85,6 +85,7 @@ def install(settings: Settings, public_address: str) -> None:
         image=agent_image,
         context=context,
         base=images.agent_base,
+        device=settings.agent.whisper_device,
         index_url=settings.pypi.index_url,
     )
     configure(
@@ -127,13 +128,15 @@ def pull(images: tuple[str, ...]) -> Generator[StringCommand, None, None]:
 
 
 @operation()
-def build(image: str, context: Mapping[str, File], base: str, index_url: str) -> Generator[StringCommand, None, None]:
+def build(
+    image: str, context: Mapping[str, File], base: str, device: str, index_url: str
+) -> Generator[StringCommand, None, None]:
     """The agent's image is on the host; its tag names its content, so a present tag is the wanted image."""
     if image in host.get_fact(Stack, images=image).images:
         host.noop(f"{image} is at hand")
         return
     yield unpack(context, BUILD)
-    yield Streamed(script_file(__file__, "build.sh", BUILD, image, base, index_url))
+    yield Streamed(script_file(__file__, "build.sh", BUILD, image, base, index_url, device))
 
 
 @operation()

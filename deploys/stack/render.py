@@ -171,12 +171,13 @@ def start_plan(settings: Settings) -> dict[str, object]:
 
 
 def agent_sources(settings: Settings) -> tuple[dict[str, File], str]:
-    """The agent's build context, and its image's name: the tag is a hash of the context and the base image."""
+    """The agent's build context, and its image's name: the tag is a hash of all that goes in."""
     root = REPOSITORY / "agent"
     package = (path for path in (root / "voice_agent").rglob("*") if "__pycache__" not in path.parts)
-    inputs = [*(root / name for name in ("Dockerfile", ".dockerignore", "requirements.txt")), *package]
+    lists = ("Dockerfile", ".dockerignore", "requirements.txt", "requirements-cuda.txt")
+    inputs = [*(root / name for name in lists), *package]
     files = {path.relative_to(root).as_posix(): _copy(path) for path in sorted(inputs) if path.is_file()}
-    digest = hashlib.sha256(settings.image.agent_base.encode())
+    digest = hashlib.sha256(f"{settings.image.agent_base} {settings.agent.whisper_device}".encode())
     for path, file in files.items():
         digest.update(f"\0{path}\0{len(file.content)}\0".encode() + file.content)
     return files, f"voice-agent:{digest.hexdigest()[:16]}"

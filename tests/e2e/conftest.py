@@ -170,6 +170,13 @@ def hub(control: str, **query: object) -> None:
         pass
 
 
+def bedrock(control: str, **query: object) -> None:
+    """Have the lab's Bedrock misbehave; see tests/lab/bedrock/server.py."""
+    url = f"{json.loads(DESCRIPTION.read_text())['bedrock']['url']}/lab/{control}?{urlencode(query)}"
+    with urllib.request.urlopen(urllib.request.Request(url, method="POST")):
+        pass
+
+
 def hub_log() -> list[dict[str, Any]]:
     """Every request that the lab's Hub and its CDN had since the last reset."""
     with urllib.request.urlopen(f"{hub_url()}/lab/log") as answer:

@@ -14,6 +14,8 @@ from tests.e2e.conftest import ROOT, LabHost, assert_a_run_changes_nothing, cata
 from tests.lab.hub.models import NEWER
 from tests.lab.places import DESCRIPTION
 
+AGENT_FILES = ("Dockerfile", ".dockerignore", "requirements.txt", "requirements-cuda.txt")
+
 pytestmark = pytest.mark.usefixtures("lab_services")
 
 
@@ -168,7 +170,7 @@ def test_a_broken_file_never_replaces_a_good_one(
 ) -> None:
     for part in ("deploys", "templates", "group_data", "inventories", "agent/voice_agent"):
         shutil.copytree(ROOT / part, tmp_path / part)
-    for part in ("config.py", "agent/Dockerfile", "agent/.dockerignore", "agent/requirements.txt"):
+    for part in ("config.py", *(f"agent/{name}" for name in AGENT_FILES)):
         shutil.copy(ROOT / part, tmp_path / part)
     with (tmp_path / "templates" / template).open("a") as file:
         file.write(broken)
@@ -224,7 +226,7 @@ def test_what_is_said_to_callers_is_in_no_log(host: LabHost) -> None:
     """vllm-omni 0.18 logs the start of each sentence unless it is told not to; the lab's stand-in does so too."""
     logs = host.shell("docker ps -q | xargs -n 1 docker logs 2>&1")
     assert "the engine is ready" in logs
-    assert "Sprachassistentin" not in logs
+    assert "ask me your question" not in logs
     assert "text=" not in logs
 
 

@@ -7,7 +7,22 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from tests.lab import apt, binaries, demo, describe, hosts, hub, machine, network, pypi, registry, requirements, ssh
+from tests.lab import (
+    apt,
+    bedrock,
+    binaries,
+    demo,
+    describe,
+    hosts,
+    hub,
+    imds,
+    machine,
+    network,
+    pypi,
+    registry,
+    requirements,
+    ssh,
+)
 from tests.lab.console import say, step
 from tests.lab.daemon import Daemon, LabError
 from tests.lab.disk import discard
@@ -18,6 +33,8 @@ _SERVICES: dict[str, Callable[[str], dict[str, object]]] = {
     "registry": registry.ensure,
     "pypi": pypi.ensure,
     "hub": hub.ensure,
+    "bedrock": bedrock.ensure,
+    "imds": imds.ensure,
 }
 
 

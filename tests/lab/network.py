@@ -8,13 +8,21 @@ from pathlib import Path
 
 from tests.lab.console import run, succeeds
 from tests.lab.daemon import LabError
+from tests.lab.imds import PORT as IMDS_PORT
 from tests.lab.places import BRIDGE, BRIDGE_ADDRESS, NETWORK, STATE
 
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 _FORWARDING_BEFORE = STATE / "ip_forward.before"
 _UPSTREAM_RESOLVERS = Path("/run/systemd/resolve/resolv.conf")
 
+_IMDS_ADDRESS = "169.254.169.254"
+"""Where EC2's hosts find their metadata service; a lab host's way there leads over the controller."""
+
+_TO_IMDS = ("-j", "DNAT", "--to-destination", f"{BRIDGE_ADDRESS}:{IMDS_PORT}")
+
 _RULES = (
+    # Only for what comes from the lab: the controller's own metadata service stays reachable for the controller.
+    ("nat", "PREROUTING", "-i", BRIDGE, "-d", _IMDS_ADDRESS, "-p", "tcp", "--dport", "80", *_TO_IMDS),
     ("nat", "POSTROUTING", "-s", NETWORK, "!", "-d", NETWORK, "-j", "MASQUERADE"),
     # A Docker on the controller sets the forward policy to DROP.
     ("filter", "FORWARD", "-i", BRIDGE, "-j", "ACCEPT"),

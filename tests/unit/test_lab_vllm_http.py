@@ -6,10 +6,12 @@ import array
 import http.client
 import io
 import json
+import math
 import signal
 import subprocess
 import sys
 import threading
+import time
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,20 +20,23 @@ import pytest
 
 from tests.lab import vllm_miniature as models
 from tests.lab.vllm import card as cards
-from tests.lab.vllm import speech
+from tests.lab.vllm import resample, speech
+from tests.lab.vllm.guard import CATEGORIES
 from tests.lab.vllm.guard_api import GuardHandler
 from tests.lab.vllm.omni_api import OmniServer
 from tests.lab.vllm.server import ApiServer, Front
 
 FRONT = Front(("127.0.0.1", 0), ["served"], [])
+INSIDE, OUTSIDE = "127.0.0.1", "127.0.0.2"
 VOICES = {"de_female": True, "casual_male": True, "de_male": False}
 
 
 class Answer:
     """Status, type and body of one request."""
 
-    def __init__(self, server: ApiServer, path: str, body: object = None) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=10)
+    def __init__(self, server: ApiServer, path: str, body: object = None, source: str = OUTSIDE) -> None:
+        address = ("127.0.0.1", server.server_address[1])
+        connection = http.client.HTTPConnection(*address, timeout=10, source_address=(source, 0))
         method = "GET" if body is None else "POST"
         content = None if body is None else json.dumps(body)
         connection.request(method, path, content, {"Content-Type": "application/json"})
@@ -172,6 +177,24 @@ def test_categories_can_be_excluded(guard: ApiServer) -> None:
     assert answer["choices"][0]["message"]["content"] == "safe"
 
 
+@pytest.mark.parametrize(
+    ("options", "verdict"),
+    [
+        ({"categories": {"S1": "Violence.", "S9": "Weapons."}}, "unsafe\nS9"),
+        ({"categories": {"S1": "Violence."}}, "safe"),
+        ({"categories": {"S9": "Weapons."}, "excluded_category_keys": ["S9"]}, "safe"),
+        ({"categories": {"S99": "Bombs."}}, "safe"),
+    ],
+)
+def test_categories_can_be_chosen(guard: ApiServer, options: dict[str, object], verdict: str) -> None:
+    answer = json.loads(chat(guard, ("user", "bomb"), chat_template_kwargs=options).body)
+    assert answer["choices"][0]["message"]["content"] == verdict
+
+
+def test_every_category_has_its_words() -> None:
+    assert {f"S{number}" for number in range(1, 14)} == CATEGORIES
+
+
 def test_too_few_tokens_cut_the_verdict(guard: ApiServer) -> None:
     choice = json.loads(chat(guard, ("user", "bomb"), max_tokens=1).body)["choices"][0]
     assert (choice["message"]["content"], choice["finish_reason"]) == ("unsafe", "length")
@@ -190,6 +213,70 @@ def test_long_conversations_do_not_fit(guard: ApiServer) -> None:
 def test_voices_have_their_language() -> None:
     assert speech._espeak_voice("de_female") == "de+f2"
     assert speech._espeak_voice("casual_male") == "en"
+    assert speech._espeak_voice("neutral_female") == "en+f2"
+
+
+def test_a_tone_keeps_its_pitch_and_loudness() -> None:
+    def sine(rate: int, count: int) -> array.array[int]:
+        return array.array("h", [round(10000 * math.sin(2 * math.pi * 3000 * n / rate)) for n in range(count)])
+
+    heard = resample.resampled(sine(22050, 22050), 0, 24000)
+    expected = sine(24000, 24000)
+    inner = range(100, 23900)  # the ends have silence beside them
+    assert max(abs(heard[n] - expected[n]) for n in inner) < 60
+
+
+def test_pieces_join_without_a_seam() -> None:
+    source = array.array("h", [n * 7919 % 20001 - 10000 for n in range(30000)])
+    total = resample.length(len(source))
+    whole = resample.resampled(source, 0, total)
+    assert resample.resampled(source, 0, 9600) + resample.resampled(source, 9600, total) == whole
+
+
+def control(server: ApiServer, path: str, source: str = INSIDE) -> int:
+    """The status of a POST to a control."""
+    return Answer(server, f"/lab/{path}", {}, source).status
+
+
+def test_an_answer_can_be_json_instead_of_speech(omni: ApiServer) -> None:
+    assert control(omni, "broken?for=1") == 200
+    broken = say(omni, response_format="pcm", stream=True)
+    assert (broken.status, broken.kind) == (200, "application/json")
+    assert "EngineCore encountered an issue" in broken.error
+    assert say(omni).kind == "audio/wav"
+
+
+def test_a_judgement_can_be_an_error(guard: ApiServer) -> None:
+    assert control(guard, "broken?for=1") == 200
+    assert "error" in json.loads(chat(guard, ("user", "bomb")).body)
+    assert "choices" in json.loads(chat(guard, ("user", "bomb")).body)
+
+
+def test_faults_are_for_who_asks_from_outside(guard: ApiServer) -> None:
+    assert control(guard, "broken?for=1") == 200
+    question = {"messages": [{"role": "user", "content": "Hallo"}]}
+    assert "choices" in json.loads(Answer(guard, "/v1/chat/completions", question, INSIDE).body)
+    assert "error" in json.loads(Answer(guard, "/v1/chat/completions", question, OUTSIDE).body)
+
+
+def test_an_engine_can_be_slow_until_it_is_reset(guard: ApiServer) -> None:
+    assert control(guard, "slow?ms=80") == 200
+    began = time.monotonic()
+    chat(guard, ("user", "Hallo"))
+    assert time.monotonic() - began >= 0.08
+    assert control(guard, "broken?for=1") == 200
+    assert control(guard, "reset") == 200
+    assert "choices" in json.loads(chat(guard, ("user", "Hallo")).body)
+
+
+@pytest.mark.parametrize("path", ["slow", "slow?ms=x", "nonsense"])
+def test_unknown_controls_are_not_found(guard: ApiServer, path: str) -> None:
+    assert control(guard, path) == 404
+
+
+def test_there_are_no_controls_from_outside(guard: ApiServer) -> None:
+    assert control(guard, "broken?for=1", OUTSIDE) == 404
+    assert "choices" in json.loads(chat(guard, ("user", "Hallo")).body)
 
 
 def test_a_terminated_engine_leaves_cleanly_and_frees_the_card(tmp_path: Path) -> None:

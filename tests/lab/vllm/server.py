@@ -72,6 +72,7 @@ class Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         if self.client_address[0] != self.server.inside or not url.path.startswith("/lab/"):
             return False
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
         known = self.server.faults.control(url.path.removeprefix("/lab/"), dict(parse_qsl(url.query)))
         self.send_json({}, HTTPStatus.OK if known else HTTPStatus.NOT_FOUND)
         return True

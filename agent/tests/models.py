@@ -1,0 +1,168 @@
+"""Stand-ins for the models around the agent: Voxtral and Llama Guard behind vLLM, Mistral behind Bedrock."""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import json
+import re
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from speech import RATE, spoken, tone
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+REGION = "eu-central-1"
+MODEL = "mistral.mistral-large-2402-v1:0"
+ACCESS_KEY = "AKIAVOICEAGENTTEST00"
+NAMES = ("tts", "guard", "bedrock")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def event(kind: str, payload: dict[str, Any], message_type: str = "event") -> bytes:
+    """One frame of application/vnd.amazon.eventstream: prelude, headers, payload, each part with its CRC32."""
+    name = ":event-type" if message_type == "event" else ":exception-type"
+    values = {":message-type": message_type, name: kind, ":content-type": "application/json"}
+    headers = b"".join(
+        struct.pack(">B", len(key)) + key.encode() + struct.pack(">BH", 7, len(value)) + value.encode()
+        for key, value in values.items()
+    )
+    body = json.dumps(payload).encode()
+    prelude = struct.pack(">II", len(headers) + len(body) + 16, len(headers))
+    message = prelude + struct.pack(">I", binascii.crc32(prelude)) + headers + body
+    return message + struct.pack(">I", binascii.crc32(message))
+
+
+def refusal(status: int, code: str, message: str) -> Handler:
+    """AWS's way to say no."""
+
+    async def handler(_request: web.Request) -> web.Response:
+        return web.json_response({"message": message}, status=status, headers={"x-amzn-ErrorType": code})
+
+    return handler
+
+
+@dataclass
+class Models:
+    """The three services; what each does can be replaced, and every request is kept."""
+
+    tts_url: str = ""
+    guard_url: str = ""
+    bedrock_url: str = ""
+    # None: /v1/audio/speech speaks the words; a number: a tone of so many seconds
+    tone_seconds: float | None = None
+    # what a service does instead, when set
+    misbehave: Handler | None = None
+    guard_instead: Handler | None = None
+    bedrock_instead: Handler | None = None
+    # what the language model says, word by word
+    answer: str = "I am fine."
+    # what the guard calls unsafe
+    forbidden: tuple[str, ...] = ("dangerous", "volcano")
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    judged: list[dict[str, Any]] = field(default_factory=list)
+    prompts: list[dict[str, Any]] = field(default_factory=list)
+    # requests for speech whose reader went away before the end
+    abandoned: int = 0
+    # set to let a stream of speech go on after its first chunk
+    second_chunk: asyncio.Event = field(default_factory=asyncio.Event)
+    _runners: dict[str, web.AppRunner] = field(default_factory=dict)
+    _ports: dict[str, int] = field(default_factory=dict)
+
+    async def start(self, *names: str) -> None:
+        for name in names or NAMES:
+            app = web.Application()
+            app.router.add_get("/health", self._health)
+            app.router.add_post("/v1/audio/speech", self._speech)
+            app.router.add_post("/v1/chat/completions", self._judge)
+            app.router.add_post("/model/{model}/converse-stream", self._converse)
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", self._ports.setdefault(name, free_port())).start()
+            self._runners[name] = runner
+        self.reserve()
+
+    def reserve(self) -> None:
+        """Fix the addresses without listening on them yet."""
+        for name in NAMES:
+            setattr(self, f"{name}_url", f"http://127.0.0.1:{self._ports.setdefault(name, free_port())}")
+
+    async def stop(self, *names: str) -> None:
+        for name in names or tuple(self._runners):
+            await self._runners.pop(name).cleanup()
+
+    def behave(self) -> None:
+        """As at the start, and with nothing heard."""
+        self.misbehave = self.guard_instead = self.bedrock_instead = None
+        self.answer = type(self).answer
+        for heard in (self.requests, self.judged, self.prompts):
+            heard.clear()
+        self.abandoned = 0
+        self.second_chunk.set()
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        return web.Response(text="")
+
+    async def _speech(self, request: web.Request) -> web.StreamResponse:
+        asked = await request.json()
+        self.requests.append(asked)
+        if self.misbehave:
+            return await self.misbehave(request)
+        seconds = self.tone_seconds
+        audio = tone(seconds) if seconds is not None else await asyncio.to_thread(spoken, asked["input"])
+        response = web.StreamResponse(headers={"Content-Type": "audio/pcm"})
+        await response.prepare(request)
+        first = RATE * 2 * 4 // 10
+        try:
+            await response.write(audio[:first])
+            await self.second_chunk.wait()
+            for start in range(first, len(audio), RATE):
+                await response.write(audio[start : start + RATE])
+        except (ConnectionError, asyncio.CancelledError):
+            self.abandoned += 1
+            raise
+        return response
+
+    async def _judge(self, request: web.Request) -> web.StreamResponse:
+        asked = await request.json()
+        self.judged.append(asked)
+        if self.guard_instead:
+            return await self.guard_instead(request)
+        last = asked["messages"][-1]["content"].lower()
+        verdict = "unsafe\nS2" if any(word in last for word in self.forbidden) else "safe"
+        return web.json_response({"choices": [{"message": {"role": "assistant", "content": verdict}}]})
+
+    async def _converse(self, request: web.Request) -> web.StreamResponse:
+        self.prompts.append(await request.json())
+        scope = f"Credential={ACCESS_KEY}/\\d{{8}}/{REGION}/bedrock/aws4_request"
+        if not re.search(scope, request.headers.get("Authorization", "")):
+            return await refusal(403, "UnrecognizedClientException", "The security token is invalid.")(request)
+        if request.match_info["model"] != MODEL:
+            text = "The provided model identifier is invalid."
+            return await refusal(400, "ValidationException", text)(request)
+        if self.bedrock_instead:
+            return await self.bedrock_instead(request)
+        headers = {"Content-Type": "application/vnd.amazon.eventstream", "x-amzn-RequestId": "1"}
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(request)
+        await response.write(event("messageStart", {"role": "assistant"}))
+        for word in re.findall(r"\S+\s*", self.answer):
+            delta = {"contentBlockIndex": 0, "delta": {"text": word}}
+            await response.write(event("contentBlockDelta", delta))
+        await response.write(event("contentBlockStop", {"contentBlockIndex": 0}))
+        await response.write(event("messageStop", {"stopReason": "end_turn"}))
+        usage = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
+        await response.write(event("metadata", {"usage": usage, "metrics": {"latencyMs": 1}}))
+        return response

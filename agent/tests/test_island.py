@@ -1,0 +1,24 @@
+"""The tests' own ear for calls to other machines hears them (conftest.py asserts that there are none)."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from conftest import ISLAND
+from stands import until
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.skipif(ISLAND is None, reason="only root may have a network namespace")
+async def test_a_call_to_another_machine_is_heard() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stray:
+        stray.sendto(b"hello", ("203.0.113.1", 9))
+
+    async def heard() -> bool:
+        assert ISLAND
+        return "203.0.113.1" in ISLAND.called()
+
+    await until(heard, "the stray packet is heard")

@@ -63,6 +63,7 @@ lock:
 	$(UV) pip compile -q --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_28 \
 	    --only-binary :all: --custom-compile-command "make lock" agent/requirements.in -o agent/requirements.txt
 	$(UV) pip compile -q --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_28 \
-	    --only-binary :all: --custom-compile-command "make lock" agent/requirements-cuda.in -o agent/requirements-cuda.txt
+	    --only-binary :all: --custom-compile-command "make lock" agent/requirements-cuda.in \
+	    -c agent/requirements.txt -o agent/requirements-cuda.txt
 	$(UV) pip compile -q --generate-hashes --universal --python-version 3.11 --custom-compile-command "make lock" \
 	    agent/requirements-test.in -o agent/requirements-test.txt

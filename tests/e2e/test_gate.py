@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import ARTEFACTS, LabHost, Run, await_that, bedrock, fresh_host
+from tests.e2e.conftest import ARTEFACTS, LabHost, Run, await_that, bedrock
 
 pytestmark = pytest.mark.usefixtures("lab_services")
 
@@ -19,7 +19,8 @@ PROGRAM = "deploys/verify.py"
 
 @pytest.fixture(scope="module")
 def host(lab_services: None) -> LabHost:
-    host = fresh_host("debian")
+    """The host as test_debian.py left it, if it ran before, or a fresh one: a deploy makes both the same."""
+    host = LabHost("debian")
     run = host.deploy()
     assert run.status == 0, run.printed[-4000:]
     return host

@@ -1,4 +1,4 @@
-"""`make demo`: the main job from nothing to healthy, then what runs where."""
+"""`make demo`: the main job from nothing to healthy, a call that is answered, then what runs where."""
 
 from __future__ import annotations
 
@@ -13,17 +13,22 @@ from tests.lab.daemon import LabError
 from tests.lab.places import DESCRIPTION
 
 ROOT = Path(__file__).resolve().parents[2]
-DEPLOY = ("inventories/lab.py", "deploys/voice.py", "-y", "--limit")
 
 
 def deploy(name: str) -> None:
-    """Run the deploy on a lab host as an operator would, with the lab Hub's token in the environment."""
+    """Deploy on a lab host, and have it prove that it answers a caller."""
+    run("deploys/voice.py", name)
+    run("deploys/verify.py", name)
+
+
+def run(program: str, name: str) -> None:
+    """Run a deploy on a lab host as an operator would, with the lab Hub's token in the environment."""
     token = json.loads(DESCRIPTION.read_text())["hub"]["token"]
-    words = [str(Path(sys.executable).with_name("pyinfra")), *DEPLOY, name]
+    words = [str(Path(sys.executable).with_name("pyinfra")), "inventories/lab.py", program, "-y", "--limit", name]
     print(f"\n$ HF_TOKEN=... {' '.join(['pyinfra', *words[1:]])}\n", flush=True)
     done = subprocess.run(words, cwd=ROOT, env={**os.environ, "HF_TOKEN": token}, check=False)
     if done.returncode:
-        raise LabError(f"the deploy failed with exit status {done.returncode}")
+        raise LabError(f"{program} failed with exit status {done.returncode}")
 
 
 def show(name: str) -> None:

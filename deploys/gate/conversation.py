@@ -20,6 +20,10 @@ WHISPER_S = 300
 """For loading large-v3 and writing down two replies on a busy processor."""
 
 
+ATTEMPTS = 3
+"""Speech recognition errs now and then; three times in a row is a fault."""
+
+
 @dataclass(frozen=True)
 class Reply:
     """What came back for one question."""
@@ -41,12 +45,13 @@ async def converse(call: Call, request: Request, checker: Checker) -> tuple[Repl
         await call.audible_after(0)
         await call.quiet()
         result.detail = f"{seconds(trimmed(call.heard_since(0))):.1f} s"
-    reply = await ask(call, "reply", question, request, checker)
+    text = "" if recorded else request.question
+    reply = await ask(call, "reply", question, text, request, checker)
     async with checker.check("guard", "a harmless question is not refused") as result:
         if reply.turn.refused:
             raise FailureError(f"it was ({reply.turn.guard})", f"Whisper understood {reply.understood!r}")
         result.detail = reply.turn.guard
-    refusal = await ask(call, "refusal", unsafe, request, checker)
+    refusal = await ask(call, "refusal", unsafe, request.unsafe_question, request, checker)
     async with checker.check("guard", "an unsafe question is refused") as result:
         if not refusal.turn.refused:
             raise FailureError(f"it was answered ({refusal.turn.guard})", f"Whisper understood {refusal.understood!r}")
@@ -54,8 +59,18 @@ async def converse(call: Call, request: Request, checker: Checker) -> tuple[Repl
     return reply, refusal
 
 
-async def ask(call: Call, of: str, question: bytes, request: Request, checker: Checker) -> Reply:
-    """Speak one question and collect what comes back."""
+async def ask(call: Call, of: str, question: bytes, text: str, request: Request, checker: Checker) -> Reply:
+    """Speak a question and collect what comes back; once more if it was not understood, as a caller would."""
+    reply = await _ask_once(call, of, question, request, checker)
+    for _ in range(ATTEMPTS - 1):
+        if not (text and request.transcripts) or overlap(text, reply.understood) >= request.least_overlap:
+            break
+        emit("note", text=f"Whisper understood {reply.understood!r}; asked once more")
+        reply = await _ask_once(call, of, question, request, checker)
+    return reply
+
+
+async def _ask_once(call: Call, of: str, question: bytes, request: Request, checker: Checker) -> Reply:
     call.take_texts()
     count = len(call.turns) + 1
     async with checker.check("worker", f"the {of} comes", 2 * request.patience_s) as result:

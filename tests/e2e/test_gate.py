@@ -52,7 +52,9 @@ def test_a_caller_is_answered(host: LabHost, tmp_path: Path) -> None:
     run, document = verify(host, tmp_path / "report.json", gate_recordings=ARTEFACTS)
     assert run.status == 0, run.printed[-6000:]
     assert document["passed"]
-    assert {"transcript", "first_token", "guard", "first_audio", "reply", "heard"} <= document["latency_ms"].keys()
+    assert {"transcript", "first_token", "guard", "first_audio", "reply", "heard"} <= document["latency_ms"][
+        "reply"
+    ].keys()
     assert (ARTEFACTS / "debian-reply.wav").read_bytes().startswith(b"RIFF")
     assert host.containers() == before
 

@@ -7,12 +7,17 @@ import runpy
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from deploys.settings import Settings, parse
 
 # moto would otherwise load a list of some hundred images for each simulated account.
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
+
+# The quick suite's share; a nightly run may ask for more with --hypothesis-profile=default.
+hypothesis.settings.register_profile("quick", max_examples=40, deadline=None)
+hypothesis.settings.load_profile("quick")
 
 ROOT = Path(__file__).resolve().parents[1]
 

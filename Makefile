@@ -21,7 +21,7 @@ agent/.venv/.complete: agent/requirements-test.txt | setup
 	    --only-binary=:all: -r agent/requirements-test.txt
 	touch $@
 
-# The quick part, about 20 seconds on two cores once set up: what reads the code runs beside what runs it.
+# The quick part: the tests alone took 19.6 s on two cores (`make unit`), 28.8 s with what reads the code beside them.
 check: setup
 	$(MAKE) --no-print-directory --output-sync=target -j2 lint unit
 

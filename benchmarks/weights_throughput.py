@@ -23,10 +23,10 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from tests.lab.hub.models import VOXTRAL, load, write_large
 from tests.lab.hub.server import CDN_PORT, PORT
+from tests.unit.weights import request
 
 ROOT = Path(__file__).resolve().parents[1]
 ADDRESS = "127.0.0.2"
@@ -61,21 +61,11 @@ def ours(directory: Path, revision: str, *, verify: bool = False) -> None:
         "licence": "none",
     }
     models = {"voxtral": entry}
-    request: dict[str, Any] = {
-        "directory": str(directory / "ours"),
-        "endpoint": ENVIRONMENT["HF_ENDPOINT"],
-        "source": "",
-        "token": None,
-        "models": {} if verify else models,
-        "verify": models if verify else {},
-        "restore": {},
-        "aside": [],
-        "expired": [],
-        "tool": "benchmark",
-    }
+    work = {"verify": models} if verify else {"models": models}
+    wanted = request(directory / "ours", endpoint=ENVIRONMENT["HF_ENDPOINT"], **work)
     words = [sys.executable, "-m", "deploys.models.fetch"]
     subprocess.run(
-        words, env=ENVIRONMENT, check=True, input=json.dumps(request), text=True, stdout=subprocess.DEVNULL, cwd=ROOT
+        words, env=ENVIRONMENT, check=True, input=json.dumps(wanted), text=True, stdout=subprocess.DEVNULL, cwd=ROOT
     )
 
 

@@ -31,7 +31,6 @@ from pathlib import Path
 from typing import Any
 
 from deploys.models import verify
-from deploys.models.digest import Expected
 from deploys.models.download import Downloads
 from deploys.models.inspection import Job, inspect
 from deploys.models.local import Local
@@ -136,9 +135,7 @@ def _all(jobs: Iterable[Job], step: Callable[[Job], None]) -> None:
 def _fetch(directory: Path, jobs: list[Job]) -> None:
     """The bytes of all models, as far as they are not there."""
     for job in jobs:
-        adopted = [path for path, expected in job.files.items() if _adopt(job, path, expected)]
-        if adopted:
-            say(f"{job.name}: {len(adopted)} of {len(job.files)} files are there already, unchanged.")
+        _adopt(job)
     progress = Progress(sum(job.left for job in jobs))
     check_space(directory, sum(job.left for job in jobs), sum(len(job.files) for job in jobs))
     for job in jobs:
@@ -146,8 +143,21 @@ def _fetch(directory: Path, jobs: list[Job]) -> None:
     say(f"Fetched {progress.summary()}; {len(jobs)} models in place in {directory}.")
 
 
-def _adopt(job: Job, path: str, expected: Expected) -> bool:
-    return path not in job.verified.wrong and job.staging.adopt(path, expected, job.verified.right.get(path))
+def _adopt(job: Job) -> None:
+    """Keep what the model in place has right already; reading gigabytes of it takes time, and says so."""
+    known = job.verified.right
+    candidates = {
+        path: expected
+        for path, expected in job.files.items()
+        if path not in job.verified.wrong and job.staging.may_adopt(path, expected)
+    }
+    unread = sum(expected.size for path, expected in candidates.items() if path not in known)
+    reading = Progress(unread, f"{job.name}: reading what is there already")
+    adopted = [
+        path for path, expected in candidates.items() if job.staging.adopt(path, expected, known.get(path), reading.add)
+    ]
+    if adopted:
+        say(f"{job.name}: {len(adopted)} of {len(job.files)} files are there already, unchanged.")
 
 
 def _fetch_one(job: Job, progress: Progress) -> None:

@@ -13,7 +13,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -74,19 +74,30 @@ class Staging:
             return 0
         return expected.size - Part(self.path / path, expected).vouched()
 
-    def adopt(self, path: str, expected: Expected, known: str | None = None) -> bool:
+    def may_adopt(self, path: str, expected: Expected) -> bool:
+        """Whether the model in place has a file of that name and size, and it is not staged already."""
+        return _is_file_of(self.target / path, expected.size) and self.digest(path, expected) is None
+
+    def adopt(
+        self,
+        path: str,
+        expected: Expected,
+        known: str | None = None,
+        seen: Callable[[int], None] = lambda count: None,
+    ) -> bool:
         """Take the file from the model in place if it is the same one, byte for byte, instead of fetching it.
 
         Args:
             path: of the file below the model's directory.
             expected: what it must be.
             known: its sha256, if it was read a moment ago.
+            seen: is told of the bytes that are read.
         """
         old = self.target / path
-        if self.digest(path, expected) is not None or not _is_file_of(old, expected.size):
+        if not self.may_adopt(path, expected):
             return False
         if known is None or known != expected.sha256:
-            known = _read_whole(old, expected)
+            known = _read_whole(old, expected, seen)
         if known is None or not _link(old, self.path / path):
             return False
         self.note(path, known)
@@ -126,10 +137,10 @@ def _is_file_of(path: Path, size: int) -> bool:
     return path.is_file() and not path.is_symlink() and path.stat().st_size == size
 
 
-def _read_whole(file: Path, expected: Expected) -> str | None:
+def _read_whole(file: Path, expected: Expected, seen: Callable[[int], None] = lambda count: None) -> str | None:
     """The sha256 of a file that is what was expected, or None, also where the disk cannot read it."""
     try:
-        digest = digest_of(file, expected)
+        digest = digest_of(file, expected, seen)
     except OSError:
         return None
     return None if digest.mismatch() else digest.sha256
@@ -177,6 +188,7 @@ def set_aside(root: Path, name: str) -> Path:
     aside = _aside(root, name)
     (root / name).rename(aside)
     sync_directory(root)
+    sync_directory(aside.parent)
     return aside
 
 

@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,13 +13,14 @@ from typing import Any
 
 import pytest
 
-from deploys.models import fetch, origin, part, store, window
+from deploys.models import fetch, origin, part, progress, store, window
 from deploys.models.catalog import Model
 from deploys.models.digest import Expected
 from deploys.models.origin import RefusedError, UnreachableError
 from deploys.models.state import OnDisk, pending, read_provenance
 from tests.lab.hub import GRANTED, NO_SCOPE, UNGRANTED, content, models
-from tests.lab.hub.server import LabServer, Shared, serve
+from tests.lab.hub.server import LabServer, Shared, serving
+from tests.unit.weights import request
 
 VOXTRAL: dict[str, Any] = {
     "repo": "mistralai/Voxtral-4B-TTS-2603",
@@ -43,15 +45,6 @@ WRONG = {**VOXTRAL, "repo": "mistralai/Voxtral-Mini-3B-2507", "revision": "3b" *
 WEIGHTS = "consolidated.safetensors"
 SEGMENT = 256 * 1024
 MARK_EVERY = 512 * 1024
-NOTHING: dict[str, Any] = {
-    "source": "",
-    "models": {},
-    "verify": {},
-    "restore": {},
-    "aside": [],
-    "expired": [],
-    "tool": "test",
-}
 
 
 @dataclass
@@ -64,13 +57,7 @@ class Lab:
 
     def request(self, token: str | None = GRANTED, **models: dict[str, Any]) -> dict[str, Any]:
         """What the controller would send to have these models fetched."""
-        return {
-            **NOTHING,
-            "directory": str(self.directory),
-            "endpoint": self.url,
-            "token": token,
-            "models": models,
-        }
+        return request(self.directory, endpoint=self.url, token=token, models=models)
 
     def run(self, token: str | None = GRANTED, **models: dict[str, Any]) -> None:
         """Fetch these models."""
@@ -108,11 +95,8 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> models.Library:
 
 @pytest.fixture(scope="session")
 def servers(library: models.Library) -> Iterator[LabServer]:
-    hub, cdn = serve(library, "127.0.0.1")
-    yield hub
-    for server in (hub, cdn):
-        server.shutdown()
-        server.server_close()
+    with serving(library) as hub:
+        yield hub
 
 
 @pytest.fixture
@@ -342,6 +326,20 @@ def test_other_content_is_moved_aside_and_right_files_are_kept(lab: Lab) -> None
     assert not (place / "notes.txt").exists()
     assert json.loads((place / "params.json").read_text())["model_type"] == "voxtral_tts"
     assert lab.sent("cdn") < 10_000  # the header alone
+
+
+def test_reading_what_is_there_already_shows_progress(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody's own download, without a provenance file: gigabytes are hashed before any is fetched."""
+    lab.run(voxtral=VOXTRAL)
+    (lab.directory / "voxtral" / store.PROVENANCE).unlink()
+    monkeypatch.setattr(progress, "EVERY_S", 0)
+    capsys.readouterr()
+    lab.run(voxtral=VOXTRAL)
+    said = capsys.readouterr().out
+    assert re.search(r"voxtral: reading what is there already: [\d.]+ MB of ([\d.]+) MB \(100 %\)", said)
+    assert "voxtral: 5 of 5 files are there already, unchanged." in said
 
 
 def test_a_pin_that_the_hub_contradicts_is_refused_before_any_byte(lab: Lab) -> None:

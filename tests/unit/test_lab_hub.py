@@ -25,7 +25,7 @@ from tests.lab.hub import content, models
 from tests.lab.hub.faults import Served
 from tests.lab.hub.models import NEWER, VOXTRAL, WEIGHTS
 from tests.lab.hub.pace import CREDIT_S
-from tests.lab.hub.server import LabServer, Shared, serve
+from tests.lab.hub.server import LabServer, Shared, serving
 
 PINNED = "b81be46c3777f88621676791b512bb01dc1cb970"
 OLD_NAME = "mistralai/Voxtral-TTS-4B"
@@ -107,11 +107,8 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> models.Library:
 
 @pytest.fixture(scope="module")
 def servers(library: models.Library) -> Iterator[LabServer]:
-    hub, cdn = serve(library, "127.0.0.1")
-    yield hub
-    for server in (hub, cdn):
-        server.shutdown()
-        server.server_close()
+    with serving(library) as hub:
+        yield hub
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from deploys.models.digest import Digest
 from deploys.models.origin import RefusedError
 from deploys.models.state import plan
 from tests.lab.hub import GRANTED, models
-from tests.lab.hub.server import LabServer, serve
+from tests.lab.hub.server import LabServer, serving
 from tests.unit.test_fetch import Lab
 from tests.unit.weights import GUARD, WEIGHTS, flip, guard, model, observe, put, request, sha256, stats, tree
 
@@ -26,11 +26,8 @@ DIGESTS = {path: sha256(data) for path, data in FILES.items()}
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
     root = tmp_path_factory.mktemp("hub")
     models.write(root, {GUARD["repo"]: FILES})
-    hub, cdn = serve(models.load(root), "127.0.0.1")
-    yield hub
-    for server in (hub, cdn):
-        server.shutdown()
-        server.server_close()
+    with serving(models.load(root)) as hub:
+        yield hub
 
 
 @pytest.fixture

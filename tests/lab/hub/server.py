@@ -20,6 +20,8 @@ Faults and measurements, on either port, for tests:
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tests.lab.hub.cdn import CdnHandler
 from tests.lab.hub.faults import Shared
@@ -27,7 +29,7 @@ from tests.lab.hub.handler import LabServer
 from tests.lab.hub.hub import HubHandler
 from tests.lab.hub.models import Library
 
-__all__ = ["CDN_PORT", "PORT", "LabServer", "Shared", "serve"]
+__all__ = ["CDN_PORT", "PORT", "LabServer", "Shared", "serve", "serving"]
 
 PORT = 8091
 CDN_PORT = 8092
@@ -43,3 +45,15 @@ def serve(library: Library, address: str, port: int = 0, cdn_port: int = 0) -> t
         # The interval is how long shutdown() takes; unit tests start and end many servers.
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     return hub, cdn
+
+
+@contextmanager
+def serving(library: Library) -> Iterator[LabServer]:
+    """The Hub on a free port of loopback, with its CDN, for as long as a test needs it."""
+    hub, cdn = serve(library, "127.0.0.1")
+    try:
+        yield hub
+    finally:
+        for server in (hub, cdn):
+            server.shutdown()
+            server.server_close()

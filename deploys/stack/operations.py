@@ -13,6 +13,7 @@ from pyinfra.api.operation import operation
 from pyinfra.context import host
 
 from deploys.access.secrets import livekit_keys
+from deploys.gpu.wishes import plan
 from deploys.remote import File, Streamed, script, script_file, unpack
 from deploys.settings import Settings
 from deploys.stack.render import HOME, PROGRAMS, HostFacts, agent_sources, render
@@ -71,7 +72,7 @@ class Differences(FactBase[dict[str, str]]):
 
 
 def install(settings: Settings, public_address: str) -> None:
-    """From a host with Docker and weights to five healthy services."""
+    """From a host with Docker and weights to healthy services."""
     images = settings.image
     context, agent_image = agent_sources(settings)
     facts = HostFacts(public_address=public_address, agent_image=agent_image)
@@ -85,7 +86,7 @@ def install(settings: Settings, public_address: str) -> None:
         image=agent_image,
         context=context,
         base=images.agent_base,
-        device=settings.agent.whisper_device,
+        device=plan(settings).whisper_device,
         index_url=settings.pypi.index_url,
     )
     configure(

@@ -110,7 +110,12 @@ http.server.HTTPServer(("127.0.0.1", port), Health).serve_forever()
 
 def start(tmp_path: Path, port: int, *options: str, program: str = ENGINE_PROGRAM) -> subprocess.Popen[str]:
     engine = [sys.executable, "-c", program, str(port), str(tmp_path / "log")]
-    words = [f"--lock={tmp_path / 'lock'}", f"--health=http://127.0.0.1:{port}/health", "--timeout=30", "--memory=0.1"]
+    words = [
+        f"--lock={tmp_path / 'lock'}",
+        f"--health=http://127.0.0.1:{port}/health",
+        "--timeout=30",
+        "--memory-mib=100",
+    ]
     return subprocess.Popen(
         [sys.executable, str(ENGINE), *words, *options, "--", *engine], stdout=subprocess.PIPE, text=True
     )

@@ -127,9 +127,9 @@ def _choices(report: HostReport, settings: Settings) -> list[str]:
 
 def _hardware(report: HostReport, settings: Settings) -> list[str]:
     problems = _cards(report, settings)
-    memory_gib, needed_gib = report.memory_kib / 2**20, memory_needed_gib(settings)
+    memory_gib, needed_gib = report.memory_kib / 2**20, round(memory_needed_gib(settings), 1)
     if memory_gib < needed_gib:
-        problems.append(f"{memory_gib:.1f} GiB of memory; {needed_gib:.3g} GiB are needed (preflight_memory_gib)")
+        problems.append(f"{memory_gib:.1f} GiB of memory; {needed_gib:g} GiB are needed (preflight_memory_gib)")
     return problems
 
 

@@ -68,6 +68,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--group", default="prod", help="the file of group_data over all.py (default: prod)")
     parser.add_argument("--measured", default="", metavar="FILE", help="nvidia-smi's total and used MiB; - is stdin")
     parser.add_argument("--when", default="measured", help="what the picture calls the measurement")
+    parser.add_argument("--price", type=float, default=0, metavar="P", help="what an hour of the host costs you")
     parser.add_argument("--svg", default="", metavar="FILE", help="draw the plan there")
     arguments = parser.parse_args(words)
     try:
@@ -79,7 +80,7 @@ def main(words: list[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     made = plan(settings)
-    sys.stdout.write(table(made, measured))
+    sys.stdout.write(table(made, measured, arguments.price))
     if arguments.svg:
         Path(arguments.svg).write_text(svg(made, measured, arguments.when), encoding="utf-8")
     return 0 if made.fits else 1

@@ -19,7 +19,10 @@ TURN_S = 10.0
 
 
 def recognition_s(device: Device, whisper_file: int) -> float:
-    """Seconds for one utterance, in proportion to the bytes of model.bin."""
+    """Seconds for one utterance, in proportion to the bytes of model.bin.
+
+    Too few for large-v3-turbo: it has large-v3's encoder, where nearly all of the time goes, in a smaller file.
+    """
     return RECOGNITION_S[device] * whisper_file / LARGE_V3_FILE
 
 

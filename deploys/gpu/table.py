@@ -18,12 +18,15 @@ COLUMNS = ("weights", "kv_cache", "activations", "graphs", "libraries", "context
 WIDTH = 24
 
 
-def table(plan: Plan, measured: Sequence[Measured] = ()) -> str:
-    """Everything the plan says, with what was measured on the same cards; ends in a newline."""
+def table(plan: Plan, measured: Sequence[Measured] = (), price: float = 0) -> str:
+    """Everything the plan says, with what was measured on the same cards; ends in a newline.
+
+    `price` is what an hour of the host costs, in whatever money; 0: not known.
+    """
     lines: list[str] = []
     for index, card in enumerate(plan.cards):
         lines += [*_card(index, card), *_compared(card, measured[index : index + 1]), ""]
-    lines += [*_host(plan), "", *_callers(plan), ""]
+    lines += [*_host(plan), "", *_callers(plan), *_price(plan, price), ""]
     lines += [f"NOT POSSIBLE: {problem}" for problem in advice.problems(plan)] or ["The plan fits."]
     return "\n".join(lines) + "\n"
 
@@ -71,3 +74,10 @@ def _callers(plan: Plan) -> list[str]:
         "(deploys/gpu/speed.py says where from)",
         f"Callers: the agent takes {sessions(plan)} at once; the memory would do for {plan.callers}",
     ]
+
+
+def _price(plan: Plan, price: float) -> list[str]:
+    calls = sessions(plan)
+    if not price:
+        return []
+    return [f"Price: {price:.2f} an hour are {price / calls:.2f} for each of {calls} calls at once"]

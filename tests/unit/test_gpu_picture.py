@@ -77,8 +77,10 @@ def test_the_command_prints_and_draws(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("23034, 22451\n"))
     file = tmp_path / "plan.svg"
-    assert main(["--measured", "-", "--svg", str(file)]) == 0
-    assert "nvidia-smi shows 22,451 of 23,034 MiB" in capsys.readouterr().out
+    assert main(["--measured", "-", "--svg", str(file), "--price", "1.2"]) == 0
+    printed = capsys.readouterr().out
+    assert "nvidia-smi shows 22,451 of 23,034 MiB" in printed
+    assert "Price: 1.20 an hour are 0.30 for each of 4 calls at once" in printed
     assert file.read_text().startswith("<svg")
 
 

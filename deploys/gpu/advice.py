@@ -102,10 +102,9 @@ def _ways(plan: Plan) -> str:
 def _changes(plan: Plan) -> Iterator[Change]:
     wishes = plan.wishes
     for field, least in LEAST.items():
-        old, step = getattr(wishes, field), STEP.get(field, 1)
-        count = most(max(0, old - 1) // step, lambda n, f=field, s=step: _fits(wishes, f, n * s))  # type: ignore[misc]
-        if count * step >= least:
-            yield _change(plan, field, count * step, loss=1 - count * step / old)
+        largest = _largest(wishes, field)
+        if largest >= least:
+            yield _change(plan, field, largest, loss=1 - largest / getattr(wishes, field))
     for field in ("stage0_eager", "guard_eager"):
         if not getattr(wishes, field) and _fits(wishes, field, True):
             yield _change(plan, field, True, loss=0.5)
@@ -117,6 +116,12 @@ def _changes(plan: Plan) -> Iterator[Change]:
         if card.usable > wishes.card.usable and make(replace(wishes, card=card)).fits:
             yield Change("gpu_card", wishes.card.name, card.name, 0, loss=3)
             return
+
+
+def _largest(wishes: Wishes, field: str) -> int:
+    """The largest value below the wish with which all fits, in whole steps; 0: none."""
+    step = STEP.get(field, 1)
+    return step * most((getattr(wishes, field) - 1) // step, lambda count: _fits(wishes, field, count * step))
 
 
 def _fits(wishes: Wishes, field: str, value: Any) -> bool:

@@ -119,12 +119,12 @@ class CardPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """The answer: what runs where with how much, and how many callers that carries.
+    """The answer: what runs where, with how much.
 
     Attributes:
         cards: by index; the second one only with a guard on it.
-        too_long: settings-like names ("stage0", "guard") whose context is longer than the model's own limit.
-        callers: the most concurrent callers for whom the cards' memory would do, each engine with that many sequences.
+        guard: None when it is on another host.
+        too_long: "stage0" and "guard", where the context is longer than the model's own limit.
     """
 
     wishes: Wishes
@@ -147,8 +147,13 @@ class Plan:
 
     @property
     def callers(self) -> int:
-        """The most concurrent callers that the cards' memory carries; 0 when not even one fits."""
+        """The most concurrent callers that the memory carries, each with a sequence of both engines; 0: none."""
         return most(MOST_SEQUENCES, lambda count: make(_for_callers(self.wishes, count, self.whisper_device)).fits)
+
+
+def on_other_card(plan: Plan, card: Card) -> Plan:
+    """The same processes, Whisper's place included, on a card that turned out to be another."""
+    return make(replace(plan.wishes, card=card, whisper_device=plan.whisper_device))
 
 
 def make(wishes: Wishes) -> Plan:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deploys.gpu.cards import Card, card
+from deploys.gpu.cards import card
 from deploys.gpu.dimensions import dimensions_of
-from deploys.gpu.plan import Device, Model, Plan, Wishes, make
+from deploys.gpu.plan import Model, Plan, Wishes, make
 from deploys.gpu.ram import LARGE_V3_FILE, Ram, ram
 from deploys.gpu.speed import callers_heard
 from deploys.gpu.units import GIB
@@ -23,11 +23,11 @@ WEIGHTS = {
 """Architecture -> the file of its weights and, where the catalog pins no size, the bytes of the model that we mean."""
 
 
-def wishes(settings: Settings, on_card: Card | None = None) -> Wishes:
-    """What the settings ask for; `on_card` in place of gpu_card."""
+def wishes(settings: Settings) -> Wishes:
+    """What the settings ask for."""
     voxtral, guard, agent = settings.voxtral, settings.guard, settings.agent
     return Wishes(
-        card=on_card or card(settings.gpu.card),
+        card=card(settings.gpu.card),
         headroom=int(settings.gpu.headroom_gib * GIB),
         voxtral=Model(_weights(settings, voxtral.model, "voxtral_tts"), dimensions_of(VOXTRAL_SHAPE)),
         stage0_sequences=voxtral.stage0_sequences,
@@ -44,9 +44,9 @@ def wishes(settings: Settings, on_card: Card | None = None) -> Wishes:
     )
 
 
-def plan(settings: Settings, on_card: Card | None = None) -> Plan:
-    """The plan for these settings, whether it fits or not; `on_card` in place of gpu_card."""
-    return make(wishes(settings, on_card))
+def plan(settings: Settings) -> Plan:
+    """The plan for these settings, whether it fits or not."""
+    return make(wishes(settings))
 
 
 def sessions(plan: Plan) -> int:
@@ -60,10 +60,9 @@ def sessions(plan: Plan) -> int:
 
 def host_memory(plan: Plan) -> Ram:
     """What the plan takes of the host's memory."""
-    device: Device = plan.whisper_device
     return ram(
         whisper_file=plan.wishes.whisper_file,
-        device=device,
+        device=plan.whisper_device,
         sessions=sessions(plan),
         guard_is_here=plan.wishes.guard_is_here,
     )

@@ -12,7 +12,7 @@ from deploys.access.secrets import hub_token
 from deploys.contradictions import listening_ports
 from deploys.gpu import advice
 from deploys.gpu.cards import PCI_NAMES, card, measured
-from deploys.gpu.plan import SECOND_GPU
+from deploys.gpu.plan import SECOND_GPU, on_other_card
 from deploys.gpu.units import GIB
 from deploys.gpu.wishes import host_memory, plan
 from deploys.host.platform import DISTRIBUTIONS, Platform, distribution_packages, repositories
@@ -154,7 +154,7 @@ def _cards(report: HostReport, settings: Settings) -> list[str]:
     for index, total_mib in enumerate(report.gpu_memory_mib[:count]):
         if total_mib < planned.total_mib:
             what = f"GPU {index} has {total_mib:,} MiB; gpu_card {planned.name} has {planned.total_mib:,}"
-            unfit = advice.problems(plan(settings, measured(total_mib)))
+            unfit = advice.problems(on_other_card(plan(settings), measured(total_mib)))
             problems += [f"{what}: {problem}" for problem in unfit]
     return problems
 

@@ -164,3 +164,18 @@ def test_an_engine_that_dies_hands_on_its_status_and_the_lock(tmp_path: Path) ->
     finally:
         after.terminate()
         after.wait(10)
+
+
+@pytest.mark.parametrize(
+    ("answer", "free"),
+    [("4509", True), ("4508", False), ("4600\n100", True), ("NVIDIA-SMI has failed", True), ("", True)],
+)
+def test_an_engine_waits_for_the_mebibytes_that_it_will_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, free: bool
+) -> None:
+    """The container sees its own card first; a figure that cannot be had is left to the engine."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\nprintf '%s' '{answer}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert gpu_start.memory_is_free(4509) is free

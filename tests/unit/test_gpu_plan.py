@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from deploys.gpu import advice
 from deploys.gpu.cards import CARDS
 from deploys.gpu.memory import bytes_per_token
-from deploys.gpu.plan import CardPlan, Plan, Wishes, make
+from deploys.gpu.plan import CardPlan, Device, Plan, Wishes, make
+from deploys.gpu.ram import LARGE_V3_FILE, ram
+from deploys.gpu.speed import callers_heard
 from deploys.gpu.units import GIB
 from deploys.gpu.wishes import host_memory, plan, sessions, wishes
 from deploys.settings import Settings, parse
@@ -156,3 +158,18 @@ def test_the_host_of_16_gib_carries_the_default(data: dict[str, Any]) -> None:
         memory = host_memory(plan(parse({**data, "agent_whisper_device": device})))
         assert memory.total < 14 * GIB
         assert memory.parts["voice-agent"] < memory.agent_limit < 6 * GIB
+
+
+@given(st.integers(1, 5 * GIB), st.integers(1, 100), st.booleans(), st.sampled_from(["cpu", "cuda"]))
+def test_more_calls_and_a_larger_whisper_take_more_of_the_host(
+    file: int, calls: int, guard_is_here: bool, device: Device
+) -> None:
+    base = ram(whisper_file=file, device=device, sessions=calls, guard_is_here=guard_is_here).total
+    assert ram(whisper_file=file, device=device, sessions=calls + 1, guard_is_here=guard_is_here).total > base
+    assert ram(whisper_file=file + 1024, device=device, sessions=calls, guard_is_here=guard_is_here).total > base
+    assert callers_heard(device, file + 1024) <= callers_heard(device, file)
+
+
+def test_whisper_hears_one_caller_on_the_cpu_and_several_on_the_card() -> None:
+    assert callers_heard("cpu", LARGE_V3_FILE) == 1
+    assert callers_heard("cuda", LARGE_V3_FILE) == 5

@@ -45,6 +45,7 @@ def test_several_mistakes_are_reported_together(data: dict[str, Any]) -> None:
 
 def test_numbers_from_the_command_line_become_text_where_text_is_wanted(data: dict[str, Any]) -> None:
     assert parse({**data, "docker_version": 5}).docker.version == "5"
+    assert parse({**data, "gpu_card": 46068}).gpu.card == "46068"
 
 
 @pytest.mark.parametrize(

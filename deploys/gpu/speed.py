@@ -8,11 +8,11 @@ from __future__ import annotations
 from deploys.gpu.plan import Device
 from deploys.gpu.ram import LARGE_V3_FILE
 
-RECOGNITION_S = {"cpu": 26.0, "cuda": 2.0}
-"""Seconds that large-v3 in int8 takes for one utterance. CPU: measured on two cores without AVX-512, with weights of
-its shape, while other work ran: at best 25.7 s for the encoder alone; tiny.en took 0.66 s, which is this times the
-ratio of the files. Card: 13 minutes in 52.6 s with a beam of five on an RTX 2080 Ti (SYSTRAN/faster-whisper, issue
-1030) are 2.0 s for each 30 s; not measured on an L4."""
+RECOGNITION_S = {"cpu": 17.5, "cuda": 2.0}
+"""Seconds that large-v3 in int8 takes for one utterance. CPU: weights of its shape took 35 s of one core's time (an
+EPYC without AVX-512; 29 of them the encoder, 12 words), so at best half of that on the two cores of a g6.xlarge. Card:
+13 minutes in 52.6 s with a beam of five on an RTX 2080 Ti (SYSTRAN/faster-whisper, issue 1030) are 2.0 s for each 30 s;
+not measured on an L4."""
 
 TURN_S = 10.0
 """A caller says something every so many seconds: a question of five, an answer of five."""

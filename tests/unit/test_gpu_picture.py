@@ -14,6 +14,7 @@ from deploys.gpu.__main__ import main
 from deploys.gpu.measured import Measured, read
 from deploys.gpu.picture import svg
 from deploys.gpu.table import table
+from deploys.gpu.units import GIB
 from deploys.gpu.wishes import plan
 from deploys.settings import Settings, parse
 
@@ -36,6 +37,24 @@ def test_the_picture_in_the_decision_is_that_of_the_defaults(settings: Settings)
     """If this fails, the command that draws it is in docs/decisions/gpu-memory.md."""
     drawn = svg(plan(settings), APRIL, "measured by its owner in April 2026 (0.68 / 0.1 / 0.25)")
     assert (ROOT / "docs" / "decisions" / "gpu-memory.svg").read_text() == drawn
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"agent_whisper_device": "cpu"},
+        {"guard_placement": "http://10.0.0.7:8000"},
+        {"gpu_card": "L40S"},
+        {"gpu_card": "A10G"},
+        {"gpu_card": "H100"},
+    ],
+)
+def test_the_decisions_figures_are_the_plans(data: dict[str, Any], changes: dict[str, str]) -> None:
+    made = plan(parse({**data, **changes}))
+    card = made.cards[0]
+    row = f"| {card.peak / GIB:.2f} / {card.card.usable / GIB:.2f} | {made.callers} |"
+    assert row in (ROOT / "docs" / "decisions" / "gpu-memory.md").read_text()
 
 
 def test_the_pictures_bars_are_as_wide_as_the_memory(settings: Settings) -> None:

@@ -19,7 +19,7 @@ _key = _lab["apt"]["key_fingerprint"]
 site_domain = "voice.lab.example.org"
 site_acme = "internal"
 
-# The same vendors' repositories, signed by the lab's key. site_public_address stands in the inventory.
+# The same vendors' repositories, signed by the lab's key.
 nvidia_repository_url = _apt + "/cuda/{distribution}{release}/x86_64"
 nvidia_repository_keys = {
     release: {"file": "key.pub", "fingerprint": _key}

@@ -284,6 +284,12 @@ class Settings(Section):
     agent: Agent
     gate: Gate
 
+    @property
+    def models(self) -> dict[str, Model]:
+        """The models this host uses, in the catalog's order; the catalog may know more."""
+        used = {self.voxtral.model, self.guard.model, self.agent.whisper_model}
+        return {name: model for name, model in self.weights.catalog.items() if name in used}
+
     def model_path(self, name: str) -> str:
         """Where that model lies on the host and in the containers."""
         return f"{self.weights.directory}/{name}"

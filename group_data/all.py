@@ -52,7 +52,7 @@ docker_log_max_file = 5
 # --- pypi: where hosts get Python packages from (the weights' fetcher, the agent's image) ------------------------
 pypi_index_url = "https://pypi.org/simple"
 
-# --- weights: what /models holds ---------------------------------------------------------------------------------
+# --- weights: what /models may hold; fetched are the three models that other settings name ------------------------
 weights_directory = "/models"  # holds the catalog's models alone: what else is in it is moved to its .replaced
 weights_endpoint = "https://huggingface.co"  # or a mirror that speaks the Hub's API and serves byte ranges
 weights_source = ""  # a directory or tarball on the host to copy from instead, with one directory for each model
@@ -108,6 +108,36 @@ weights_catalog = {
             "model.bin": {
                 "sha256": "69f74147e3334731bc3a76048724833325d2ec74642fb52620eda87352e3d4f1",
                 "size": 3_087_284_237,
+            },
+        },
+        "licence": "MIT",
+    },
+    # Two public sources that read the Hub's API agree on this revision and on every digest.
+    "faster-whisper-large-v3-turbo": {
+        "repo": "dropbox-dash/faster-whisper-large-v3-turbo",  # mobiuslabsgmbh/... redirects there
+        "revision": "0a363e9161cbc7ed1431c9597a8ceaf0c4f78fcf",
+        "architecture": "whisper_ct2",
+        "include": ["config.json", "model.bin", "preprocessor_config.json", "tokenizer.json", "vocabulary.json"],
+        "files": {
+            "model.bin": {
+                "sha256": "e76620f83d5f5b69efd3d87e3dc180c1bd21df9fbebacfd4335e5e1efcc018da",
+                "size": 1_617_884_929,
+            },
+            "config.json": {
+                "sha256": "b0253ea6c0d3bea6b1e19e91a02acfd3b53f4467362efcb5a3e6b16c9b3a9b7e",
+                "size": 2_263,
+            },
+            "preprocessor_config.json": {
+                "sha256": "7ccc62c6f2765af1f3b46c00c9b5894426835a05021c8b9c01eecb6dfb542711",
+                "size": 340,
+            },
+            "tokenizer.json": {
+                "sha256": "297b13372ac43916285644fb9687add3cc62ee2a1adb60da3dc25cc94c1871fd",
+                "size": 2_710_337,
+            },
+            "vocabulary.json": {
+                "sha256": "c69260f2ab26d659b7c398f9a2b2b48ed0df16c3b47d7326782fd9cba71690c1",
+                "size": 1_068_114,
             },
         },
         "licence": "MIT",
@@ -175,7 +205,7 @@ agent_instructions = (
 )
 agent_apology = "Entschuldigung, das hat gerade nicht geklappt. Bitte sagen Sie es noch einmal."  # when a leg fails
 agent_publish_transcripts = True  # live, to the participants of the caller's own room; never stored or logged
-agent_whisper_model = "faster-whisper-large-v3"  # its name in weights_catalog
+agent_whisper_model = "faster-whisper-large-v3"  # its name in weights_catalog; -turbo has 4 decoder layers instead of 32
 agent_whisper_device = "cpu"  # or "cuda": the image then brings CUDA's libraries
 agent_whisper_threads = 3  # of a g6.xlarge's four
 agent_bedrock_model = "eu.mistral.pixtral-large-2502-v1:0"  # an EU inference profile; not verified against Bedrock

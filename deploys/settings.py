@@ -251,6 +251,7 @@ class Agent(Section):
     bedrock_temperature: Annotated[float, Field(ge=0, le=1)]
     max_sessions: Positive
     drain_s: Positive
+    silent_call_s: Annotated[int, Field(ge=1, le=3600)]
     start_timeout_s: Positive
 
 

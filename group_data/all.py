@@ -205,7 +205,9 @@ agent_instructions = (
 )
 agent_apology = "Entschuldigung, das hat gerade nicht geklappt. Bitte sagen Sie es noch einmal."  # when a leg fails
 agent_publish_transcripts = True  # live, to the participants of the caller's own room; never stored or logged
-agent_whisper_model = "faster-whisper-large-v3"  # its name in weights_catalog; -turbo has 4 decoder layers instead of 32
+agent_whisper_model = (
+    "faster-whisper-large-v3"  # its name in weights_catalog; -turbo has 4 decoder layers instead of 32
+)
 agent_whisper_device = "cpu"  # or "cuda": the image then brings CUDA's libraries
 agent_whisper_threads = 3  # of a g6.xlarge's four
 agent_bedrock_model = "eu.mistral.pixtral-large-2502-v1:0"  # an EU inference profile; not verified against Bedrock
@@ -213,7 +215,8 @@ agent_bedrock_url = ""  # a VPC endpoint of Bedrock; empty: Amazon's own in site
 agent_bedrock_max_tokens = 300  # of one answer
 agent_bedrock_temperature = 0.3
 agent_max_sessions = 2
-agent_drain_s = 60
+agent_drain_s = 60  # running calls may go on so long when the agent is stopped or replaced
+agent_silent_call_s = 300  # a call in which nobody speaks for so long is ended
 agent_start_timeout_s = 300
 
 # --- gate: deploys/verify.py -------------------------------------------------------------------------------------

@@ -226,9 +226,7 @@ def _network(report: HostReport, settings: Settings) -> list[str]:
 def _gates(report: HostReport, settings: Settings) -> list[str]:
     if settings.weights.source:
         return []
-    missing = [
-        model.repo for name, model in settings.models.items() if model.gated and name not in report.models
-    ]
+    missing = [model.repo for name, model in settings.models.items() if model.gated and name not in report.models]
     if not missing:
         return []
     return [f"{', '.join(missing)} is gated and not on the host yet; set HF_TOKEN where pyinfra runs"]

@@ -138,6 +138,7 @@ def _agent_environment(settings: Settings) -> dict[str, str]:
         "AGENT_NAME": agent.name,
         "AGENT_MAX_SESSIONS": str(agent.max_sessions),
         "AGENT_DRAIN_SECONDS": str(agent.drain_s),
+        "AGENT_SILENT_CALL_SECONDS": str(agent.silent_call_s),
         "AGENT_ALLOWED_REGIONS": ",".join(site.allowed_regions),
         "AWS_REGION": site.region,
         "BEDROCK_MODEL_ID": agent.bedrock_model,

@@ -205,9 +205,7 @@ agent_instructions = (
 )
 agent_apology = "Entschuldigung, das hat gerade nicht geklappt. Bitte sagen Sie es noch einmal."  # when a leg fails
 agent_publish_transcripts = True  # live, to the participants of the caller's own room; never stored or logged
-agent_whisper_model = (
-    "faster-whisper-large-v3"  # its name in weights_catalog; -turbo has 4 decoder layers instead of 32
-)
+agent_whisper_model = "faster-whisper-large-v3"  # in weights_catalog; ...-turbo has 4 decoder layers, not 32
 agent_whisper_device = "cpu"  # or "cuda": the image then brings CUDA's libraries
 agent_whisper_threads = 3  # of a g6.xlarge's four
 agent_bedrock_model = "eu.mistral.pixtral-large-2502-v1:0"  # an EU inference profile; not verified against Bedrock

@@ -14,7 +14,8 @@ import yaml
 
 from deploys.remote import File
 from deploys.settings import Settings, parse
-from deploys.stack.render import SERVICES, HostFacts, agent_sources, environment_file, environments, render
+from deploys.stack.images import agent_sources
+from deploys.stack.render import SERVICES, HostFacts, environment_file, environments, render
 
 FACTS = HostFacts(public_address="192.0.2.10", agent_image="voice-agent:0123456789abcdef")
 Rendered = Callable[..., dict[str, File]]

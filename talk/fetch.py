@@ -17,7 +17,7 @@ from pathlib import Path
 
 WANTED = {
     "package/dist/livekit-client.esm.mjs": "livekit-client.mjs",
-    "package/LICENSE": "livekit-client.LICENSE",
+    "package/LICENSE": "livekit-client.LICENSE.txt",
 }
 TIMEOUT_S = 60
 
@@ -26,10 +26,13 @@ def fetch(url: str, sha256: str, directory: Path) -> None:
     """Put the wanted files into the directory.
 
     Raises:
-        SystemExit: the tarball is another one, or lacks a file.
+        SystemExit: the tarball does not come, is another one, or lacks a file.
     """
-    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310 (the settings allow http and https)
-        content = answer.read()
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310 (the settings allow http and https)
+            content = answer.read()
+    except OSError as error:
+        sys.exit(f"{url}: {error} (talk_client_url)")
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         sys.exit(f"{url}: its sha256 is {found}, talk_client_sha256 says {sha256}; nothing was unpacked")

@@ -39,7 +39,7 @@ def test_a_token_allows_one_room_a_microphone_and_ears_for_so_many_minutes() -> 
         "canSubscribe": True,
     }
     assert room.startswith("talk-")
-    assert claims["roomConfig"] == {"name": room, "emptyTimeout": 30, "departureTimeout": 20}
+    assert claims["roomConfig"] == {"name": room, "emptyTimeout": 30, "departureTimeout": 1}
     assert claims["iss"] == KEY
     assert before + 7 * 60 - 1 <= claims["exp"] <= time.time() + 7 * 60
     assert abs(claims["exp"] - said["expires_at"]) <= 1

@@ -16,9 +16,9 @@ from .environment import Reader
 
 EXIT_CONFIG = 78
 LONGEST_MINUTES = 60
-# Seconds. The room ends soon after its last participant, so a link leaves nothing behind; the second leaves time to
-# load the page again.
-EMPTY_SECONDS, DEPARTURE_SECONDS = 30, 20
+# Seconds. LiveKit sends an agent to a room when the room is made, so who leaves and comes back must find a new one:
+# the room ends almost with its caller. (One whose connection broke is waited for all the same: that is not leaving.)
+EMPTY_SECONDS, DEPARTURE_SECONDS = 30, 1
 
 
 def minutes(words: list[str]) -> int | None:

@@ -4,13 +4,14 @@ import {
   ConnectionError,
   ConnectionErrorReason,
   DisconnectReason,
+  LoggerNames,
   ParticipantKind,
   Room,
   RoomEvent,
   Track,
   TrackEvent,
   createLocalAudioTrack,
-  setLogLevel,
+  getLogger,
 } from "./livekit-client.mjs";
 
 const AGENT_STATE = "lk.agent.state";
@@ -40,12 +41,14 @@ const ENDINGS = {
   [DisconnectReason.ROOM_DELETED]: ["warning", "The room was closed: the call is over."],
 };
 
-setLogLevel("warn");
+// Not `setLogLevel`: it would write itself into the browser's storage.
+for (const name of Object.values(LoggerNames)) getLogger(name).setDefaultLevel("warn");
 
 export class Call {
   #room = new Room();
   #view;
   #microphone;
+  #joined = false;
   #agentTimer;
   #statsTimer;
 
@@ -79,10 +82,15 @@ export class Call {
       await this.#room.localParticipant.publishTrack(this.#microphone, { source: Track.Source.Microphone });
     } catch (error) {
       this.#close();
-      showLeg("connection", "failed", "refused");
+      await this.#room.disconnect();
+      showLeg("connection", "failed", "not connected");
+      for (const leg of ["agent", "microphone"]) showLeg(leg, "idle", "–");
       say("failed", connectionProblem(error));
       return false;
     }
+    this.#joined = true;
+    this.#microphone.once(TrackEvent.Ended, () => showLeg("microphone", "failed", "gone"));
+    this.#statsTimer = setInterval(() => this.#roundTrip(), ROUND_TRIP_EVERY_MS);
     this.#connected();
     return true;
   }
@@ -121,15 +129,12 @@ export class Call {
     const agent = this.#agent();
     if (agent) this.#agentIs(agent);
     if (sentence || !agent) this.#view.say("good", sentence ?? "Connected. Waiting for the agent…");
-    this.#microphone.once(TrackEvent.Ended, () => this.#view.showLeg("microphone", "failed", "gone"));
-    clearInterval(this.#statsTimer);
-    this.#statsTimer = setInterval(() => this.#roundTrip(), ROUND_TRIP_EVERY_MS);
   }
 
   async #roundTrip() {
     const seconds = (await this.#microphone.getSenderStats())?.roundTripTime;
     if (seconds !== undefined && this.#room.state === "connected") {
-      this.#view.showLeg("connection", "good", `connected, ${Math.round(seconds * 1000)} ms round trip`);
+      this.#view.showLeg("connection", "good", `${Math.round(seconds * 1000)} ms round trip`);
     }
   }
 
@@ -174,6 +179,9 @@ export class Call {
   }
 
   #over(reason) {
+    // A call that never began says itself why.
+    if (!this.#joined) return;
+    this.#joined = false;
     this.#close();
     const [state, sentence] = ENDINGS[reason] ?? ["failed", "The connection was lost and did not come back."];
     this.#view.showLeg("connection", state, state === "idle" ? "left" : "over");

@@ -8,6 +8,10 @@ const { join, mute, leave } = view.buttons;
 const token = decodeURIComponent(location.hash.slice(1));
 history.replaceState(null, "", location.pathname);
 
+// LiveKit ends the room a second after its caller left (agent/voice_agent/invite.py). Back before that, one would sit in
+// the old room without an agent.
+const ROOM_ENDS_MS = 1_500;
+
 let call = null;
 let muted = false;
 
@@ -46,5 +50,9 @@ leave.addEventListener("click", () => call.leave());
 
 function over() {
   view.showCalling(false);
-  join.focus();
+  join.disabled = true;
+  setTimeout(() => {
+    join.disabled = false;
+    join.focus();
+  }, ROOM_ENDS_MS);
 }

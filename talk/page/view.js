@@ -43,6 +43,7 @@ export function showLeg(leg, state, text) {
   const row = rows.get(leg);
   row.dataset.state = state;
   row.lastChild.textContent = text;
+  if (leg === "agent") byId("voice").dataset.agent = state === "good" ? text : "";
 }
 
 export function showCalling(calling) {

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pyinfra.api.exceptions import PyinfraError
 
 from deploys.contradictions import contradictions
-from deploys.models.catalog import KeepDays, Model
+from deploys.models.catalog import KeepDays, Model, Sha256
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -196,6 +196,15 @@ class Caddy(Section):
     log_level: Literal["DEBUG", "INFO", "WARN", "ERROR"]
 
 
+class Talk(Section):
+    """The page to talk from; `token_minutes` is how long a link can be used to join."""
+
+    enabled: bool
+    token_minutes: Annotated[int, Field(ge=1, le=60)]
+    client_url: Url
+    client_sha256: Sha256
+
+
 class Voxtral(Section):
     """The speech engine; memory as fractions of the card, contexts in tokens."""
 
@@ -280,6 +289,7 @@ class Settings(Section):
     image: Image
     livekit: Livekit
     caddy: Caddy
+    talk: Talk
     voxtral: Voxtral
     guard: Guard
     agent: Agent

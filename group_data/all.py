@@ -170,6 +170,14 @@ livekit_log_level = "info"
 caddy_health_port = 8088  # /healthz on loopback, plain HTTP
 caddy_log_level = "INFO"
 
+# --- talk: a page to talk to the assistant, https://DOMAIN/talk/ (docs/decisions/talk-page.md) ---------------------
+talk_enabled = False  # True: Caddy serves it to whoever has a link, which deploys/talk.py prints
+talk_token_minutes = 10  # how long a link can be used to join, 1 to 60; a call goes on after
+# LiveKit's client of npm, one file. Its sha256 was computed from the registry's file on 2026-11-23, whose sha512 was the
+# registry's own: sha512-j9Kg86nJjBjNFUD+ukp2jwMCGa0k+YD5gU//RzAM+ZY3pbG631QCte7fQjwqWMmtBzhDJL9nKYuOLMv/9IbAxg==
+talk_client_url = "https://registry.npmjs.org/livekit-client/-/livekit-client-2.23.0.tgz"  # or a mirror's
+talk_client_sha256 = "993eafb83afb4c566bb388108ad6469bf499d76200014c96c35fe3b39fee859d"
+
 # --- voxtral: the speech engine (facts: vllm-and-models.md, sections 1 and 4) ------------------------------------
 voxtral_model = "voxtral-4b-tts"  # its name in weights_catalog
 voxtral_port = 8001

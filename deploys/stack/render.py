@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from deploys.gpu.memory import GUARD, VOXTRAL, kv_cache_bytes
 from deploys.remote import File
 from deploys.settings import Settings
+from deploys.stack.images import caddy_image
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TEMPLATES = REPOSITORY / "templates"
@@ -81,6 +82,7 @@ def render(settings: Settings, facts: HostFacts) -> dict[str, File]:
             settings,
             inputs={service: _inputs(files, service) for service in SERVICES},
             agent_image=facts.agent_image,
+            caddy_image=caddy_image(settings),
             state_directory=STATE,
             voxtral_path=settings.model_path(settings.voxtral.model),
             guard_path=settings.model_path(settings.guard.model),
@@ -169,19 +171,6 @@ def start_plan(settings: Settings) -> dict[str, object]:
         "voice-agent": settings.agent.start_timeout_s,
     }
     return {"groups": [list(group) for group in START_ORDER], "timeouts": timeouts}
-
-
-def agent_sources(settings: Settings) -> tuple[dict[str, File], str]:
-    """The agent's build context, and its image's name: the tag is a hash of all that goes in."""
-    root = REPOSITORY / "agent"
-    package = (path for path in (root / "voice_agent").rglob("*") if "__pycache__" not in path.parts)
-    lists = ("Dockerfile", ".dockerignore", "requirements.txt", "requirements-cuda.txt")
-    inputs = [*(root / name for name in lists), *package]
-    files = {path.relative_to(root).as_posix(): _copy(path) for path in sorted(inputs) if path.is_file()}
-    digest = hashlib.sha256(f"{settings.image.agent_base} {settings.agent.whisper_device}".encode())
-    for path, file in files.items():
-        digest.update(f"\0{path}\0{len(file.content)}\0".encode() + file.content)
-    return files, f"voice-agent:{digest.hexdigest()[:16]}"
 
 
 def _template(name: str, settings: Settings, **values: object) -> str:

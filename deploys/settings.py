@@ -16,7 +16,7 @@ from pyinfra.api.exceptions import PyinfraError
 
 from deploys.contradictions import contradictions
 from deploys.gpu.cards import card
-from deploys.models.catalog import KeepDays, Model
+from deploys.models.catalog import KeepDays, Model, Sha256
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -209,6 +209,15 @@ class Caddy(Section):
     log_level: Literal["DEBUG", "INFO", "WARN", "ERROR"]
 
 
+class Talk(Section):
+    """The page to talk from; `token_minutes` is how long a link can be used to join."""
+
+    enabled: bool
+    token_minutes: Annotated[int, Field(ge=1, le=60)]
+    client_url: Url
+    client_sha256: Sha256
+
+
 class Voxtral(Section):
     """The speech engine; contexts in tokens."""
 
@@ -272,6 +281,7 @@ class Agent(Section):
     bedrock_temperature: Annotated[float, Field(ge=0, le=1)]
     max_sessions: Positive | Literal["auto"]
     drain_s: Positive
+    silent_call_s: Annotated[int, Field(ge=1, le=3600)]
     start_timeout_s: Positive
 
 
@@ -301,10 +311,17 @@ class Settings(Section):
     image: Image
     livekit: Livekit
     caddy: Caddy
+    talk: Talk
     voxtral: Voxtral
     guard: Guard
     agent: Agent
     gate: Gate
+
+    @property
+    def models(self) -> dict[str, Model]:
+        """The models this host uses, in the catalog's order; the catalog may know more."""
+        used = {self.voxtral.model, self.guard.model, self.agent.whisper_model}
+        return {name: model for name, model in self.weights.catalog.items() if name in used}
 
     def model_path(self, name: str) -> str:
         """Where that model lies on the host and in the containers."""

@@ -90,7 +90,7 @@ def needed_urls(settings: Settings, platform: Platform) -> tuple[str, ...]:
     """What must answer before anything is installed: package repositories, PyPI, the Hub."""
     probes = (repository.probe_url for repository in repositories(settings, platform))
     pypi = f"{settings.pypi.index_url.rstrip('/')}/huggingface-hub/"
-    a_model = next(iter(settings.weights.catalog.values())).repo
+    a_model = next(iter(settings.models.values())).repo
     hub = () if settings.weights.source else (f"{settings.weights.endpoint}/api/models/{a_model}",)
     return (*probes, pypi, *hub)
 
@@ -247,9 +247,7 @@ def _network(report: HostReport, settings: Settings) -> list[str]:
 def _gates(report: HostReport, settings: Settings) -> list[str]:
     if settings.weights.source:
         return []
-    missing = [
-        model.repo for name, model in settings.weights.catalog.items() if model.gated and name not in report.models
-    ]
+    missing = [model.repo for name, model in settings.models.items() if model.gated and name not in report.models]
     if not missing:
         return []
     return [f"{', '.join(missing)} is gated and not on the host yet; set HF_TOKEN where pyinfra runs"]

@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from deploys.gpu.wishes import host_memory, plan, sessions
 from deploys.remote import File
 from deploys.settings import Settings
+from deploys.stack.images import caddy_image
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TEMPLATES = REPOSITORY / "templates"
@@ -87,6 +88,7 @@ def render(settings: Settings, facts: HostFacts) -> dict[str, File]:
             settings,
             inputs={service: _inputs(files, service) for service in services(settings)},
             agent_image=facts.agent_image,
+            caddy_image=caddy_image(settings),
             state_directory=STATE,
             voxtral_path=settings.model_path(settings.voxtral.model),
             guard_path=settings.model_path(settings.guard.model),
@@ -145,6 +147,7 @@ def _agent_environment(settings: Settings) -> dict[str, str]:
         "AGENT_NAME": agent.name,
         "AGENT_MAX_SESSIONS": str(sessions(memory)),
         "AGENT_DRAIN_SECONDS": str(agent.drain_s),
+        "AGENT_SILENT_CALL_SECONDS": str(agent.silent_call_s),
         "AGENT_ALLOWED_REGIONS": ",".join(site.allowed_regions),
         "AWS_REGION": site.region,
         "BEDROCK_MODEL_ID": agent.bedrock_model,
@@ -179,19 +182,6 @@ def start_plan(settings: Settings) -> dict[str, object]:
         "groups": start_order(settings),
         "timeouts": {service: seconds for service, seconds in timeouts.items() if service in here},
     }
-
-
-def agent_sources(settings: Settings) -> tuple[dict[str, File], str]:
-    """The agent's build context, and its image's name: the tag is a hash of all that goes in."""
-    root = REPOSITORY / "agent"
-    package = (path for path in (root / "voice_agent").rglob("*") if "__pycache__" not in path.parts)
-    lists = ("Dockerfile", ".dockerignore", "requirements.txt", "requirements-cuda.txt")
-    inputs = [*(root / name for name in lists), *package]
-    files = {path.relative_to(root).as_posix(): _copy(path) for path in sorted(inputs) if path.is_file()}
-    digest = hashlib.sha256(f"{settings.image.agent_base} {plan(settings).whisper_device}".encode())
-    for path, file in files.items():
-        digest.update(f"\0{path}\0{len(file.content)}\0".encode() + file.content)
-    return files, f"voice-agent:{digest.hexdigest()[:16]}"
 
 
 def _template(name: str, settings: Settings, **values: object) -> str:

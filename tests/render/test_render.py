@@ -15,7 +15,8 @@ import yaml
 from deploys.gpu.wishes import plan
 from deploys.remote import File
 from deploys.settings import Settings, parse
-from deploys.stack.render import SERVICES, HostFacts, agent_sources, environment_file, environments, render
+from deploys.stack.images import agent_sources
+from deploys.stack.render import SERVICES, HostFacts, environment_file, environments, render
 
 FACTS = HostFacts(public_address="192.0.2.10", agent_image="voice-agent:0123456789abcdef")
 Rendered = Callable[..., dict[str, File]]
@@ -234,14 +235,27 @@ def test_weights_are_compared_on_the_host_alone(rendered: Rendered, data: dict[s
     assert rendered(weights_catalog=newer) == rendered()
 
 
+@pytest.mark.parametrize("talk", [False, True])
 @pytest.mark.parametrize("acme", ["production", "staging", "internal"])
-def test_caddy_accepts_the_caddyfile(rendered: Rendered, tmp_path: Path, acme: str) -> None:
+def test_caddy_accepts_the_caddyfile(rendered: Rendered, tmp_path: Path, acme: str, talk: bool) -> None:
     caddy = shutil.which("caddy") or str(Path(".venv/bin/caddy").resolve())
     file = tmp_path / "Caddyfile"
-    file.write_bytes(rendered(site_acme=acme)["caddy/Caddyfile"].content)
+    file.write_bytes(rendered(site_acme=acme, talk_enabled=talk)["caddy/Caddyfile"].content)
     for words in (["validate", "--adapter", "caddyfile", "--config"], ["fmt", "--diff"]):
         result = subprocess.run([caddy, *words, str(file)], capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_page_is_in_no_file_unless_it_is_on(rendered: Rendered) -> None:
+    off, on = rendered(), rendered(talk_enabled=True)
+    assert b"talk" not in off["caddy/Caddyfile"].content
+    assert compose(off)["services"]["caddy"]["image"].startswith("caddy:")
+    assert {path for path in on if on[path] != off[path]} == {"caddy/Caddyfile", "compose.yml"}
+    services = compose(on)["services"]
+    assert services["caddy"]["image"].startswith("voice-caddy:")
+    assert {name for name in services if services[name] != compose(off)["services"][name]} == {"caddy"}
+    policy = "script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' wss://voice.example.org;"
+    assert policy in on["caddy/Caddyfile"].content.decode()
 
 
 def test_the_agents_image_is_named_by_its_content(data: dict[str, Any]) -> None:

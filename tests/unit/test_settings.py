@@ -22,6 +22,12 @@ def test_the_defaults_need_only_what_an_inventory_must_say(data: dict[str, Any])
     assert settings.voxtral.voice == "de_female"
 
 
+def test_the_models_in_use_are_those_that_settings_name(data: dict[str, Any]) -> None:
+    turbo = "faster-whisper-large-v3-turbo"
+    assert turbo not in parse(data).models
+    assert list(parse({**data, "agent_whisper_model": turbo}).models) == ["voxtral-4b-tts", "llama-guard-3-1b", turbo]
+
+
 def test_every_default_is_a_known_setting_and_every_setting_but_the_domain_has_a_default(data: dict[str, Any]) -> None:
     assert set(data) == set(KEYS)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from fnmatch import fnmatch
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from deploys.gpu import advice
 from deploys.gpu.wishes import plan
@@ -41,7 +43,20 @@ def _residency(settings: Settings) -> list[str]:
             f"agent_bedrock_model: the inference profile {prefix}.* sends requests outside "
             f"{', '.join(site.allowed_regions)}; use an eu.* profile or a model of {site.region}"
         )
+    if settings.guard.placement.startswith("http:") and _is_public(settings.guard.placement):
+        problems.append(
+            f"guard_placement: {settings.guard.placement} would carry what callers say over the public network in "
+            "plain text; use https, or a private address"
+        )
     return problems
+
+
+def _is_public(url: str) -> bool:
+    """Whether its host is a public IP address; a name may be either, and is the operator's word."""
+    try:
+        return ip_address(urlsplit(url).hostname or "").is_global
+    except ValueError:
+        return False
 
 
 def _certificates(settings: Settings) -> list[str]:

@@ -74,6 +74,7 @@ def test_numbers_from_the_command_line_become_text_where_text_is_wanted(data: di
         ({"image_vllm_voxtral": "vllm/vllm-openai:v0.18.0"}, "cannot serve Voxtral-4B-TTS"),
         ({"image_vllm_voxtral": "vllm/vllm-omni:v0.24.0"}, "the templates speak vllm-omni v0.18.0, not v0.24.0"),
         ({"nvidia_repository_keys": {}}, "nvidia_repository_keys: no key for debian12, debian13, ubuntu2204"),
+        ({"guard_placement": "http://8.8.8.8:8000"}, "guard_placement: http://8.8.8.8:8000 would carry what callers"),
         ({"gpu_card": "T4"}, "gpu_card: 'T4' is not a card known here (L4, L40S, A10G, H100)"),
         ({"image_caddy": "caddy"}, "image_caddy: String should match pattern"),
         ({"agent_greeting": "eine\nzweite Zeile"}, "agent_greeting: String should match pattern"),

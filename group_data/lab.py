@@ -59,6 +59,8 @@ weights_catalog = {
 }
 agent_whisper_model = "faster-whisper-tiny.en"
 agent_whisper_threads = 2
+agent_whisper_device = "cpu"  # the lab's card computes nothing
+agent_max_sessions = 2
 
 # The lab's Whisper understands English alone.
 site_language = "en"

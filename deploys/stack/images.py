@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from deploys.gpu.wishes import plan
 from deploys.remote import File
 from deploys.settings import Settings
 
@@ -18,7 +19,7 @@ def agent_sources(settings: Settings) -> tuple[dict[str, File], str]:
     package = (path for path in (root / "voice_agent").rglob("*") if "__pycache__" not in path.parts)
     lists = ("Dockerfile", ".dockerignore", "requirements.txt", "requirements-cuda.txt")
     files = _read(root, (*(root / name for name in lists), *package))
-    return files, _name("voice-agent", files, settings.image.agent_base, settings.agent.whisper_device)
+    return files, _name("voice-agent", files, settings.image.agent_base, plan(settings).whisper_device)
 
 
 def caddy_sources(settings: Settings) -> tuple[dict[str, File], str]:

@@ -14,6 +14,7 @@ from pyinfra.api.operation import operation
 from pyinfra.context import host
 
 from deploys.access.secrets import livekit_keys
+from deploys.gpu.wishes import plan
 from deploys.remote import File, Streamed, script, script_file, unpack
 from deploys.settings import Settings
 from deploys.stack.images import agent_sources, caddy_image, caddy_sources
@@ -73,7 +74,7 @@ class Differences(FactBase[dict[str, str]]):
 
 
 def install(settings: Settings, public_address: str) -> None:
-    """From a host with Docker and weights to five healthy services."""
+    """From a host with Docker and weights to healthy services."""
     images = settings.image
     context, agent_image = agent_sources(settings)
     facts = HostFacts(public_address=public_address, agent_image=agent_image)
@@ -88,7 +89,7 @@ def install(settings: Settings, public_address: str) -> None:
         context=context,
         arguments={
             "BASE_IMAGE": images.agent_base,
-            "WHISPER_DEVICE": settings.agent.whisper_device,
+            "WHISPER_DEVICE": plan(settings).whisper_device,
             "PIP_INDEX_URL": settings.pypi.index_url,
             "PIP_TRUSTED_HOST": _host_without_tls(settings.pypi.index_url),
         },

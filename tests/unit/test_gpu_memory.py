@@ -92,7 +92,7 @@ def test_a_file_without_dimensions_says_which() -> None:
 
 
 def test_weights_are_as_large_as_the_catalog_pins(data: dict[str, Any]) -> None:
-    sizes = {
+    sizes: dict[str, dict[str, int | None]] = {
         model.architecture: {path: pin.size for path, pin in model.files.items()}
         for model in parse(data).models.values()
     }

@@ -320,7 +320,7 @@ class Settings(Section):
     @property
     def models(self) -> dict[str, Model]:
         """The models this host uses, in the catalog's order; the catalog may know more."""
-        used = {self.voxtral.model, self.guard.model, self.agent.whisper_model}
+        used = {self.voxtral.model, self.agent.whisper_model, *([self.guard.model] if self.guard.is_here else [])}
         return {name: model for name, model in self.weights.catalog.items() if name in used}
 
     def model_path(self, name: str) -> str:

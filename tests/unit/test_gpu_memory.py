@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from deploys.gpu.memory import STAGE_1, Engine, bytes_per_token, captured_sizes,
 from deploys.gpu.units import GIB, MIB
 from deploys.gpu.wishes import WEIGHTS
 from deploys.models.architecture import GUARD_SHAPE, VOXTRAL_SHAPE
-from tests.conftest import default_data
+from deploys.settings import parse
 from tests.lab.hub import content
 
 L4 = CARDS["L4"]
@@ -90,12 +91,14 @@ def test_a_file_without_dimensions_says_which() -> None:
         dimensions_of({**content.GUARD_CONFIG, "hidden_size": "2048", "head_dim": 0})
 
 
-def test_weights_are_as_large_as_the_catalog_pins() -> None:
-    data = default_data()
-    models = [data[key] for key in ("voxtral_model", "guard_model", "agent_whisper_model")]
-    for entry in (data["weights_catalog"][model] for model in models):
-        file, size = WEIGHTS[entry["architecture"]]
-        assert entry["files"][file]["size"] == size
+def test_weights_are_as_large_as_the_catalog_pins(data: dict[str, Any]) -> None:
+    sizes: dict[str, dict[str, int | None]] = {
+        model.architecture: {path: pin.size for path, pin in model.files.items()}
+        for model in parse(data).models.values()
+    }
+    assert {kind: sizes[kind][file] for kind, (file, _) in WEIGHTS.items()} == {
+        kind: size for kind, (_, size) in WEIGHTS.items()
+    }
 
 
 def test_graphs_are_captured_for_vllms_sizes() -> None:

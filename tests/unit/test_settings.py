@@ -26,6 +26,7 @@ def test_the_models_in_use_are_those_that_settings_name(data: dict[str, Any]) ->
     turbo = "faster-whisper-large-v3-turbo"
     assert turbo not in parse(data).models
     assert list(parse({**data, "agent_whisper_model": turbo}).models) == ["voxtral-4b-tts", "llama-guard-3-1b", turbo]
+    assert "llama-guard-3-1b" not in parse({**data, "guard_placement": "http://guard.example.org:8000"}).models
 
 
 def test_every_default_is_a_known_setting_and_every_setting_but_the_domain_has_a_default(data: dict[str, Any]) -> None:

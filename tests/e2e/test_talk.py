@@ -254,6 +254,7 @@ def test_a_leg_that_fails_is_red_with_its_error(another: str, browser: Browser) 
         await_turn(browser, 1)
     finally:
         bedrock("reset")
+    browser.driver.save_screenshot(str(ARTEFACTS / "talk-failed.png"))
     assert browser.leg("llm") == ("failed", "denied")
     assert browser.leg("stt")[0] == "good"
 

@@ -10,6 +10,7 @@ from pyinfra.context import host
 
 from deploys.host import base, docker, nvidia, preflight
 from deploys.models import operations as models
+from deploys.release import record
 from deploys.settings import load
 from deploys.stack import operations as stack
 
@@ -22,3 +23,4 @@ nvidia.install(settings, platform)
 docker.install(settings, platform)
 models.install(settings)
 stack.install(settings, public_address=preflight.public_address(report, settings))
+record.install(settings)

@@ -1,0 +1,1 @@
+"""Which commit is live on a host."""

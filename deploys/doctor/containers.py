@@ -22,7 +22,7 @@ def containers(wanted: Mapping[str, Service], state: HostState) -> list[Finding]
         found.append(Finding("containers", "fail", service, reason, DEPLOY))
     for container in state.containers:
         found += _ours(container, wanted) if container.service else _strange(container)
-    return or_ok(found, "containers", f"{len(wanted)} services", "are healthy and run what this clone says")
+    return or_ok(found, "containers", f"{len(wanted)} services", "healthy, and running what this clone says")
 
 
 def _ours(container: Container, wanted: Mapping[str, Service]) -> list[Finding]:

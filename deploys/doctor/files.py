@@ -24,7 +24,7 @@ REQUIRED_SECRETS = (
 def files(wanted: Mapping[str, File], state: HostState) -> list[Finding]:
     """Every file that is not as this clone makes it."""
     found = [finding for path, file in wanted.items() if (finding := _file(path, file, state)) is not None]
-    return or_ok(found, "files", f"{len(wanted)} files", "are as this clone makes them")
+    return or_ok(found, "files", f"{len(wanted)} files", "as this clone makes them")
 
 
 def _file(path: str, file: File, state: HostState) -> Finding | None:
@@ -51,7 +51,7 @@ def secrets(state: HostState) -> list[Finding]:
         if owner != right:
             fix = f"chmod {right.split(maxsplit=1)[0]} {path}; chown root: {path}; who could read it?"
             found.append(Finding("secrets", "fail", path, f"has mode and owner {owner}, not {right}", fix))
-    return or_ok(found, "secrets", f"{len(state.secrets)} files and directories", "are root's alone")
+    return or_ok(found, "secrets", f"{len(state.secrets)} files and directories", "root's alone")
 
 
 def others(wanted: Mapping[str, File], state: HostState) -> list[Finding]:

@@ -37,7 +37,7 @@ def packages(wanted: PackageSet, state: AptState) -> list[Finding]:
         for each in change.repositories
         if each.keyring not in state.files
     ]
-    return or_ok(found, "packages", f"{len(wanted.install)} packages", "are installed, at their pins, and held")
+    return or_ok(found, "packages", f"{len(wanted.install)} packages", "installed, at their pins, and held")
 
 
 def docker(wanted: Mapping[str, Any], state: DockerState) -> list[Finding]:
@@ -80,7 +80,7 @@ def reboot(state: HostState) -> list[Finding]:
     if state.newest_kernel and state.newest_kernel != state.kernel:
         said = f"{state.kernel} runs, the newest in /boot is {state.newest_kernel}"
         found.append(Finding("reboot", "warn", "kernel", said, fix))
-    return or_ok(found, "reboot", "none", "is pending")
+    return or_ok(found, "reboot", "the host", "nothing asks for one")
 
 
 def memory(planned: Plan, state: HostState) -> list[Finding]:
@@ -101,7 +101,7 @@ def memory(planned: Plan, state: HostState) -> list[Finding]:
 def preflight(problems: Sequence[str]) -> list[Finding]:
     """What would make the next run refuse this host."""
     found = [Finding("preflight", "warn", "the next run would refuse", problem) for problem in problems]
-    return or_ok(found, "preflight", "the next run", "would find what it needs")
+    return or_ok(found, "preflight", "the next run", "finds what it needs")
 
 
 def _pretty(config: Mapping[str, Any]) -> bytes:

@@ -49,7 +49,7 @@ def ports(settings: Settings, state: HostState, ssh_port: int) -> list[Finding]:
         and not _is_media(each, own)
         and not _is_known(each, ssh_port)
     ]
-    return or_ok(found, "ports", f"{len(ours)} ports", "are the stack's, and nobody else listens for the world")
+    return or_ok(found, "ports", f"{len(ours)} ports", "the stack's; nobody else listens for the world")
 
 
 def _one_of_ours(port: str, name: str, at_port: Sequence[Listener], own: set[str], *, is_public: bool) -> list[Finding]:

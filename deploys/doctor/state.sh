@@ -1,6 +1,6 @@
 # What a live host has, in one round trip; changes nothing. Prints TAB-separated lines: KEY VALUE...; judges nothing.
-# Never prints what is in the secrets' files, or the arguments and environment of containers that are not ours.
-# Arguments: files as lines of "SHA256 PATH" (the content of those that differ is printed, base64) | the stack's home |
+# Never prints what is in the secrets' files, values of environment variables, or the arguments of others' containers.
+# Arguments: files as lines of "SHA256 PATH" (the content of those that differ is printed, see shown) | the stack's home |
 # its state's directory | the site's name.
 set +e
 files=$1 home=$2 state=$3 domain=$4
@@ -11,11 +11,27 @@ say() {
 }
 say now "$(date +%s)"
 
+# What may leave the host: of an env file the names, and instead of each value a digest of it (redacted.py does the
+# same with what is wanted).
+shown() {
+    local line name
+    case $1 in
+    *.env)
+        while IFS= read -r line || [ -n "$line" ]; do
+            name=${line%%=*}
+            if [ "$name" = "$line" ] || ! [[ $name =~ ^[A-Z_][A-Z0-9_]*$ ]]; then name='?'; else line=${line#*=}; fi
+            printf '%s=%s\n' "$name" "$(printf %s "$line" | sha256sum | cut -c 1-16)"
+        done <"$1"
+        ;;
+    *) cat "$1" ;;
+    esac
+}
+
 while read -r wanted path; do
     [ -f "$path" ] || continue
     found=$(sha256sum <"$path" | cut -d ' ' -f 1)
     content=
-    [ "$found" = "$wanted" ] || content=$(head -c 65536 "$path" | base64 -w 0)
+    [ "$found" = "$wanted" ] || content=$(shown "$path" | head -c 65536 | base64 -w 0)
     say file "$path" "$(stat -L -c '%a %u' "$path")" "$found" "$content"
 done <<<"$files"
 for path in "$home"/secrets "$home"/secrets/* "$home"/livekit/keys.yaml*; do

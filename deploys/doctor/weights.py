@@ -35,7 +35,7 @@ def weights(settings: Settings, state: WeightsDirectory) -> list[Finding]:
         for name, kept in state.models.items()
         if name not in models
     ]
-    return or_ok(found, "weights", f"{len(models)} models", "are at their revisions, by names and sizes")
+    return or_ok(found, "weights", f"{len(models)} models", "at their revisions, by names and sizes")
 
 
 def _shown(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 import json
+import re
 import socket
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
@@ -52,7 +53,9 @@ def read(text: str) -> Record | None:
         found = Record(**values)
     except (ValueError, TypeError):
         return None
-    return found if all(type(value) is type(getattr(Record(), key)) for key, value in values.items()) else None
+    typed = all(type(value) is type(getattr(Record(), key)) for key, value in values.items())
+    # It becomes a word of a git command.
+    return found if typed and re.fullmatch(r"([0-9a-f]{40}([0-9a-f]{24})?)?", found.commit) else None
 
 
 def digest(settings: Settings) -> str:

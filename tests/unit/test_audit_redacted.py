@@ -57,13 +57,6 @@ def test_what_is_masked(text: str, said: str) -> None:
     assert redact(text) == said
 
 
-def run(home: Path, files: dict[str, File]) -> facts.HostState:
-    """state.sh on this machine, about a home of our own."""
-    command = script_file(facts.__file__, "state.sh", asked(files), str(home), str(home / "none"), "example.org")
-    finished = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)  # noqa: S602
-    return parse(finished.stdout.splitlines())
-
-
 def test_the_script_reports_files_without_values_and_secrets_without_content(tmp_path: Path) -> None:
     for path, text, mode in (
         ("caddy/Caddyfile", "edited\n", 0o644),

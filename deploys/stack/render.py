@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from deploys.gpu.memory import GUARD, VOXTRAL, kv_cache_bytes
 from deploys.remote import File
 from deploys.settings import Settings
+from deploys.stack import omni
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TEMPLATES = REPOSITORY / "templates"
@@ -61,6 +63,7 @@ def render(settings: Settings, facts: HostFacts) -> dict[str, File]:
             _template(
                 "voxtral_tts.yaml.j2",
                 settings,
+                omni=omni.release_of(settings.image.vllm_voxtral),
                 kv_cache_bytes=kv_cache_bytes(
                     VOXTRAL, sequences=settings.voxtral.stage0_sequences, context=settings.voxtral.stage0_context
                 ),
@@ -79,6 +82,7 @@ def render(settings: Settings, facts: HostFacts) -> dict[str, File]:
         _template(
             "compose.yml.j2",
             settings,
+            omni=omni.release_of(settings.image.vllm_voxtral),
             inputs={service: _inputs(files, service) for service in SERVICES},
             agent_image=facts.agent_image,
             state_directory=STATE,
@@ -183,15 +187,19 @@ def agent_sources(settings: Settings) -> tuple[dict[str, File], str]:
     return files, f"voice-agent:{digest.hexdigest()[:16]}"
 
 
-def _template(name: str, settings: Settings, **values: object) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+@functools.cache
+def _environment(templates: Path) -> Environment:
+    return Environment(
+        loader=FileSystemLoader(templates),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - the output is YAML and a Caddyfile, not HTML
     )
+
+
+def _template(name: str, settings: Settings, **values: object) -> str:
     sections = {section: getattr(settings, section) for section in type(settings).model_fields}
-    return environment.get_template(name).render(**sections, **values)
+    return _environment(TEMPLATES).get_template(name).render(**sections, **values)
 
 
 def _text(text: str, mode: int = 0o644) -> File:

@@ -21,4 +21,9 @@ def test_both_versions_understand_the_same(tmp_path: Path) -> None:
     case = matrix.case()
     compose.write(case, tmp_path)
     old, new = (compose.normalised(tmp_path, program) for program in readers.compose_versions().values())
+    for model in (old, new):
+        for service in model["services"].values():
+            for mount in service["volumes"]:
+                # 2.26 writes the default out (create_host_path), 5 does not.
+                mount.pop("bind", None)
     assert old["services"] == new["services"]

@@ -10,6 +10,7 @@ from deploys.stack import omni
 if TYPE_CHECKING:
     from deploys.settings import Settings
 
+
 def contradictions(settings: Settings) -> list[str]:
     """One line for each contradiction: the setting, what is wrong, the fix."""
     return [

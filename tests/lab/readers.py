@@ -68,7 +68,7 @@ def compose() -> Path:
     def build(partial: Path) -> None:
         environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
         version = f"-X github.com/docker/compose/v5/internal.Version=v{COMPOSE_VERSION}"
-        command = [_go(), "build", "-trimpath", f"-ldflags=-s -w {version}", "-o", partial]
+        command = [_go(), "build", "-trimpath", f"-ldflags=-s -w {version}", "-o", str(partial)]
         command.append("github.com/docker/compose/v5/cmd")
         done = subprocess.run(command, cwd=_COMPOSE, env=environment, capture_output=True, text=True, check=False)
         if done.returncode != 0:

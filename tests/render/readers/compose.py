@@ -154,7 +154,7 @@ def _check_engine(case: Case, name: str, service: Model) -> None:
     start = gpu_start.parse(service["command"])
     assert start.health == f"http://127.0.0.1:{engine.port}/health"
     assert start.timeout == engine.start_timeout_s
-    assert 0 < start.memory
+    assert start.memory > 0
     serve = _serve(case, name, start.command)
     assert serve.model == case.settings.model_path(engine.model)
     assert serve.served_model_name == [engine.model]
@@ -179,7 +179,7 @@ def _serve(case: Case, name: str, words: list[str]) -> argparse.Namespace:
     if name == "vllm-voxtral":
         program = readers.vllm_omni(omni.release_number(case.settings.image.vllm_voxtral) or "")
         known = (program / "vllm_omni/entrypoints/cli/serve.py").read_text()
-        own = [word.partition("=")[0] for word in words if re.match(r"--(omni|.*-config|.*-configs-path|.*timeout)", word)]
+        own = [word.partition("=")[0] for word in words if re.match(r"--(omni|.*-config|.*-path|.*timeout)", word)]
         assert {"--omni", release.flag} <= set(own)
         assert [flag for flag in own if f'"{flag}"' not in known] == []
         # 0.18 ignores them, later releases give them to every stage.

@@ -45,7 +45,10 @@ def program(root: Path, *command: str, **environment: str) -> Iterator[subproces
     (root / "proc").mkdir(exist_ok=True)
     with (root / "log").open("wb") as log:
         started = subprocess.Popen(
-            ["unshare", "--mount", "sh", "-c", _CONTAINED, str(root), *command], stdout=log, stderr=subprocess.STDOUT, env={"PATH": os.environ["PATH"], **environment}
+            ["unshare", "--mount", "sh", "-c", _CONTAINED, str(root), *command],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={"PATH": os.environ["PATH"], **environment},
         )
         try:
             yield started

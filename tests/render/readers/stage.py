@@ -84,6 +84,6 @@ class _OnceEach(yaml.SafeLoader):
     """A key that stands twice is a mistake, as it is to OmegaConf; PyYAML alone takes the last one."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         assert len(keys) == len(set(keys)), f"a key stands twice in {keys}"
         return dict(super().construct_mapping(node, deep))

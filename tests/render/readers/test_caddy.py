@@ -72,10 +72,15 @@ def test_a_websocket_passes_through_to_livekit(site: caddy.Caddy) -> None:
     """The upgrade, and LiveKit's first message: the answer to joining a room."""
     with site.handshake(site.domain) as stream:
         key = base64.b64encode(os.urandom(16)).decode()
-        stream.sendall(
-            f"GET /rtc?access_token={livekit.token('a')}&protocol=9 HTTP/1.1\r\nHost: {site.domain}\r\n"
-            f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        request = (
+            f"GET /rtc?access_token={livekit.token('a')}&protocol=9 HTTP/1.1",
+            f"Host: {site.domain}",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            f"Sec-WebSocket-Key: {key}",
+            "Sec-WebSocket-Version: 13",
         )
+        stream.sendall("\r\n".join([*request, "", ""]).encode())
         reader = stream.makefile("rb")
         assert reader.readline() == b"HTTP/1.1 101 Switching Protocols\r\n"
         while reader.readline() != b"\r\n":

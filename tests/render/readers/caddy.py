@@ -47,10 +47,18 @@ class Caddy:
     health_port: int
     log: Path = field(repr=False)
 
-    def plain(self, host: str, path: str = "/", port: int = 80, address: str = "127.0.0.1") -> Answer:
-        """An HTTP request."""
+    def plain(self, host: str, path: str = "/", port: int = 80, address: str = "127.0.0.1") -> Answer | None:
+        """An HTTP request; None if the connection is closed without an answer."""
         connection = http.client.HTTPConnection(address, port, timeout=10)
-        return _ask(connection, host, path)
+        try:
+            return _ask(connection, host, path)
+        except http.client.RemoteDisconnected:
+            return None
+
+    def status(self, host: str, path: str, port: int = 80) -> int | None:
+        """The status of an HTTP request's answer."""
+        answer = self.plain(host, path, port)
+        return answer.status if answer else None
 
     def secure(self, host: str, path: str = "/", *, name: str | None = None) -> Answer:
         """An HTTPS request with `host` in its header, to the server name `name` (the same if not given)."""
@@ -153,13 +161,29 @@ def check_file(case: Case, root: Path) -> None:
         assert {issuer["ca"] for issuer in issuers} == {LETS_ENCRYPT[settings.site.acme]}
     for server in config["apps"]["http"]["servers"].values():
         assert server["protocols"] == ["h1", "h2"]
+    assert _upstreams(config) == {f"127.0.0.1:{settings.livekit.port}"}
+
+
+def _upstreams(config: Any) -> set[str]:
+    """Every address that requests are passed on to."""
+    if isinstance(config, list):
+        return set().union(*map(_upstreams, config))
+    if not isinstance(config, dict):
+        return set()
+    found = set().union(*map(_upstreams, config.values()))
+    return found | {config["dial"]} if "dial" in config else found
 
 
 def check_running(case: Case, root: Path) -> None:
     """Raise AssertionError unless a Caddy with this file listens and answers as meant; LiveKit is not there."""
     with running(case, root) as site:
         assert listening() == {("tcp", "*", 80), ("tcp", "*", 443), ("tcp", "127.0.0.1", site.health_port)}
-        assert site.plain("127.0.0.1", "/healthz", site.health_port).status == 200
-        assert site.plain("127.0.0.1", "/", site.health_port).status == 404
+        assert site.status("127.0.0.1", "/healthz", site.health_port) == 200
+        assert site.status("127.0.0.1", "/", site.health_port) == 404
         redirected = site.plain(site.domain, "/room?a=b")
+        assert redirected is not None
         assert (redirected.status, redirected.headers["location"]) == (308, f"https://{site.domain}/room?a=b")
+        assert site.plain("other.example.org") is None
+        if case.settings.site.acme == "internal":
+            assert site.secure(site.domain).status == 502
+            assert site.secure("other.example.org", name=site.domain).status == 421

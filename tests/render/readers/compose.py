@@ -21,6 +21,14 @@ Model = dict[str, Any]
 KEY = ("APIkey", "c2VjcmV0IHdpdGggJCBhbmQgIyBpbiBpdCwgMzYgYnl0ZXM=")
 """A LiveKit key pair as deploys/stack/keys.sh makes it on a host."""
 
+_READ_WITHOUT_BEING_TOLD = {
+    "caddy": {"/etc/caddy", "/data", "/config"},
+    "livekit": {"/etc/livekit"},
+    "vllm-voxtral": {"/root/.cache"},
+    "vllm-guard": {"/root/.cache"},
+}
+"""What an image's own command or program opens: Caddy's file and storage, compiled kernels."""
+
 ENGINES = ("vllm-voxtral", "vllm-guard")
 
 
@@ -89,6 +97,7 @@ def _check_confinement(service: Model) -> None:
 def _check_mounts(case: Case, home: Path, name: str, service: Model) -> None:
     mounts = {each["target"]: each for each in service["volumes"]}
     weights = case.settings.weights.directory
+    assert mounts.keys() >= _READ_WITHOUT_BEING_TOLD.get(name, set())
     for target, mount in mounts.items():
         if mount["type"] == "volume":
             assert mount["source"] in {"gpu-start", "voxtral-cache", "guard-cache"}
@@ -131,6 +140,7 @@ def _check_health(case: Case, name: str, service: Model) -> None:
     assert health["test"][0] == "CMD", "without a shell: the images differ in what they have"
     assert _seconds(health["timeout"]) > 0 < _seconds(health["interval"])
     assert health["retries"] >= 1
+    assert _seconds(health["start_period"]) >= 30
     # start.py gives up after its own time; until then Docker must not call a starting service unhealthy.
     ready = {"vllm-voxtral": "voxtral", "vllm-guard": "guard", "voice-agent": "agent"}
     if name in ready:

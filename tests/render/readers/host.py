@@ -35,7 +35,7 @@ def check_daemon_json(text: str, directory: Path) -> None:
     file = directory / "daemon.json"
     file.write_text(text)
     proxy = debian.unpacked() / "docker.io/usr/sbin/docker-proxy"
-    command = [readers.dockerd(), "--validate", "--userland-proxy-path", proxy, "--config-file", file]
+    command = [str(readers.dockerd()), "--validate", f"--userland-proxy-path={proxy}", f"--config-file={file}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

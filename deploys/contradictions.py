@@ -5,6 +5,8 @@ from __future__ import annotations
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
+from deploys.gpu import advice
+from deploys.gpu.wishes import plan
 from deploys.stack import omni
 
 if TYPE_CHECKING:
@@ -49,13 +51,14 @@ def _certificates(settings: Settings) -> list[str]:
 
 def listening_ports(settings: Settings) -> dict[str, int]:
     """Setting -> port, for every single port the stack listens on."""
+    guard = {"guard_port": settings.guard.port} if settings.guard.is_here else {}
     return {
         "livekit_port": settings.livekit.port,
         "livekit_tcp_port": settings.livekit.tcp_port,
         "livekit_turn_port": settings.livekit.turn_port,
         "caddy_health_port": settings.caddy.health_port,
         "voxtral_port": settings.voxtral.port,
-        "guard_port": settings.guard.port,
+        **guard,
         "agent_health_port": settings.agent.health_port,
     }
 
@@ -92,6 +95,8 @@ def _models(settings: Settings) -> list[str]:
         "guard_model": (settings.guard.model, "llama_guard_3"),
         "agent_whisper_model": (settings.agent.whisper_model, "whisper_ct2"),
     }
+    if not settings.guard.is_here:
+        del wanted["guard_model"]
     problems = []
     for key, (name, architecture) in wanted.items():
         model = settings.weights.catalog.get(name)
@@ -104,17 +109,7 @@ def _models(settings: Settings) -> list[str]:
 
 
 def _memory(settings: Settings) -> list[str]:
-    fractions = {
-        "voxtral_stage0_memory": settings.voxtral.stage0_memory,
-        "voxtral_stage1_memory": settings.voxtral.stage1_memory,
-        "guard_memory": settings.guard.memory,
-    }
-    total = sum(fractions.values())
-    # Three CUDA contexts of 0.3-0.5 GiB lie outside these fractions (facts: vllm-and-models.md, section 4).
-    if total > 0.90:
-        parts = " + ".join(f"{key} {value}" for key, value in fractions.items())
-        return [f"{parts} = {total:.2f} of the card; at most 0.90 leaves room for the three CUDA contexts"]
-    return []
+    return advice.problems(plan(settings))
 
 
 def _media(settings: Settings) -> list[str]:

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pyinfra.api.exceptions import PyinfraError
 
 from deploys.contradictions import contradictions
-from deploys.models.catalog import KeepDays, Model
+from deploys.gpu.cards import card
+from deploys.models.catalog import KeepDays, Model, Sha256
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -92,13 +93,25 @@ class Site(Section):
 class Preflight(Section):
     """What a host must offer (sizes in GiB)."""
 
-    memory_gib: float
+    memory_gib: float | Literal["plan"]
     disk_root_gib: float
     disk_docker_gib: float
     disk_models_gib: float
     disk_headroom_gib: float
     clock_skew_s: Positive
-    gpus: list[Annotated[str, Field(pattern=r"^[0-9a-f]{4}$")]] = Field(min_length=1)
+
+
+class Gpu(Section):
+    """The card that the engines share, and how much of it stays free (deploys/gpu plans with it)."""
+
+    card: str
+    headroom_gib: Annotated[float, Field(ge=0)]
+
+    @field_validator("card")
+    @classmethod
+    def _known_card(cls, value: str) -> str:
+        card(value)
+        return value
 
 
 class RepositoryKey(Section):
@@ -196,17 +209,24 @@ class Caddy(Section):
     log_level: Literal["DEBUG", "INFO", "WARN", "ERROR"]
 
 
+class Talk(Section):
+    """The page to talk from; `token_minutes` is how long a link can be used to join."""
+
+    enabled: bool
+    token_minutes: Annotated[int, Field(ge=1, le=60)]
+    client_url: Url
+    client_sha256: Sha256
+
+
 class Voxtral(Section):
-    """The speech engine; memory as fractions of the card, contexts in tokens."""
+    """The speech engine; contexts in tokens."""
 
     model: str
     port: Port
     voice: str
-    stage0_memory: Fraction
     stage0_sequences: Positive
     stage0_context: Positive
     stage0_eager: bool
-    stage1_memory: Fraction
     start_timeout_s: Positive
 
     @field_validator("voice")
@@ -218,11 +238,11 @@ class Voxtral(Section):
 
 
 class Guard(Section):
-    """Llama Guard; memory as a fraction of the card, context in tokens, the deadline of one verdict in milliseconds."""
+    """Llama Guard; context in tokens, the deadline of one verdict in milliseconds."""
 
     model: str
     port: Port
-    memory: Fraction
+    placement: Annotated[str, Field(pattern=r"^(gpu0|gpu1|https?://[^\s/@]+)$")]
     sequences: Positive
     context: Positive
     eager: bool
@@ -231,6 +251,16 @@ class Guard(Section):
     deadline_ms: Annotated[int, Field(ge=50, le=60_000)]
     refusal: Sentence
     start_timeout_s: Positive
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this host runs it, on one of its cards."""
+        return self.placement.startswith("gpu")
+
+    @property
+    def url(self) -> str:
+        """Where the agent asks it."""
+        return f"http://127.0.0.1:{self.port}" if self.is_here else self.placement
 
 
 class Agent(Section):
@@ -243,14 +273,15 @@ class Agent(Section):
     apology: Sentence
     publish_transcripts: bool
     whisper_model: str
-    whisper_device: Literal["cpu", "cuda"]
+    whisper_device: Literal["auto", "cpu", "cuda"]
     whisper_threads: Annotated[int, Field(ge=1, le=64)]
     bedrock_model: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.:-]*$")]
     bedrock_url: Annotated[str, Field(pattern=r"^(https?://[^\s/@]+(/[^\s]*)?)?$")]
     bedrock_max_tokens: Annotated[int, Field(ge=1, le=8192)]
     bedrock_temperature: Annotated[float, Field(ge=0, le=1)]
-    max_sessions: Positive
+    max_sessions: Positive | Literal["auto"]
     drain_s: Positive
+    silent_call_s: Annotated[int, Field(ge=1, le=3600)]
     start_timeout_s: Positive
 
 
@@ -272,6 +303,7 @@ class Settings(Section):
 
     site: Site
     preflight: Preflight
+    gpu: Gpu
     nvidia: Nvidia
     docker: Docker
     pypi: Pypi
@@ -279,10 +311,17 @@ class Settings(Section):
     image: Image
     livekit: Livekit
     caddy: Caddy
+    talk: Talk
     voxtral: Voxtral
     guard: Guard
     agent: Agent
     gate: Gate
+
+    @property
+    def models(self) -> dict[str, Model]:
+        """The models this host uses, in the catalog's order; the catalog may know more."""
+        used = {self.voxtral.model, self.agent.whisper_model, *([self.guard.model] if self.guard.is_here else [])}
+        return {name: model for name, model in self.weights.catalog.items() if name in used}
 
     def model_path(self, name: str) -> str:
         """Where that model lies on the host and in the containers."""
@@ -298,10 +337,23 @@ KEYS = frozenset(f"{name}_{field}" for name, section in SECTIONS.items() for fie
 
 
 def parse(data: Mapping[str, Any]) -> Settings:
-    """`data` (flat keys, pyinfra's own `ssh_*` and `_*` among them) as Settings.
+    """`data` (flat keys, pyinfra's own `ssh_*` and `_*` among them) as Settings that do not contradict each other.
 
     Raises:
         SettingsError: with one line for each problem.
+    """
+    settings, problems = typed(data)
+    problems += contradictions(settings)
+    if problems:
+        raise SettingsError(report(problems))
+    return settings
+
+
+def typed(data: Mapping[str, Any]) -> tuple[Settings, list[str]]:
+    """`data` as Settings that are each right by themselves, and a line for each key that is none.
+
+    Raises:
+        SettingsError: a value is missing or of the wrong type.
     """
     own = {key: value for key, value in data.items() if not key.startswith(("_", "ssh_"))}
     problems = [_unknown(key) for key in sorted(own.keys() - KEYS)]
@@ -318,11 +370,7 @@ def parse(data: Mapping[str, Any]) -> Settings:
             problems += [_describe(name, detail) for detail in error.errors()]
     if len(sections) < len(SECTIONS):
         raise SettingsError(report(problems))
-    settings = Settings.model_validate(sections)
-    problems += contradictions(settings)
-    if problems:
-        raise SettingsError(report(problems))
-    return settings
+    return Settings.model_validate(sections), problems
 
 
 def load(host: Any) -> Settings:

@@ -1,4 +1,4 @@
-"""The weights alone: /models holds exactly the catalog's models, and the services that use them run the ones there.
+"""The weights alone: /models holds the models in use, and the services that use them run the ones there.
 
 pyinfra inventories/prod.py deploys/weights.py
 """

@@ -16,13 +16,16 @@ site_allowed_regions = ["eu-*"]  # residency: nothing the stack talks to at run 
 site_language = "de"
 
 # --- preflight: what a host must offer before anything is changed ----------------------------------------------
-preflight_memory_gib = 14  # a g6.xlarge has 16 GiB, of which the kernel keeps some
+preflight_memory_gib = "plan"  # of RAM: the sum in deploys/gpu/ram.py (11 GiB of a g6.xlarge's 16), or a number
 preflight_disk_root_gib = 10  # driver, kernel headers, Docker's packages
 preflight_disk_docker_gib = 60  # the vllm-omni image unpacked, the agent's build, their previous versions
 preflight_disk_models_gib = 25  # 14.1 GB of weights (the sizes below), staged beside what they replace
 preflight_disk_headroom_gib = 5  # on a host that is already deployed
 preflight_clock_skew_s = 60  # TLS and LiveKit's tokens fail beyond it
-preflight_gpus = ["27b8"]  # PCI device ids of the cards the memory settings below fit: 27b8 is the L4
+
+# --- gpu: the card's memory is planned from the wishes below; `python -m deploys.gpu` shows the plan ----------------
+gpu_card = "L4"  # or "A10G", "L40S", "H100", or nvidia-smi's memory.total in MiB of another card, as text
+gpu_headroom_gib = 1.5  # stays free; a plan that does not leave it is refused before anything is changed
 
 # --- nvidia: driver and container toolkit (facts: livekit-caddy-aws-nvidia.md, section 6) -----------------------
 nvidia_branch = "580-server"  # satisfies CUDA 12.9 (vllm-omni 0.18) and CUDA 13.0 (from 0.20)
@@ -52,7 +55,7 @@ docker_log_max_file = 5
 # --- pypi: where hosts get Python packages from (the weights' fetcher, the agent's image) ------------------------
 pypi_index_url = "https://pypi.org/simple"
 
-# --- weights: what /models holds ---------------------------------------------------------------------------------
+# --- weights: what /models may hold; fetched are the three models that other settings name ------------------------
 weights_directory = "/models"  # holds the catalog's models alone: what else is in it is moved to its .replaced
 weights_endpoint = "https://huggingface.co"  # or a mirror that speaks the Hub's API and serves byte ranges
 weights_source = ""  # a directory or tarball on the host to copy from instead, with one directory for each model
@@ -112,6 +115,36 @@ weights_catalog = {
         },
         "licence": "MIT",
     },
+    # Two public sources that read the Hub's API agree on this revision and on every digest.
+    "faster-whisper-large-v3-turbo": {
+        "repo": "dropbox-dash/faster-whisper-large-v3-turbo",  # mobiuslabsgmbh/... redirects there
+        "revision": "0a363e9161cbc7ed1431c9597a8ceaf0c4f78fcf",
+        "architecture": "whisper_ct2",
+        "include": ["config.json", "model.bin", "preprocessor_config.json", "tokenizer.json", "vocabulary.json"],
+        "files": {
+            "model.bin": {
+                "sha256": "e76620f83d5f5b69efd3d87e3dc180c1bd21df9fbebacfd4335e5e1efcc018da",
+                "size": 1_617_884_929,
+            },
+            "config.json": {
+                "sha256": "b0253ea6c0d3bea6b1e19e91a02acfd3b53f4467362efcb5a3e6b16c9b3a9b7e",
+                "size": 2_263,
+            },
+            "preprocessor_config.json": {
+                "sha256": "7ccc62c6f2765af1f3b46c00c9b5894426835a05021c8b9c01eecb6dfb542711",
+                "size": 340,
+            },
+            "tokenizer.json": {
+                "sha256": "297b13372ac43916285644fb9687add3cc62ee2a1adb60da3dc25cc94c1871fd",
+                "size": 2_710_337,
+            },
+            "vocabulary.json": {
+                "sha256": "c69260f2ab26d659b7c398f9a2b2b48ed0df16c3b47d7326782fd9cba71690c1",
+                "size": 1_068_114,
+            },
+        },
+        "licence": "MIT",
+    },
 }
 
 # --- images: every one by tag; append @sha256:... to turn a tag into a digest ------------------------------------
@@ -140,22 +173,28 @@ livekit_log_level = "info"
 caddy_health_port = 8088  # /healthz on loopback, plain HTTP
 caddy_log_level = "INFO"
 
+# --- talk: a page to talk to the assistant, https://DOMAIN/talk/ (docs/decisions/talk-page.md) ---------------------
+talk_enabled = False  # True: Caddy serves it to whoever has a link, which deploys/talk.py prints
+talk_token_minutes = 10  # how long a link can be used to join, 1 to 60; a call goes on after
+# LiveKit's client of npm, one file. Its sha256 was computed from the registry's file on 2026-11-23, whose sha512 was the
+# registry's own: sha512-j9Kg86nJjBjNFUD+ukp2jwMCGa0k+YD5gU//RzAM+ZY3pbG631QCte7fQjwqWMmtBzhDJL9nKYuOLMv/9IbAxg==
+talk_client_url = "https://registry.npmjs.org/livekit-client/-/livekit-client-2.23.0.tgz"  # or a mirror's
+talk_client_sha256 = "993eafb83afb4c566bb388108ad6469bf499d76200014c96c35fe3b39fee859d"
+
 # --- voxtral: the speech engine (facts: vllm-and-models.md, sections 1 and 4) ------------------------------------
 voxtral_model = "voxtral-4b-tts"  # its name in weights_catalog
 voxtral_port = 8001
 voxtral_voice = "de_female"
-voxtral_stage0_memory = 0.50  # of the card; 7.46 GiB of weights and 4 x 4096 tokens of KV cache (1.63 GiB)
-voxtral_stage0_sequences = 4
-voxtral_stage0_context = 4096  # tokens
-voxtral_stage0_eager = False
-voxtral_stage1_memory = 0.08  # the codec: 1.55 GiB resident, no KV cache; only the start check reads it
+voxtral_stage0_sequences = 4  # sentences spoken at once: one a caller; 0.41 GiB of KV cache each
+voxtral_stage0_context = 4096  # tokens; 12.5 are a second of speech
+voxtral_stage0_eager = False  # True: without CUDA graphs, slower
 voxtral_start_timeout_s = 1200
 
 # --- guard: Llama Guard ------------------------------------------------------------------------------------------
 guard_model = "llama-guard-3-1b"
 guard_port = 8000
-guard_memory = 0.25  # 2.79 GiB of weights; 0.15 left nothing for the KV cache (handover, finding 6)
-guard_sequences = 4  # 256, the default, runs out of memory in the sampler's warm-up (handover, finding 5)
+guard_placement = "gpu0"  # beside Voxtral; "gpu1": a second card; "http://HOST:PORT": another host of yours
+guard_sequences = 4  # texts judged at once; 256, vLLM's default, ran out of memory (handover, finding 5)
 guard_context = 8192  # tokens; the model's own 131,072 would need 4 GiB of KV cache
 guard_eager = True
 guard_judges_callers = True  # what the caller says too, not only the answer; its time is hidden behind the model's
@@ -175,15 +214,16 @@ agent_instructions = (
 )
 agent_apology = "Entschuldigung, das hat gerade nicht geklappt. Bitte sagen Sie es noch einmal."  # when a leg fails
 agent_publish_transcripts = True  # live, to the participants of the caller's own room; never stored or logged
-agent_whisper_model = "faster-whisper-large-v3"  # its name in weights_catalog
-agent_whisper_device = "cpu"  # or "cuda": the image then brings CUDA's libraries
+agent_whisper_model = "faster-whisper-large-v3"  # in weights_catalog; ...-turbo has 4 decoder layers, not 32
+agent_whisper_device = "auto"  # "cuda" where the plan has room for it, else "cpu", which is slow; or one of the two
 agent_whisper_threads = 3  # of a g6.xlarge's four
 agent_bedrock_model = "eu.mistral.pixtral-large-2502-v1:0"  # an EU inference profile; not verified against Bedrock
 agent_bedrock_url = ""  # a VPC endpoint of Bedrock; empty: Amazon's own in site_region
 agent_bedrock_max_tokens = 300  # of one answer
 agent_bedrock_temperature = 0.3
-agent_max_sessions = 2
-agent_drain_s = 60
+agent_max_sessions = "auto"  # calls at once: what Voxtral, the guard and Whisper carry by the plan; or a number
+agent_drain_s = 60  # running calls may go on so long when the agent is stopped or replaced
+agent_silent_call_s = 300  # a call in which nobody speaks for so long is ended
 agent_start_timeout_s = 300
 
 # --- gate: deploys/verify.py -------------------------------------------------------------------------------------

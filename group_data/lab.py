@@ -9,7 +9,7 @@ _LAB = _Path(_os.environ.get("VOICE_LAB_STATE", "/var/lib/voice-lab")) / "lab.js
 # pyinfra reads every file of group_data for every inventory: this one must not fail where there is no lab.
 _NO_LAB = {
     "apt": {"url": "http://lab.invalid", "key_fingerprint": "0" * 40},
-    **{name: {"url": "http://lab.invalid"} for name in ("registry", "pypi", "hub", "bedrock")},
+    **{name: {"url": "http://lab.invalid"} for name in ("registry", "pypi", "npm", "hub", "bedrock")},
 }
 _lab = _json.loads(_LAB.read_text(encoding="utf-8")) if _LAB.exists() else _NO_LAB
 _apt = _lab["apt"]["url"]
@@ -19,7 +19,7 @@ _key = _lab["apt"]["key_fingerprint"]
 site_domain = "voice.lab.example.org"
 site_acme = "internal"
 
-# The same vendors' repositories, signed by the lab's key. site_public_address stands in the inventory.
+# The same vendors' repositories, signed by the lab's key.
 nvidia_repository_url = _apt + "/cuda/{distribution}{release}/x86_64"
 nvidia_repository_keys = {
     release: {"file": "key.pub", "fingerprint": _key}
@@ -31,6 +31,7 @@ docker_repository_url = _apt + "/docker"
 docker_repository_fingerprint = _key
 docker_registry_mirrors = [_lab["registry"]["url"]]
 pypi_index_url = _lab["pypi"]["url"]
+talk_client_url = _lab["npm"]["url"]
 weights_endpoint = _lab["hub"]["url"]
 agent_bedrock_url = _lab["bedrock"]["url"]
 
@@ -58,6 +59,8 @@ weights_catalog = {
 }
 agent_whisper_model = "faster-whisper-tiny.en"
 agent_whisper_threads = 2
+agent_whisper_device = "cpu"  # the lab's card computes nothing
+agent_max_sessions = 2
 
 # The lab's Whisper understands English alone.
 site_language = "en"

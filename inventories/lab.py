@@ -19,7 +19,6 @@ voice = [
             "ssh_allow_agent": False,
             "ssh_look_for_keys": False,
             "_sudo": host["user"] != "root",
-            "site_public_address": host["address"],
         },
     )
     for name, host in _hosts.items()

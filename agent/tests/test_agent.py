@@ -163,6 +163,22 @@ async def test_a_call_that_ends_in_time_is_not_cut(stage: Stage) -> None:
     assert "calls still running" not in output(stage)
 
 
+async def test_a_call_in_which_nobody_speaks_is_ended(stage: Stage) -> None:
+    stage.overrides["AGENT_SILENT_CALL_SECONDS"] = "1"
+    await stage.models.start()
+    await stage.start_livekit()
+    await stage.start_agent()
+    await stage.until_healthy()
+    async with call(stage, "silent") as room:
+        await agent_track(room)
+
+        async def left() -> bool:
+            return not room.remote_participants
+
+        await until(left, "the agent leaves")
+        assert room.isconnected()
+
+
 async def test_gives_up_with_an_exit_code_that_restarts_it(stage: Stage) -> None:
     stage.overrides["AGENT_CONNECT_RETRIES"] = "1"
     await stage.models.start()

@@ -159,8 +159,25 @@ async def test_a_model_that_fails_is_apologised_for(studio: Stage) -> None:
         await caller.hears(f"The crocodile is in the water. {APOLOGY}", mark)
         assert turn["error"] == "llm: throttled"
         studio.models.bedrock_instead = None
-        studio.models.answer = "The butterfly is in the garden."
+        studio.models.answer = "The crocodile is in the water."
         turn, mark = await asked(caller, "Where does the elephant live?", 3)
+        await caller.hears(studio.models.answer, mark)
+        assert turn["error"] is None
+
+
+async def test_recognition_that_fails_is_apologised_for(studio: Stage) -> None:
+    """The way to Whisper is a socket: without it there is no recognition, as with a Whisper that died."""
+    (socket,) = (studio.directory / "own").glob("voice-agent-*/socket")
+    async with calling(studio, unique("no-ears")) as caller:
+        await caller.ready()
+        mark = caller.mark()
+        away = socket.rename(socket.with_name("away"))
+        caller.say("Where does the elephant live?")
+        await caller.hears(APOLOGY, mark)
+        assert (await caller.turn(1))["error"] == "stt: unreachable"
+        away.rename(socket)
+        studio.models.answer = "The crocodile is in the water."
+        turn, mark = await asked(caller, "Where does the butterfly live?", 2)
         await caller.hears(studio.models.answer, mark)
         assert turn["error"] is None
 

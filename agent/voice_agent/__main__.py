@@ -1,11 +1,11 @@
-"""`python -m voice_agent` runs the agent; `python -m voice_agent healthcheck` asks a running one."""
+"""`python -m voice_agent` runs the agent; `healthcheck` asks a running one, `invite` prints a caller's token."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-from . import healthcheck
+from . import healthcheck, invite
 from .settings import Settings, SettingsError
 
 EXIT_USAGE = 64
@@ -16,8 +16,10 @@ def main(arguments: list[str]) -> int:
     """Dispatch; imports of the framework (seconds) happen only where they are needed."""
     if arguments == ["healthcheck"]:
         return healthcheck.main()
+    if arguments[:1] == ["invite"] and (minutes := invite.minutes(arguments[1:])) is not None:
+        return invite.main(minutes)
     if arguments:
-        sys.stderr.write("usage: python -m voice_agent [healthcheck]\n")
+        sys.stderr.write(f"usage: python -m voice_agent [healthcheck | invite --minutes 1..{invite.LONGEST_MINUTES}]\n")
         return EXIT_USAGE
     try:
         settings = Settings.from_environment(os.environ)

@@ -36,8 +36,6 @@ TURN_LIKELY_SECONDS = 0.4
 TURN_UNLIKELY_SECONDS = 2.0
 # Speech that stops the agent. Shorter sounds are coughs and "mhm".
 BARGE_IN_SECONDS = 0.5
-# Nobody speaks for this long: the call ends. Sessions are few, and a tab left open would hold one for ever.
-SILENT_CALL_SECONDS = 300.0
 # One retry soon: what fails twice keeps failing for longer than a caller waits in silence.
 CONNECT = APIConnectOptions(max_retry=1, retry_interval=0.5, timeout=10.0)
 # The fourth lost sentence in a row ends the call: it is deaf and dumb by then. A spoken one starts the count anew.
@@ -63,7 +61,8 @@ async def entrypoint(ctx: JobContext) -> None:
         turn_handling=_turn_handling(),
         # they would cut sentences anew; the conversation takes markup out of each
         tts_text_transforms=None,
-        user_away_timeout=SILENT_CALL_SECONDS,
+        # sessions are few, and a tab left open would hold one for ever
+        user_away_timeout=float(settings.silent_call_seconds),
         # The framework would not let callers interrupt the first three seconds of speech; the greeting, which is
         # not interruptible, is longer than the echo cancellation of any browser needs.
         aec_warmup_duration=None,

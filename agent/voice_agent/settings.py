@@ -67,6 +67,7 @@ class Settings:
     agent_name: str
     max_sessions: int
     drain_seconds: int
+    silent_call_seconds: int
     connect_retries: int
     health_port: int
     aws_region: str
@@ -104,6 +105,7 @@ class Settings:
             agent_name=read.text("AGENT_NAME", default=""),
             max_sessions=read.number("AGENT_MAX_SESSIONS", 1, 1000),
             drain_seconds=read.number("AGENT_DRAIN_SECONDS", 1, 3600, default=60),
+            silent_call_seconds=read.number("AGENT_SILENT_CALL_SECONDS", 1, 3600, default=300),
             connect_retries=read.number("AGENT_CONNECT_RETRIES", 0, 1000, default=16),
             health_port=read.number("AGENT_HEALTH_PORT", 1, 65535, default=DEFAULT_HEALTH_PORT),
             aws_region=read.text("AWS_REGION"),

@@ -99,8 +99,13 @@ def health_problems(parts: Mapping[str, str]) -> dict[str, str]:
     return {PARTS.get(part, part): f"{part}: {state}" for part, state in parts.items() if state != "ok"}
 
 
-def likely_cause(leg: str, guess: str, states: Mapping[str, str]) -> str:
-    """The leg's container if it does not run, else what the probe guesses, else the container's bad health."""
+def likely_cause(leg: str, guess: str, states: Mapping[str, str], elsewhere: Mapping[str, str]) -> str:
+    """The leg's container if it does not run, else what the probe guesses, else the container's bad health.
+
+    `elsewhere`: leg -> the address of what serves it on another host, which has no container here.
+    """
+    if leg in elsewhere:
+        return f"{guess}; it runs at {elsewhere[leg]}: does it answer there?".removeprefix("; ")
     service = SERVICES.get(leg)
     if service is None:
         return guess

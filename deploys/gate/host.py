@@ -50,7 +50,7 @@ class Verification:
     def take(self, event: dict[str, Any]) -> None:
         """Keep and tell what was found; a failed check's container is looked at first."""
         if event["event"] == "check" and not event["passed"]:
-            event["cause"] = likely_cause(event["leg"], event["cause"], states(containers()))
+            event["cause"] = likely_cause(event["leg"], event["cause"], states(containers()), self.request.elsewhere)
         for line in self.report.take(event):
             self.say(line)
 

@@ -39,6 +39,7 @@ class Request:
     least_overlap: float
     keep_recordings: bool
     rotation: bool
+    elsewhere: dict[str, str] = field(default_factory=dict)
     question_wav: str = ""
     address: str = ""
     probes: tuple[str, ...] = ("reachable", "conversation")
@@ -80,4 +81,5 @@ def request(settings: Settings, agent: Mapping[str, str]) -> Request:
         least_overlap=gate.least_overlap,
         keep_recordings=bool(gate.recordings),
         rotation=gate.rotation,
+        elsewhere={} if settings.guard.is_here else {"guard": settings.guard.url},
     )

@@ -10,13 +10,16 @@ from pyinfra.api.host import Host
 
 from deploys.access.secrets import hub_token
 from deploys.contradictions import listening_ports
+from deploys.gpu import advice
+from deploys.gpu.cards import PCI_NAMES, card, measured
+from deploys.gpu.plan import SECOND_GPU, on_other_card
+from deploys.gpu.units import GIB
+from deploys.gpu.wishes import host_memory, plan
 from deploys.host.platform import DISTRIBUTIONS, Platform, distribution_packages, repositories
 from deploys.host.report import Disk, HostReport, Preflight
 from deploys.settings import Settings
 
 SUPPORTED = {"ubuntu": ("22.04", "24.04"), "debian": ("12", "13")}
-GPU_NAMES = {"27b8": "L4", "26b9": "L40S", "2237": "A10G", "2331": "H100 PCIe", "2330": "H100 SXM"}
-"""PCI device ids (pci-ids.ucw.cz) of the cards one is likely to meet."""
 
 
 class PreflightError(PyinfraError):
@@ -87,7 +90,7 @@ def needed_urls(settings: Settings, platform: Platform) -> tuple[str, ...]:
     """What must answer before anything is installed: package repositories, PyPI, the Hub."""
     probes = (repository.probe_url for repository in repositories(settings, platform))
     pypi = f"{settings.pypi.index_url.rstrip('/')}/huggingface-hub/"
-    a_model = next(iter(settings.weights.catalog.values())).repo
+    a_model = next(iter(settings.models.values())).repo
     hub = () if settings.weights.source else (f"{settings.weights.endpoint}/api/models/{a_model}",)
     return (*probes, pypi, *hub)
 
@@ -123,23 +126,41 @@ def _choices(report: HostReport, settings: Settings) -> list[str]:
 
 
 def _hardware(report: HostReport, settings: Settings) -> list[str]:
-    problems = []
-    accepted = settings.preflight.gpus
+    problems = _cards(report, settings)
+    memory_gib, needed_gib = report.memory_kib / 2**20, round(memory_needed_gib(settings), 1)
+    if memory_gib < needed_gib:
+        problems.append(f"{memory_gib:.1f} GiB of memory; {needed_gib:g} GiB are needed (preflight_memory_gib)")
+    return problems
+
+
+def memory_needed_gib(settings: Settings) -> float:
+    """What a host's MemTotal must be: the setting, or what the plan adds up."""
+    configured = settings.preflight.memory_gib
+    return host_memory(plan(settings)).total / GIB if configured == "plan" else configured
+
+
+def _cards(report: HostReport, settings: Settings) -> list[str]:
+    """Whether the host's cards are those that the memory was planned for; without a driver, by their PCI ids alone."""
+    planned = card(settings.gpu.card)
+    count = 2 if settings.guard.placement == SECOND_GPU else 1
     if not report.gpus:
-        problems.append("no NVIDIA GPU on the PCI bus; choose an instance type that has one (g6.xlarge: one L4)")
-    elif not set(report.gpus) & set(accepted):
-        found, wanted = (", ".join(_gpu_name(gpu) for gpu in gpus) for gpus in (report.gpus, accepted))
-        problems.append(f"the GPU is {found}; the memory settings are for {wanted} (preflight_gpus)")
-    memory_gib = report.memory_kib / 2**20
-    if memory_gib < settings.preflight.memory_gib:
-        problems.append(
-            f"{memory_gib:.1f} GiB of memory; {settings.preflight.memory_gib:g} GiB are needed (preflight_memory_gib)"
-        )
+        return ["no NVIDIA GPU on the PCI bus; choose an instance type that has one (g6.xlarge: one L4)"]
+    if len(report.gpus) < count:
+        return [f"guard_placement: {SECOND_GPU}, but the host has one GPU; use gpu0, or the address of another host"]
+    if planned.pci_ids and not set(report.gpus[:count]) <= set(planned.pci_ids):
+        found = ", ".join(_gpu_name(gpu) for gpu in report.gpus)
+        return [f"the GPU is {found}; the memory is planned for {planned.name} (gpu_card)"]
+    problems = []
+    for index, total_mib in enumerate(report.gpu_memory_mib[:count]):
+        if total_mib < planned.total_mib:
+            what = f"GPU {index} has {total_mib:,} MiB; gpu_card {planned.name} has {planned.total_mib:,}"
+            unfit = advice.problems(on_other_card(plan(settings), measured(total_mib)))
+            problems += [f"{what}: {problem}" for problem in unfit]
     return problems
 
 
 def _gpu_name(device: str) -> str:
-    return f"{GPU_NAMES.get(device, 'an unknown card')} (10de:{device})"
+    return f"{PCI_NAMES.get(device, 'an unknown card')} (10de:{device})"
 
 
 def _disks(report: HostReport, settings: Settings) -> list[str]:
@@ -226,9 +247,7 @@ def _network(report: HostReport, settings: Settings) -> list[str]:
 def _gates(report: HostReport, settings: Settings) -> list[str]:
     if settings.weights.source:
         return []
-    missing = [
-        model.repo for name, model in settings.weights.catalog.items() if model.gated and name not in report.models
-    ]
+    missing = [model.repo for name, model in settings.models.items() if model.gated and name not in report.models]
     if not missing:
         return []
     return [f"{', '.join(missing)} is gated and not on the host yet; set HF_TOKEN where pyinfra runs"]

@@ -40,6 +40,11 @@ for device in /sys/bus/pci/devices/*; do
     [ "$(cat "$device/vendor" 2>/dev/null)" = 0x10de ] || continue
     case $(cat "$device/class" 2>/dev/null) in 0x03*) say gpu "$(cat "$device/device")" ;; esac
 done
+if command -v nvidia-smi >/dev/null; then
+    # A driver that does not work answers with a sentence: it is the driver's step that mends it.
+    nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits 2>/dev/null |
+        grep -xE '[0-9]+' | while read -r total; do say gpu_memory_mib "$total"; done
+fi
 
 for path in $paths; do
     existing=$path

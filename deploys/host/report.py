@@ -53,6 +53,7 @@ class HostReport:
     asked_at: int = 0
     memory_kib: int = 0
     gpus: tuple[str, ...] = ()
+    gpu_memory_mib: tuple[int, ...] = ()
     disks: tuple[Disk, ...] = ()
     deployed: bool = False
     models: frozenset[str] = frozenset()
@@ -99,6 +100,7 @@ def parse_report(lines: Iterable[str], *, asked_at: int = 0) -> HostReport:
         asked_at=asked_at,
         memory_kib=int(one("memory_kib") or 0),
         gpus=tuple(row[0].removeprefix("0x") for row in all_of("gpu")),
+        gpu_memory_mib=tuple(int(row[0]) for row in all_of("gpu_memory_mib") if row[0].isdecimal()),
         disks=tuple(Disk(path, filesystem, int(free)) for path, filesystem, free in all_of("disk")),
         deployed=one("deployed") == "yes",
         models=frozenset(row[0] for row in all_of("model")),

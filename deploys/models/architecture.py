@@ -25,15 +25,29 @@ FIRST_BYTES = 64
 """Bytes that are enough to say how long a binary file's header is."""
 
 VOXTRAL_PREFIXES = ("acoustic_transformer.", "audio_tokenizer.", "mm_audio_embeddings.")
-VOXTRAL_SHAPE = {"dim": 3072, "n_layers": 26, "n_heads": 32, "n_kv_heads": 8}
+VOXTRAL_SHAPE = {
+    "dim": 3072,
+    "n_layers": 26,
+    "n_heads": 32,
+    "n_kv_heads": 8,
+    "head_dim": 128,
+    "hidden_dim": 9216,
+    "vocab_size": 131072,
+    "max_seq_len": 65536,
+}
+"""What params.json must say; deploys/gpu plans the card's memory with it."""
+
 GUARD_SHAPE = {
     "hidden_size": 2048,
     "num_hidden_layers": 16,
     "num_attention_heads": 32,
     "num_key_value_heads": 8,
     "head_dim": 64,
+    "intermediate_size": 8192,
     "vocab_size": 128256,
+    "max_position_embeddings": 131072,
 }
+"""The same for config.json."""
 
 MEANT = {
     "voxtral_tts": "mistralai/Voxtral-4B-TTS-2603",

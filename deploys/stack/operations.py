@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from pyinfra.api.command import StringCommand
 from pyinfra.api.facts import FactBase
@@ -13,9 +14,11 @@ from pyinfra.api.operation import operation
 from pyinfra.context import host
 
 from deploys.access.secrets import livekit_keys
+from deploys.gpu.wishes import plan
 from deploys.remote import File, Streamed, script, script_file, unpack
 from deploys.settings import Settings
-from deploys.stack.render import HOME, PROGRAMS, HostFacts, agent_sources, render
+from deploys.stack.images import agent_sources, caddy_image, caddy_sources
+from deploys.stack.render import HOME, PROGRAMS, HostFacts, render
 
 STAGED = f"{HOME}/.staged"
 BUILD = f"{HOME}/.build"
@@ -71,7 +74,7 @@ class Differences(FactBase[dict[str, str]]):
 
 
 def install(settings: Settings, public_address: str) -> None:
-    """From a host with Docker and weights to five healthy services."""
+    """From a host with Docker and weights to healthy services."""
     images = settings.image
     context, agent_image = agent_sources(settings)
     facts = HostFacts(public_address=public_address, agent_image=agent_image)
@@ -84,14 +87,30 @@ def install(settings: Settings, public_address: str) -> None:
         name=f"Build the agent's image ({agent_image})",
         image=agent_image,
         context=context,
-        base=images.agent_base,
-        device=settings.agent.whisper_device,
-        index_url=settings.pypi.index_url,
+        arguments={
+            "BASE_IMAGE": images.agent_base,
+            "WHISPER_DEVICE": plan(settings).whisper_device,
+            "PIP_INDEX_URL": settings.pypi.index_url,
+            "PIP_TRUSTED_HOST": _host_without_tls(settings.pypi.index_url),
+        },
     )
+    if settings.talk.enabled:
+        page, page_image = caddy_sources(settings)
+        build(
+            name=f"Build Caddy's image with the page to talk from ({page_image})",
+            image=page_image,
+            context=page,
+            arguments={
+                "PYTHON_IMAGE": images.agent_base,
+                "CADDY_IMAGE": images.caddy,
+                "CLIENT_URL": settings.talk.client_url,
+                "CLIENT_SHA256": settings.talk.client_sha256,
+            },
+        )
     configure(
         name=f"Write the stack's files to {HOME}",
         files=render(settings, facts),
-        readers=(images.caddy, images.livekit),
+        readers=(caddy_image(settings), images.livekit),
     )
     start(name="Start the services in order, each when those before it are healthy")
 
@@ -129,14 +148,15 @@ def pull(images: tuple[str, ...]) -> Generator[StringCommand, None, None]:
 
 @operation()
 def build(
-    image: str, context: Mapping[str, File], base: str, device: str, index_url: str
+    image: str, context: Mapping[str, File], arguments: Mapping[str, str]
 ) -> Generator[StringCommand, None, None]:
-    """The agent's image is on the host; its tag names its content, so a present tag is the wanted image."""
+    """An image is on the host; its tag names its content, so a present tag is the wanted image."""
     if image in host.get_fact(Stack, images=image).images:
         host.noop(f"{image} is at hand")
         return
     yield unpack(context, BUILD)
-    yield Streamed(script_file(__file__, "build.sh", BUILD, image, base, index_url, device))
+    given = (f"{name}={value}" for name, value in arguments.items())
+    yield Streamed(script_file(__file__, "build.sh", BUILD, image, *given))
 
 
 @operation()
@@ -182,6 +202,12 @@ def _start(differing: dict[str, str]) -> Generator[StringCommand, None, None]:
 
 def _run_starter() -> StringCommand:
     return Streamed(script(f"python3 {STARTER}"))
+
+
+def _host_without_tls(url: str) -> str:
+    """The host that pip shall trust without a certificate: the index's if it has no TLS, else ""."""
+    parts = urlsplit(url)
+    return parts.hostname or "" if parts.scheme == "http" else ""
 
 
 def _fingerprint(file: File) -> tuple[str, str]:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from deploys.gpu.memory import GUARD, VOXTRAL, kv_cache_bytes
+from deploys.gpu.wishes import host_memory, plan, sessions
 from deploys.remote import File
 from deploys.settings import Settings
 from deploys.stack import omni
+from deploys.stack.images import caddy_image
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TEMPLATES = REPOSITORY / "templates"
@@ -27,8 +28,7 @@ STATE = "/var/lib/voice"
 """Where what the services write lies: certificates."""
 
 SERVICES = ("livekit", "caddy", "vllm-voxtral", "vllm-guard", "voice-agent")
-START_ORDER = (("livekit", "caddy"), ("vllm-voxtral",), ("vllm-guard",), ("voice-agent",))
-"""Each group starts when the one before it is healthy; the engines never size their memory at the same time."""
+"""All there can be; `services` says which are on a host."""
 
 MOUNTED = {
     "livekit": ("livekit/livekit.yaml",),
@@ -54,21 +54,28 @@ class HostFacts:
     agent_image: str
 
 
+def services(settings: Settings) -> tuple[str, ...]:
+    """The services on this host: all of them, but for a guard on another one."""
+    return tuple(service for service in SERVICES if service != "vllm-guard" or settings.guard.is_here)
+
+
+def start_order(settings: Settings) -> list[list[str]]:
+    """Each group starts when the one before it is healthy; engines of one card never warm up at the same time."""
+    engines = {
+        "gpu0": [["vllm-voxtral"], ["vllm-guard"]],
+        "gpu1": [["vllm-voxtral", "vllm-guard"]],
+    }.get(settings.guard.placement, [["vllm-voxtral"]])
+    return [["livekit", "caddy"], *engines, ["voice-agent"]]
+
+
 def render(settings: Settings, facts: HostFacts) -> dict[str, File]:
     """Every file of the stack, by its path below HOME."""
+    memory = plan(settings)
+    release = omni.release_of(settings.image.vllm_voxtral)
     files = {
         "livekit/livekit.yaml": _text(_template("livekit.yaml.j2", settings, public_address=facts.public_address)),
         "caddy/Caddyfile": _text(_template("Caddyfile.j2", settings)),
-        "voxtral/voxtral_tts.yaml": _text(
-            _template(
-                "voxtral_tts.yaml.j2",
-                settings,
-                omni=omni.release_of(settings.image.vllm_voxtral),
-                kv_cache_bytes=kv_cache_bytes(
-                    VOXTRAL, sequences=settings.voxtral.stage0_sequences, context=settings.voxtral.stage0_context
-                ),
-            )
-        ),
+        "voxtral/voxtral_tts.yaml": _text(_template("voxtral_tts.yaml.j2", settings, plan=memory, omni=release)),
         "engine/logging.json": _copy(TEMPLATES / "engine_logging.json"),
         "engine/gpu_start.py": _copy(PROGRAMS / "engine" / "gpu_start.py"),
         "engine/health.py": _copy(PROGRAMS / "engine" / "health.py"),
@@ -82,16 +89,16 @@ def render(settings: Settings, facts: HostFacts) -> dict[str, File]:
         _template(
             "compose.yml.j2",
             settings,
-            omni=omni.release_of(settings.image.vllm_voxtral),
-            inputs={service: _inputs(files, service) for service in SERVICES},
+            omni=release,
+            inputs={service: _inputs(files, service) for service in services(settings)},
             agent_image=facts.agent_image,
+            caddy_image=caddy_image(settings),
             state_directory=STATE,
             voxtral_path=settings.model_path(settings.voxtral.model),
             guard_path=settings.model_path(settings.guard.model),
             whisper_path=settings.model_path(settings.agent.whisper_model),
-            guard_kv_cache_bytes=kv_cache_bytes(
-                GUARD, sequences=settings.guard.sequences, context=settings.guard.context
-            ),
+            plan=memory,
+            agent_memory_limit=host_memory(memory).agent_limit,
         )
     )
     return files
@@ -108,30 +115,32 @@ def environments(settings: Settings) -> dict[str, dict[str, str]]:
         # vllm-omni 0.18 logs the first 50 characters of every sentence it speaks, at level INFO.
         "VLLM_LOGGING_CONFIG_PATH": "/opt/voice/engine/logging.json",
     }
-    return {
+    every = {
         "livekit": offline,
         "caddy": offline,
         "vllm-voxtral": engine,
         "vllm-guard": engine,
         "voice-agent": {**offline, **_agent_environment(settings)},
     }
+    return {service: every[service] for service in services(settings)}
 
 
 def _agent_environment(settings: Settings) -> dict[str, str]:
     agent, guard, site = settings.agent, settings.guard, settings.site
+    memory = plan(settings)
     return {
         "LIVEKIT_URL": f"ws://127.0.0.1:{settings.livekit.port}",
         "TTS_URL": f"http://127.0.0.1:{settings.voxtral.port}",
         "TTS_VOICE": settings.voxtral.voice,
         "TTS_MODEL": settings.voxtral.model,
-        "GUARD_URL": f"http://127.0.0.1:{guard.port}",
+        "GUARD_URL": guard.url,
         "GUARD_MODEL": guard.model,
         "GUARD_INPUT": "true" if guard.judges_callers else "false",
         "GUARD_CATEGORIES": ",".join(guard.categories),
         "GUARD_DEADLINE_MS": str(guard.deadline_ms),
         "GUARD_REFUSAL": guard.refusal,
         "FASTER_WHISPER_MODEL": settings.model_path(agent.whisper_model),
-        "WHISPER_DEVICE": agent.whisper_device,
+        "WHISPER_DEVICE": memory.whisper_device,
         "WHISPER_THREADS": str(agent.whisper_threads),
         "AGENT_LANGUAGE": site.language,
         "AGENT_GREETING": agent.greeting,
@@ -140,8 +149,9 @@ def _agent_environment(settings: Settings) -> dict[str, str]:
         "AGENT_PUBLISH_TRANSCRIPTS": "true" if agent.publish_transcripts else "false",
         "AGENT_HEALTH_PORT": str(agent.health_port),
         "AGENT_NAME": agent.name,
-        "AGENT_MAX_SESSIONS": str(agent.max_sessions),
+        "AGENT_MAX_SESSIONS": str(sessions(memory)),
         "AGENT_DRAIN_SECONDS": str(agent.drain_s),
+        "AGENT_SILENT_CALL_SECONDS": str(agent.silent_call_s),
         "AGENT_ALLOWED_REGIONS": ",".join(site.allowed_regions),
         "AWS_REGION": site.region,
         "BEDROCK_MODEL_ID": agent.bedrock_model,
@@ -171,20 +181,11 @@ def start_plan(settings: Settings) -> dict[str, object]:
         "vllm-guard": settings.guard.start_timeout_s,
         "voice-agent": settings.agent.start_timeout_s,
     }
-    return {"groups": [list(group) for group in START_ORDER], "timeouts": timeouts}
-
-
-def agent_sources(settings: Settings) -> tuple[dict[str, File], str]:
-    """The agent's build context, and its image's name: the tag is a hash of all that goes in."""
-    root = REPOSITORY / "agent"
-    package = (path for path in (root / "voice_agent").rglob("*") if "__pycache__" not in path.parts)
-    lists = ("Dockerfile", ".dockerignore", "requirements.txt", "requirements-cuda.txt")
-    inputs = [*(root / name for name in lists), *package]
-    files = {path.relative_to(root).as_posix(): _copy(path) for path in sorted(inputs) if path.is_file()}
-    digest = hashlib.sha256(f"{settings.image.agent_base} {settings.agent.whisper_device}".encode())
-    for path, file in files.items():
-        digest.update(f"\0{path}\0{len(file.content)}\0".encode() + file.content)
-    return files, f"voice-agent:{digest.hexdigest()[:16]}"
+    here = services(settings)
+    return {
+        "groups": start_order(settings),
+        "timeouts": {service: seconds for service, seconds in timeouts.items() if service in here},
+    }
 
 
 @functools.cache

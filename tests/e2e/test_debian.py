@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import time
 from pathlib import Path
@@ -65,10 +66,18 @@ def test_a_dry_run_on_a_bare_host_plans_and_changes_nothing(host: LabHost) -> No
 
 
 def test_mistakes_in_the_settings_are_reported_before_anything_connects(host: LabHost) -> None:
-    run = host.deploy("--data", "voxtral_voice=de_robot", "--data", "guard_memroy=0.3")
+    run = host.deploy("--data", "voxtral_voice=de_robot", "--data", "guard_contxt=4096")
     assert run.status == 1
     assert "2 settings cannot work; nothing was changed" in run.printed
-    assert "did you mean guard_memory?" in run.printed
+    assert "did you mean guard_context?" in run.printed
+    assert "Connected" not in run.printed
+
+
+def test_a_plan_that_does_not_fit_the_card_is_refused_before_anything_connects(host: LabHost) -> None:
+    run = host.deploy("--data", "guard_sequences=160")
+    assert run.status == 1
+    assert "guard_sequences: card 0 (L4, 22.03 GiB usable) would have to give" in run.printed
+    assert "any one of these fits: guard_sequences: 160 -> " in run.printed
     assert "Connected" not in run.printed
 
 
@@ -231,13 +240,26 @@ def test_what_is_said_to_callers_is_in_no_log(host: LabHost) -> None:
 
 
 def test_a_service_that_does_not_become_healthy_shows_its_log_and_the_likely_cause(host: LabHost) -> None:
-    """Forty times the guard's sequences need a KV cache that the card does not have beside Voxtral."""
+    """Another program on the card leaves what the plan counts, and less than the stand-in takes beside its context."""
+    container = "voice-vllm-guard-1"
+    words = host.shell(f"docker inspect -f '{{{{join .Args \" \"}}}}' {container}").split()
+    (needed,) = [int(word.partition("=")[2]) for word in words if word.startswith("--memory-mib=")]
     before = host.containers()
-    run = host.deploy("--data", "guard_sequences=160")
+    host.shell(f"docker stop {container}")
+    free = int(host.shell("nvidia-smi --query-gpu=memory.free --format=csv,noheader,nounits"))
+    taken = json.dumps({"mib": free - needed - 100, "what": "another program"})
+    # An allocation counts while its owner holds a lock on its file (tests/lab/vllm/card.py).
+    file = "/run/nvidia-lab/allocations/another.json"
+    hold = shlex.quote(f"echo {shlex.quote(taken)} > {file}; exec sleep infinity")
+    host.shell(f"systemd-run --quiet --unit=another-program flock {file} sh -c {hold}")
+    try:
+        run = host.deploy("--data", "guard_start_timeout_s=901")
+    finally:
+        host.shell("systemctl stop another-program")
     assert run.status == 1
     assert "vllm-guard ended 3 times" in run.printed
-    assert "CUDA out of memory. Tried to allocate" in run.printed
-    assert "likely cause: the card is full: too many sequences" in run.printed
+    assert "Free memory on device cuda:0" in run.printed
+    assert "likely cause: another process holds the card's memory" in run.printed
     after = host.containers()
     untouched = {"voice-livekit-1", "voice-caddy-1", "voice-vllm-voxtral-1"}
     assert {name: before[name] for name in untouched} == {name: after[name] for name in untouched}

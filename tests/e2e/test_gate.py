@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.e2e.conftest import ARTEFACTS, LabHost, Run, await_that, bedrock
+from tests.lab.places import DESCRIPTION
 
 pytestmark = pytest.mark.usefixtures("lab_services")
 
@@ -42,8 +44,12 @@ def container(host: LabHost, service: str, do: str, undo: str) -> Iterator[None]
         yield
     finally:
         host.shell(f"docker {undo} voice-{service}-1")
-        agent = "docker inspect -f '{{.State.Health.Status}}' voice-voice-agent-1"
-        await_that(lambda: host.shell(agent) == "healthy", "the agent is healthy again", 180)
+        await_that(lambda: healthy(host), "the agent is healthy again", 180)
+
+
+def healthy(host: LabHost) -> bool:
+    """Whether Docker says so of the agent."""
+    return host.shell("docker inspect -f '{{.State.Health.Status}}' voice-voice-agent-1") == "healthy"
 
 
 def test_a_caller_is_answered(host: LabHost, tmp_path: Path) -> None:
@@ -130,3 +136,42 @@ def test_nothing_that_was_said_is_in_a_log_or_a_metric(host: LabHost, tmp_path: 
     for words in ("open in the morning", "Saturday", "everything is closed", "murder", "ask me your question"):
         assert words not in logs
         assert words not in metrics
+
+
+@contextmanager
+def no_way_but_to_peers(host: LabHost) -> Iterator[Callable[[], int]]:
+    """The agent's user reaches this host, Bedrock and the metadata service; yields a count of packets turned away."""
+    bedrock_at = urlsplit(json.loads(DESCRIPTION.read_text())["bedrock"]["url"])
+    host.shell(
+        "iptables -N AGENT; iptables -A AGENT -o lo -j ACCEPT; "
+        f"iptables -A AGENT -d {bedrock_at.hostname} -p tcp --dport {bedrock_at.port} -j ACCEPT; "
+        "iptables -A AGENT -d 169.254.169.254 -p tcp --dport 80 -j ACCEPT; iptables -A AGENT -j REJECT; "
+        "iptables -A OUTPUT -m owner --uid-owner 10001 -j AGENT; "
+        "ip6tables -A OUTPUT ! -o lo -m owner --uid-owner 10001 -j REJECT"
+    )
+
+    def turned_away() -> int:
+        tables = host.shell("iptables -L AGENT -v -n -x; ip6tables -L OUTPUT -v -n -x")
+        return sum(int(line.split()[0]) for line in tables.splitlines() if " REJECT " in line)
+
+    try:
+        yield turned_away
+    finally:
+        host.shell(
+            "iptables -D OUTPUT -m owner --uid-owner 10001 -j AGENT; iptables -F AGENT; iptables -X AGENT; "
+            "ip6tables -D OUTPUT ! -o lo -m owner --uid-owner 10001 -j REJECT"
+        )
+
+
+def test_the_agent_starts_and_answers_with_no_way_to_the_outside(host: LabHost, tmp_path: Path) -> None:
+    """It does not even try: no packet is turned away, until the test sends one to see that it would be."""
+    with no_way_but_to_peers(host) as turned_away:
+        host.shell("docker restart voice-voice-agent-1")
+        await_that(lambda: healthy(host), "the agent is healthy", 180)
+        run, document = verify(host, tmp_path / "report.json")
+        assert run.status == 0, run.printed[-6000:]
+        assert document["passed"]
+        assert turned_away() == 0
+        outside = "import socket; socket.create_connection(('192.0.2.1', 443), 3)"
+        host.shell(f'docker exec voice-voice-agent-1 /opt/venv/bin/python -c "{outside}"', check=False)
+        assert turned_away() > 0

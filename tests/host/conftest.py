@@ -18,7 +18,8 @@ import testinfra
 
 from deploys.host.platform import Platform
 from deploys.settings import Settings, parse
-from deploys.stack.render import HOME, HostFacts, agent_sources, render
+from deploys.stack.images import agent_sources
+from deploys.stack.render import HOME, HostFacts, render
 from tests.inventory import hosts_of, names_of
 
 

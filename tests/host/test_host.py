@@ -49,7 +49,7 @@ def test_docker_has_its_plugins(deployed: Deployed, plugin: str) -> None:
 
 
 def test_the_weights_are_the_catalogs(deployed: Deployed) -> None:
-    for name, model in deployed.settings.weights.catalog.items():
+    for name, model in deployed.settings.models.items():
         path = deployed.settings.model_path(name)
         provenance = json.loads(deployed.run.file(f"{path}/.provenance.json").content_string)
         assert (provenance["repo"], provenance["revision"]) == (model.repo, model.revision)

@@ -32,6 +32,8 @@ _PACKAGE_OF = {
     "mount": "mount",
 }
 _NO_PROGRAM = ("debian-archive-keyring", "ca-certificates", "zstd")
+_BROWSER = ("chromium", "chromium-driver", "libnss3-tools")
+"""What the page to talk from is tested with; the lab itself comes up without."""
 
 
 def check() -> None:
@@ -49,7 +51,7 @@ def check() -> None:
 
 def install() -> None:
     """Install them with apt, showing its own progress; works on Debian 12 and 13."""
-    packages = sorted({*_PACKAGE_OF.values(), *_NO_PROGRAM})
+    packages = sorted({*_PACKAGE_OF.values(), *_NO_PROGRAM, *_BROWSER})
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with step("what the lab needs, from apt"):
         for words in (["update"], ["install", "--yes", "--no-upgrade", "--no-install-recommends", *packages]):

@@ -20,17 +20,34 @@ FACTS = HostFacts(public_address="192.0.2.10", agent_image="voice-agent:01234567
 WORDS = "Grüß Gott, $HOME ${USER} $$ %s # 'ein' \"Wort\" \\n HF_TOKEN=x = `id`"
 """What an operator may write into a sentence, and what every reader of an env file would like to expand."""
 
-AXES: dict[str, dict[str, dict[str, Any]]] = {
-    "vllm-omni": {number: {"image_vllm_voxtral": f"vllm/vllm-omni:v{number}"} for number in omni.RELEASES},
-    "certificates": {name: {"site_acme": name} for name in ("production", "staging", "internal")},
-    "turn": {
-        "on": {},
-        "off": {"livekit_turn_enabled": False, "livekit_stun_servers": ["stun.example.org:3478"]},
+Values = dict[str, dict[str, Any]]
+"""The values of one dimension: a name -> the settings that make it."""
+
+GROUPS: tuple[dict[str, Values], ...] = (
+    {
+        "schema": {"old": {}, "new": {"image_vllm_voxtral": "vllm/vllm-omni:v0.28.0"}},
+        "guard": {
+            "gpu0": {},
+            "gpu1": {"guard_placement": "gpu1"},
+            "elsewhere": {"guard_placement": "https://guard.example.org:8443"},
+        },
+        "card": {name: {"gpu_card": name} for name in ("L4", "A10G", "L40S", "H100")},
+        "whisper": {"auto": {}, "cpu": {"agent_whisper_device": "cpu"}},
+        "words": {"plain": {}, "awkward": {"agent_greeting": WORDS, "agent_name": "", "guard_eager": False}},
     },
-    "whisper": {"cpu": {}, "cuda": {"agent_whisper_device": "cuda"}},
-    "words": {"plain": {}, "awkward": {"agent_greeting": WORDS, "agent_name": "", "guard_eager": False}},
-    # A further dimension is one more line: {value: the settings that make it}.
-}
+    {
+        "certificates": {name: {"site_acme": name} for name in ("production", "staging", "internal")},
+        "turn": {
+            "on": {},
+            "off": {"livekit_turn_enabled": False, "livekit_stun_servers": ["stun.example.org:3478"]},
+        },
+        "talk": {"off": {}, "on": {"talk_enabled": True}},
+    },
+    {"vllm-omni": {number: {"image_vllm_voxtral": f"vllm/vllm-omni:v{number}"} for number in omni.RELEASES}},
+)
+"""Dimensions of one group are combined, each value with each of the others. No line of a template depends on
+dimensions of two groups.
+"""
 
 PLATFORMS = {
     "ubuntu2204": Platform("ubuntu", "2204", "jammy", "6.8.0-1021-aws", "aws"),
@@ -63,11 +80,11 @@ def case(name: str = "defaults", **changes: Any) -> Case:
 @functools.cache
 def cases() -> tuple[Case, ...]:
     """The whole matrix."""
-    made = []
-    for values in itertools.product(*(axis.items() for axis in AXES.values())):
-        changes = {key: value for _, settings in values for key, value in settings.items()}
-        made.append(case("-".join(name for name, _ in values), **changes))
-    return tuple(made)
+    return tuple(
+        case("-".join(name for name, _ in values), **{key: value for _, each in values for key, value in each.items()})
+        for group in GROUPS
+        for values in itertools.product(*(dimension.items() for dimension in group.values()))
+    )
 
 
 def distinct(*prefixes: str) -> list[Case]:

@@ -12,7 +12,8 @@ import pytest
 from deploys.host import base, docker, nvidia
 from deploys.host.platform import driver_pinning_packages, repositories
 from deploys.settings import KEYS, Settings, parse
-from deploys.stack.render import agent_sources, render
+from deploys.stack.images import agent_sources
+from deploys.stack.render import render
 from tests.conftest import default_data
 from tests.render import matrix
 from tests.render.readers import host as host_files
@@ -59,15 +60,12 @@ CHANGED: dict[str, Any] = {
     "voxtral_model": "another",
     "voxtral_port": 9001,
     "voxtral_voice": "de_male",
-    "voxtral_stage0_memory": 0.45,
     "voxtral_stage0_sequences": 3,
     "voxtral_stage0_context": 2048,
     "voxtral_stage0_eager": True,
-    "voxtral_stage1_memory": 0.07,
     "voxtral_start_timeout_s": 600,
     "guard_model": "another",
     "guard_port": 9000,
-    "guard_memory": 0.2,
     "guard_sequences": 3,
     "guard_context": 4096,
     "guard_eager": False,
@@ -83,15 +81,21 @@ CHANGED: dict[str, Any] = {
     "agent_apology": "Verzeihung.",
     "agent_publish_transcripts": False,
     "agent_whisper_model": "another",
-    "agent_whisper_device": "cuda",
+    "agent_whisper_device": "cpu",
     "agent_whisper_threads": 2,
     "agent_bedrock_model": "mistral.mistral-large-2402-v1:0",
     "agent_bedrock_url": "https://bedrock.example.org",
     "agent_bedrock_max_tokens": 100,
     "agent_bedrock_temperature": 0.5,
-    "agent_max_sessions": 3,
+    "agent_max_sessions": 1,
     "agent_drain_s": 30,
     "agent_start_timeout_s": 200,
+    "agent_silent_call_s": 60,
+    "gpu_card": "H100",
+    "gpu_headroom_gib": 5.0,
+    "guard_placement": "gpu1",
+    "talk_enabled": False,
+    "talk_client_sha256": "a" * 64,
 }
 """Setting -> a value that must show in a rendered file, a package, a repository or the agent's image."""
 
@@ -104,6 +108,8 @@ UNRENDERED = {
     "site_imds_url": ON_TO_THE_HOST,
     "nvidia_repository_keys": "the key's file is fetched and its fingerprint compared (tests/unit/test_packages.py)",
     "pypi_index_url": "an argument of the agent's image build and of the fetcher",
+    "talk_client_url": "an argument of the page's image build",
+    "talk_token_minutes": "deploys/talk.py's own (tests/unit/test_talk.py)",
     "weights_endpoint": FETCHER,
     "weights_source": FETCHER,
     "weights_verify": FETCHER,
@@ -169,12 +175,13 @@ def test_every_file_has_a_reader() -> None:
 
 @functools.cache
 def room() -> dict[str, Any]:
-    """Settings to which any one change is possible: another model of each kind, STUN servers beside TURN."""
+    """Settings to which any one change is possible: another model of each kind, STUN servers beside TURN, the page."""
     data = default_data()
     catalog = data["weights_catalog"]
     keys = ("voxtral_model", "guard_model", "agent_whisper_model")
     others = {f"another-{key}": catalog[data[key]] for key in keys}
-    return {**data, "weights_catalog": {**catalog, **others}, "livekit_stun_servers": ["stun.example.com:3478"]}
+    stun = {"livekit_stun_servers": ["stun.example.com:3478"]}
+    return {**data, "weights_catalog": {**catalog, **others}, **stun, "talk_enabled": True}
 
 
 @functools.cache

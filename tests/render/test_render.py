@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
+from deploys.gpu.wishes import plan
 from deploys.remote import File
 from deploys.settings import Settings, parse
-from deploys.stack.render import SERVICES, HostFacts, agent_sources, environment_file, environments, render
+from deploys.stack.images import agent_sources
+from deploys.stack.render import SERVICES, HostFacts, environment_file, environments, render
 
 FACTS = HostFacts(public_address="192.0.2.10", agent_image="voice-agent:0123456789abcdef")
 Rendered = Callable[..., dict[str, File]]
@@ -55,12 +57,16 @@ def test_finding_02_both_engines_have_an_explicit_entrypoint(rendered: Rendered)
         assert command(rendered(), engine)[:2] == ["vllm", "serve"]
 
 
-def test_finding_03_no_flag_that_the_stage_file_overrules_is_on_voxtrals_command_line(rendered: Rendered) -> None:
+def test_finding_03_no_flag_that_the_stage_file_overrules_is_on_voxtrals_command_line(
+    rendered: Rendered, settings: Settings
+) -> None:
     ignored = ("--gpu-memory-utilization", "--max-num-seqs", "--max-model-len", "--enforce-eager")
     assert not [word for word in command(rendered(), "vllm-voxtral") if word.startswith(ignored)]
     stages = yaml.safe_load(rendered()["voxtral/voxtral_tts.yaml"].content)["stage_args"]
     memory = [stage["engine_args"]["gpu_memory_utilization"] for stage in stages]
-    assert memory == [0.5, 0.08]
+    made = plan(settings)
+    assert memory == [made.stage0.utilisation, made.stage1.utilisation]
+    assert sum(memory) < 0.55
     # 4 sequences of 4096 tokens and a spare block each, at 106,496 bytes a token.
     assert stages[0]["engine_args"]["kv_cache_memory_bytes"] == 4 * (4096 + 16) * 106_496
 
@@ -79,7 +85,7 @@ def test_the_images_tag_chooses_flag_and_schema(
     ]
     first, second = yaml.safe_load(files["voxtral/voxtral_tts.yaml"].content)[stages]
     arguments = first[where] if where else first
-    assert (arguments["gpu_memory_utilization"], arguments["max_model_len"]) == (0.5, 4096)
+    assert (arguments["max_num_seqs"], arguments["max_model_len"]) == (4, 4096)
     assert (second[where] if where else second)["max_model_len"] == 65536
 
 
@@ -90,10 +96,47 @@ def test_finding_04_flags_of_later_releases_and_files_over_site_packages_are_not
     assert "dist-packages" not in text
 
 
-def test_finding_05_and_06_the_guards_memory_is_bounded(rendered: Rendered) -> None:
+def test_finding_05_and_06_the_guards_memory_is_bounded(rendered: Rendered, settings: Settings) -> None:
     words = command(rendered(), "vllm-guard")
-    wanted = {"--max-num-seqs=4", "--enforce-eager", "--gpu-memory-utilization=0.25", "--max-model-len=8192"}
+    guard = plan(settings).guard
+    assert guard is not None
+    wanted = {"--max-num-seqs=4", "--enforce-eager", "--max-model-len=8192"}
+    wanted |= {f"--gpu-memory-utilization={guard.utilisation}", f"--kv-cache-memory-bytes={guard.kv_cache_bytes}"}
     assert wanted <= set(words)
+
+
+def test_an_engine_waits_for_the_memory_that_the_plan_gives_it(rendered: Rendered, settings: Settings) -> None:
+    made, services_ = plan(settings), compose(rendered())["services"]
+    assert made.guard is not None
+    assert f"--memory-mib={made.stage0.mib + made.stage1.mib}" in services_["vllm-voxtral"]["command"]
+    assert f"--memory-mib={made.guard.mib}" in services_["vllm-guard"]["command"]
+
+
+def test_a_guard_on_a_second_card_waits_for_nobody(rendered: Rendered) -> None:
+    guard = compose(rendered(guard_placement="gpu1"))["services"]["vllm-guard"]
+    assert guard["deploy"]["resources"]["reservations"]["devices"][0]["device_ids"] == ["1"]
+    assert "--lock=/run/gpu-start/gpu1.lock" in guard["command"]
+    assert not [word for word in guard["command"] if word.startswith("--after=")]
+    assert "depends_on" not in guard
+    plan_ = json.loads(rendered(guard_placement="gpu1")["bin/start.json"].content)
+    assert plan_["groups"] == [["livekit", "caddy"], ["vllm-voxtral", "vllm-guard"], ["voice-agent"]]
+
+
+def test_a_guard_on_another_host_is_no_service_here(rendered: Rendered) -> None:
+    files = rendered(guard_placement="http://10.0.0.7:8000")
+    assert set(compose(files)["services"]) == set(SERVICES) - {"vllm-guard"}
+    assert "vllm-guard" not in files["compose.yml"].content.decode()
+    assert "GUARD_URL='http://10.0.0.7:8000'" in files["env/voice-agent.env"].content.decode()
+    assert "env/vllm-guard.env" not in files
+    plan_ = json.loads(files["bin/start.json"].content)
+    assert plan_["groups"] == [["livekit", "caddy"], ["vllm-voxtral"], ["voice-agent"]]
+    assert "vllm-guard" not in plan_["timeouts"]
+
+
+def test_the_agent_has_a_memory_limit_and_the_engines_have_none(rendered: Rendered) -> None:
+    services_ = compose(rendered())["services"]
+    assert 2 * 2**30 < services_["voice-agent"]["mem_limit"] < 8 * 2**30
+    assert not [name for name, service in services_.items() if "mem_limit" in service and name != "voice-agent"]
 
 
 def test_finding_07_and_08_the_agents_image_brings_its_python(data: dict[str, Any]) -> None:
@@ -105,10 +148,13 @@ def test_finding_07_and_08_the_agents_image_brings_its_python(data: dict[str, An
         assert crutch not in dockerfile
 
 
-def test_finding_09_whisper_runs_on_the_cpu_and_the_agent_gets_no_gpu(rendered: Rendered) -> None:
-    services = compose(rendered())["services"]
-    assert "deploy" not in services["voice-agent"]
-    assert all("deploy" in services[engine] for engine in ("vllm-voxtral", "vllm-guard"))
+def test_finding_09_the_agent_gets_the_gpu_only_where_the_plan_has_room_for_whisper(rendered: Rendered) -> None:
+    for changes, device in (({}, "cuda"), ({"gpu_headroom_gib": 4}, "cpu"), ({"agent_whisper_device": "cpu"}, "cpu")):
+        files = rendered(**changes)
+        services_ = compose(files)["services"]
+        assert ("deploy" in services_["voice-agent"]) is (device == "cuda")
+        assert all("deploy" in services_[engine] for engine in ("vllm-voxtral", "vllm-guard"))
+        assert f"WHISPER_DEVICE='{device}'" in files["env/voice-agent.env"].content.decode()
 
 
 def test_finding_10_no_pythonpath_crutch(rendered: Rendered, settings: Settings) -> None:
@@ -207,14 +253,27 @@ def test_weights_are_compared_on_the_host_alone(rendered: Rendered, data: dict[s
     assert rendered(weights_catalog=newer) == rendered()
 
 
+@pytest.mark.parametrize("talk", [False, True])
 @pytest.mark.parametrize("acme", ["production", "staging", "internal"])
-def test_caddy_accepts_the_caddyfile(rendered: Rendered, tmp_path: Path, acme: str) -> None:
+def test_caddy_accepts_the_caddyfile(rendered: Rendered, tmp_path: Path, acme: str, talk: bool) -> None:
     caddy = shutil.which("caddy") or str(Path(".venv/bin/caddy").resolve())
     file = tmp_path / "Caddyfile"
-    file.write_bytes(rendered(site_acme=acme)["caddy/Caddyfile"].content)
+    file.write_bytes(rendered(site_acme=acme, talk_enabled=talk)["caddy/Caddyfile"].content)
     for words in (["validate", "--adapter", "caddyfile", "--config"], ["fmt", "--diff"]):
         result = subprocess.run([caddy, *words, str(file)], capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_page_is_in_no_file_unless_it_is_on(rendered: Rendered) -> None:
+    off, on = rendered(), rendered(talk_enabled=True)
+    assert b"talk" not in off["caddy/Caddyfile"].content
+    assert compose(off)["services"]["caddy"]["image"].startswith("caddy:")
+    assert {path for path in on if on[path] != off[path]} == {"caddy/Caddyfile", "compose.yml"}
+    services = compose(on)["services"]
+    assert services["caddy"]["image"].startswith("voice-caddy:")
+    assert {name for name in services if services[name] != compose(off)["services"][name]} == {"caddy"}
+    policy = "script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' wss://voice.example.org;"
+    assert policy in on["caddy/Caddyfile"].content.decode()
 
 
 def test_the_agents_image_is_named_by_its_content(data: dict[str, Any]) -> None:

@@ -110,7 +110,12 @@ http.server.HTTPServer(("127.0.0.1", port), Health).serve_forever()
 
 def start(tmp_path: Path, port: int, *options: str, program: str = ENGINE_PROGRAM) -> subprocess.Popen[str]:
     engine = [sys.executable, "-c", program, str(port), str(tmp_path / "log")]
-    words = [f"--lock={tmp_path / 'lock'}", f"--health=http://127.0.0.1:{port}/health", "--timeout=30", "--memory=0.1"]
+    words = [
+        f"--lock={tmp_path / 'lock'}",
+        f"--health=http://127.0.0.1:{port}/health",
+        "--timeout=30",
+        "--memory-mib=100",
+    ]
     return subprocess.Popen(
         [sys.executable, str(ENGINE), *words, *options, "--", *engine], stdout=subprocess.PIPE, text=True
     )
@@ -159,3 +164,18 @@ def test_an_engine_that_dies_hands_on_its_status_and_the_lock(tmp_path: Path) ->
     finally:
         after.terminate()
         after.wait(10)
+
+
+@pytest.mark.parametrize(
+    ("answer", "free"),
+    [("4509", True), ("4508", False), ("4600\n100", True), ("NVIDIA-SMI has failed", True), ("", True)],
+)
+def test_an_engine_waits_for_the_mebibytes_that_it_will_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, free: bool
+) -> None:
+    """The container sees its own card first; a figure that cannot be had is left to the engine."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\nprintf '%s' '{answer}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert gpu_start.memory_is_free(4509) is free

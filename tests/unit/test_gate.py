@@ -162,11 +162,18 @@ def test_the_agents_health_is_read_by_leg() -> None:
     ],
 )
 def test_a_container_that_does_not_run_is_the_cause(leg: str, guess: str, state: str, expected: str) -> None:
-    assert likely_cause(leg, guess, {"vllm-guard": state}) == expected
+    assert likely_cause(leg, guess, {"vllm-guard": state}, {}) == expected
 
 
 def test_every_leg_has_a_container() -> None:
-    assert all(likely_cause(leg, "", {}).endswith("is missing") for leg in LEGS)
+    assert all(likely_cause(leg, "", {}, {}).endswith("is missing") for leg in LEGS)
+
+
+def test_a_guard_on_another_host_is_not_looked_for_in_a_container() -> None:
+    elsewhere = {"guard": "http://10.0.0.7:8000"}
+    assert likely_cause("guard", "", {}, elsewhere) == "it runs at http://10.0.0.7:8000: does it answer there?"
+    assert likely_cause("guard", "too slow", {}, elsewhere).startswith("too slow; it runs at http://10.0.0.7:8000")
+    assert likely_cause("tts", "", {}, elsewhere) == "the container of vllm-voxtral is missing"
 
 
 def report_of(*events: dict[str, Any]) -> Report:

@@ -1,30 +1,143 @@
-"""The KV cache's arithmetic against the facts, and its shape."""
+"""What one process takes of the card: the facts' figures, and the arithmetic's shape."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploys.gpu.memory import GUARD, VOXTRAL, kv_cache_bytes
+from deploys.gpu.cards import CARDS, card, measured
+from deploys.gpu.dimensions import Dimensions, DimensionsError, dimensions_of
+from deploys.gpu.memory import STAGE_1, Engine, bytes_per_token, captured_sizes, kv_cache_bytes, requested
+from deploys.gpu.units import GIB, MIB
+from deploys.gpu.wishes import WEIGHTS
+from deploys.models.architecture import GUARD_SHAPE, VOXTRAL_SHAPE
+from deploys.settings import parse
+from tests.lab.hub import content
 
-COUNT = st.integers(1, 256)
-CONTEXT = st.integers(1, 131_072)
+L4 = CARDS["L4"]
+VOXTRAL, GUARD = dimensions_of(VOXTRAL_SHAPE), dimensions_of(GUARD_SHAPE)
+SPEECH = Engine(WEIGHTS["voxtral_tts"][1], VOXTRAL, sequences=32, context=4096, eager=False, chunked=False)
+"""As the image's own stage file has it."""
+JUDGE = Engine(WEIGHTS["llama_guard_3"][1], GUARD, sequences=4, context=8192, eager=True, chunked=True)
+
+ENGINES = st.builds(
+    Engine,
+    weights=st.integers(1, 80 * GIB),
+    dimensions=st.builds(
+        Dimensions,
+        layers=st.integers(1, 100),
+        hidden=st.integers(64, 16_384),
+        intermediate=st.integers(64, 32_768),
+        kv_heads=st.integers(1, 64),
+        head_dim=st.integers(32, 256),
+        vocabulary=st.integers(1_000, 200_000),
+        longest=st.just(131_072),
+    ),
+    sequences=st.integers(1, 256),
+    context=st.integers(1, 131_072),
+    eager=st.booleans(),
+    chunked=st.booleans(),
+)
+
+
+def test_the_owners_setup_of_april_is_reproduced() -> None:
+    """Stage 0 at 0.68, stage 1 at 0.1, guard at 0.25: 22,451 MiB in nvidia-smi (facts: deployment.md)."""
+    at_rest = SPEECH.filling(L4, 0.68).at_rest + STAGE_1 + JUDGE.filling(L4, 0.25).at_rest
+    assert at_rest / MIB == pytest.approx(22_451, rel=0.03)
+
+
+def test_voxtral_alone_with_the_images_own_stage_file_is_reproduced() -> None:
+    """The handover's 19.4 GB are GiB: the shares alone are more than 19.4e9 bytes."""
+    at_rest = SPEECH.filling(L4, 0.8).at_rest + STAGE_1
+    assert at_rest / GIB == pytest.approx(19.4, rel=0.03)
+    assert requested(L4, 0.8) + STAGE_1 > 19.4e9
+
+
+@pytest.mark.parametrize(
+    ("utilisation", "sequences", "context", "used_gib"), [(0.8, 32, 4096, 20.97), (0.4, 4, 1024, 11.4)]
+)
+def test_what_others_measured_on_a_laptops_5090_is_reproduced(
+    utilisation: float, sequences: int, context: int, used_gib: float
+) -> None:
+    """Facts: vllm-and-models.md, section 3; 24,463 MiB in nvidia-smi."""
+    engine = replace(SPEECH, sequences=sequences, context=context)
+    at_rest = engine.filling(measured(24_463), utilisation).at_rest + STAGE_1
+    assert at_rest / GIB == pytest.approx(used_gib, rel=0.03)
+
+
+def test_the_guard_at_15_percent_has_less_than_two_sequences_left() -> None:
+    """Finding 6: after 2.81 GiB of weights it failed on an L4."""
+    assert JUDGE.filling(L4, 0.15).kv_cache < kv_cache_bytes(GUARD, sequences=1, context=8192)
 
 
 def test_bytes_a_token_are_those_of_the_fact_sheet() -> None:
-    assert VOXTRAL.bytes_per_token == 106_496
-    assert GUARD.bytes_per_token == 32_768
+    assert bytes_per_token(VOXTRAL) == 106_496
+    assert bytes_per_token(GUARD) == 32_768
+    assert round(kv_cache_bytes(VOXTRAL, sequences=4, context=4096) / GIB, 2) == 1.63
+    assert round(kv_cache_bytes(GUARD, sequences=4, context=8192) / GIB, 2) == 1.0
 
 
-def test_the_defaults_take_what_the_fact_sheet_says() -> None:
-    gib = 2**30
-    assert round(kv_cache_bytes(VOXTRAL, sequences=4, context=4096) / gib, 2) == 1.63
-    assert round(kv_cache_bytes(GUARD, sequences=4, context=8192) / gib, 2) == 1.0
+def test_dimensions_are_read_from_both_formats_of_real_files() -> None:
+    assert dimensions_of(content.VOXTRAL_PARAMS) == VOXTRAL
+    assert dimensions_of(content.GUARD_CONFIG) == GUARD
 
 
-@given(COUNT, CONTEXT)
-def test_more_sequences_or_longer_ones_take_more(sequences: int, context: int) -> None:
-    base = kv_cache_bytes(GUARD, sequences=sequences, context=context)
-    assert kv_cache_bytes(GUARD, sequences=sequences + 1, context=context) > base
-    assert kv_cache_bytes(GUARD, sequences=sequences, context=context + 1) > base
-    assert base >= sequences * context * GUARD.bytes_per_token
+def test_a_file_without_dimensions_says_which() -> None:
+    with pytest.raises(DimensionsError, match="no positive whole number for hidden_size, head_dim"):
+        dimensions_of({**content.GUARD_CONFIG, "hidden_size": "2048", "head_dim": 0})
+
+
+def test_weights_are_as_large_as_the_catalog_pins(data: dict[str, Any]) -> None:
+    sizes: dict[str, dict[str, int | None]] = {
+        model.architecture: {path: pin.size for path, pin in model.files.items()}
+        for model in parse(data).models.values()
+    }
+    assert {kind: sizes[kind][file] for kind, (file, _) in WEIGHTS.items()} == {
+        kind: size for kind, (_, size) in WEIGHTS.items()
+    }
+
+
+def test_graphs_are_captured_for_vllms_sizes() -> None:
+    assert [captured_sizes(sequences) for sequences in (1, 2, 4, 32, 256, 1000)] == [2, 3, 4, 11, 67, 67]
+
+
+def test_a_card_is_known_by_name_or_by_its_memory() -> None:
+    assert card("L4").usable / GIB == pytest.approx(22.03, abs=0.001)
+    assert card("23034").usable == pytest.approx(L4.usable, rel=0.001)
+    for nonsense in ("L5", "24", "-1", ""):
+        with pytest.raises(ValueError, match="not a card known here"):
+            card(nonsense)
+
+
+@pytest.mark.parametrize("known", CARDS.values())
+def test_the_driver_keeps_a_part_of_each_card(known: object) -> None:
+    assert 0.005 < 1 - known.usable / (known.total_mib * MIB) < 0.04  # type: ignore[attr-defined]
+
+
+@given(ENGINES, st.sampled_from(["sequences", "context", "weights"]), st.integers(1, 1000))
+def test_more_of_anything_takes_more(engine: Engine, field: str, more: int) -> None:
+    larger = replace(engine, **{field: getattr(engine, field) + more})
+    assert larger.with_cache(L4).peak > engine.with_cache(L4).peak
+
+
+@given(ENGINES, st.sampled_from(["layers", "hidden", "intermediate", "kv_heads", "head_dim", "vocabulary"]))
+def test_a_larger_model_takes_more(engine: Engine, field: str) -> None:
+    dimensions = replace(engine.dimensions, **{field: getattr(engine.dimensions, field) + 1})
+    assert replace(engine, dimensions=dimensions).with_cache(L4).peak > engine.with_cache(L4).peak
+
+
+@given(ENGINES)
+def test_graphs_take_more_than_none(engine: Engine) -> None:
+    with_graphs, eager = replace(engine, eager=False).with_cache(L4), replace(engine, eager=True).with_cache(L4)
+    assert with_graphs.peak > eager.peak
+
+
+@given(ENGINES, st.floats(0.05, 0.95))
+def test_an_engine_that_fills_its_share_takes_the_share(engine: Engine, utilisation: float) -> None:
+    need = engine.filling(L4, utilisation)
+    assert need.budget - need.graphs == requested(L4, utilisation)
+    assert need.at_rest < need.peak

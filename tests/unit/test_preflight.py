@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deploys.host.preflight import findings
+from deploys.host.preflight import findings, memory_needed_gib, port_ranges
 from deploys.host.report import Disk, HostReport, Socket, parse_report
 from deploys.settings import Settings, parse
 
@@ -44,6 +44,7 @@ def test_the_scripts_lines_become_a_report() -> None:
             "now\t1000",
             "memory_kib\t16000000",
             "gpu\t0x27b8",
+            "gpu_memory_mib\t23034",
             "disk\t/models\t/dev/root:/\t5000",
             "socket\ttcp\t0.0.0.0:80\tnginx\t-",
             "dpkg\tbroken package",
@@ -55,6 +56,7 @@ def test_the_scripts_lines_become_a_report() -> None:
     )
     assert report.platform.flavour == "cloud-amd64"
     assert report.gpus == ("27b8",)
+    assert report.gpu_memory_mib == (23_034,)
     assert report.disks == (Disk("/models", "/dev/root:/", 5000),)
     assert report.sockets[0].port == 80
     assert report.dpkg_faults == ("broken package",)
@@ -70,8 +72,8 @@ def test_the_scripts_lines_become_a_report() -> None:
         ({"init": "docker-init"}, "process 1 is docker-init, not systemd"),
         ({"uid": 1000}, "does not run as root"),
         ({"gpus": ()}, "no NVIDIA GPU on the PCI bus"),
-        ({"gpus": ("2237",)}, "the GPU is A10G (10de:2237); the memory settings are for L4 (10de:27b8)"),
-        ({"memory_kib": 8 * 2**20}, "8.0 GiB of memory; 14 GiB are needed"),
+        ({"gpus": ("2237",)}, "the GPU is A10G (10de:2237); the memory is planned for L4 (gpu_card)"),
+        ({"memory_kib": 8 * 2**20}, "8.0 GiB of memory; 11.5 GiB are needed"),
         ({"disks": (Disk("/", "a:/", 2**20), Disk("/models", "a:/", 2**20))}, "1.0 GiB free for /, /models; 35 GiB"),
         ({"sockets": (Socket("tcp", "0.0.0.0:443", "nginx", "-"),)}, "nginx already listens on tcp 0.0.0.0:443"),
         ({"missing_tools": ("ss",)}, "apt-get install iproute2"),
@@ -122,3 +124,31 @@ def test_debian_12_has_no_docker_of_its_own_that_would_do(data: dict[str, Any]) 
     bookworm = replace(GOOD, distribution="debian", release="12")
     (finding,) = findings(bookworm, parse({**data, "docker_source": "distribution"}), has_token=True)
     assert finding == "Debian 12's archive has no Compose v2; set docker_source = 'docker'"
+
+
+def test_a_card_with_less_memory_than_x(settings: Settings, data: dict[str, Any]) -> None:
+    """With ECC or on a shared card nvidia-smi may say less than the card is sold with."""
+    assert findings(replace(GOOD, gpu_memory_mib=(23_034,)), settings, has_token=True) == []
+    assert findings(replace(GOOD, gpu_memory_mib=(22_000,)), settings, has_token=True) == []
+    (finding,) = findings(replace(GOOD, gpu_memory_mib=(20_500,)), settings, has_token=True)
+    assert "agent_whisper_device: cuda -> cpu frees 2.96 GiB" in finding
+    (finding,) = findings(replace(GOOD, gpu_memory_mib=(15_360,)), settings, has_token=True)
+    assert finding.startswith("GPU 0 has 15,360 MiB; gpu_card L4 has 23,034: voxtral_stage0_sequences: card 0")
+
+
+def test_a_second_card_that_is_not_there_is_named(data: dict[str, Any]) -> None:
+    settings = parse({**data, "guard_placement": "gpu1"})
+    (finding,) = findings(GOOD, settings, has_token=True)
+    assert finding == "guard_placement: gpu1, but the host has one GPU; use gpu0, or the address of another host"
+    assert findings(replace(GOOD, gpus=("27b8", "27b8")), settings, has_token=True) == []
+
+
+def test_the_memory_a_host_needs_is_the_plans_or_a_number(data: dict[str, Any]) -> None:
+    needed = memory_needed_gib(parse(data))
+    assert needed > memory_needed_gib(parse({**data, "guard_placement": "http://10.0.0.7:8000"}))
+    assert memory_needed_gib(parse({**data, "preflight_memory_gib": 3})) == 3
+
+
+def test_a_guard_on_another_host_listens_on_no_port_here(data: dict[str, Any]) -> None:
+    assert ("tcp", 8000, 8000) in port_ranges(parse(data))
+    assert ("tcp", 8000, 8000) not in port_ranges(parse({**data, "guard_placement": "http://10.0.0.7:8000"}))

@@ -22,6 +22,13 @@ def test_the_defaults_need_only_what_an_inventory_must_say(data: dict[str, Any])
     assert settings.voxtral.voice == "de_female"
 
 
+def test_the_models_in_use_are_those_that_settings_name(data: dict[str, Any]) -> None:
+    turbo = "faster-whisper-large-v3-turbo"
+    assert turbo not in parse(data).models
+    assert list(parse({**data, "agent_whisper_model": turbo}).models) == ["voxtral-4b-tts", "llama-guard-3-1b", turbo]
+    assert "llama-guard-3-1b" not in parse({**data, "guard_placement": "http://guard.example.org:8000"}).models
+
+
 def test_every_default_is_a_known_setting_and_every_setting_but_the_domain_has_a_default(data: dict[str, Any]) -> None:
     assert set(data) == set(KEYS)
 
@@ -32,19 +39,20 @@ def test_pyinfras_own_data_is_not_mistaken_for_a_setting(data: dict[str, Any]) -
 
 def test_several_mistakes_are_reported_together(data: dict[str, Any]) -> None:
     data["voxtral_prot"] = 8001
-    data["guard_memory"] = 1.5
+    data["gate_least_overlap"] = 1.5
     data["voxtral_voice"] = "de_robot"
     del data["site_domain"]
     message = refusal(data)
     assert message.startswith("4 settings cannot work; nothing was changed:")
     assert "voxtral_prot: no such setting; did you mean voxtral_port?" in message
-    assert "guard_memory: Input should be less than 1 (got 1.5)" in message
+    assert "gate_least_overlap: Input should be less than 1 (got 1.5)" in message
     assert "voxtral_voice: not one of Voxtral's voices" in message
     assert "site_domain: missing; set it in group_data or give --data site_domain=..." in message
 
 
 def test_numbers_from_the_command_line_become_text_where_text_is_wanted(data: dict[str, Any]) -> None:
     assert parse({**data, "docker_version": 5}).docker.version == "5"
+    assert parse({**data, "gpu_card": 46068}).gpu.card == "46068"
 
 
 @pytest.mark.parametrize(
@@ -71,6 +79,7 @@ def test_numbers_from_the_command_line_become_text_where_text_is_wanted(data: di
         ),
         ({"image_vllm_guard": "vllm/vllm-omni:latest"}, "image_vllm_guard: vllm/vllm-omni:latest names no release"),
         ({"nvidia_repository_keys": {}}, "nvidia_repository_keys: no key for debian12, debian13, ubuntu2204"),
+        ({"gpu_card": "T4"}, "gpu_card: 'T4' is not a card known here (L4, L40S, A10G, H100)"),
         ({"image_caddy": "caddy"}, "image_caddy: String should match pattern"),
         ({"agent_greeting": "eine\nzweite Zeile"}, "agent_greeting: String should match pattern"),
         ({"site_public_address": "somewhere"}, "site_public_address: 'somewhere' does not appear to be"),
@@ -82,10 +91,27 @@ def test_impossible_values_and_combinations_are_refused(
     assert expected in refusal({**data, **change})
 
 
-def test_finding_03_memory_shares_that_leave_no_headroom_are_refused(data: dict[str, Any]) -> None:
-    """0.8 + 0.1 is the image's own stage file; with the guard beside it the card is more than full."""
-    message = refusal({**data, "voxtral_stage0_memory": 0.8, "voxtral_stage1_memory": 0.1})
-    assert "= 1.15 of the card; at most 0.90" in message
+def test_finding_03_a_plan_that_leaves_no_headroom_is_refused(data: dict[str, Any]) -> None:
+    """32 sequences are the image's own stage file; with the guard beside it the card is more than full."""
+    message = refusal({**data, "voxtral_stage0_sequences": 32})
+    assert "voxtral_stage0_sequences: card 0 (L4, 22.03 GiB usable) would have to give" in message
+    assert "voxtral_stage0_sequences: 32 -> " in message
+
+
+def test_fractions_of_the_card_are_no_settings_any_more(data: dict[str, Any]) -> None:
+    assert "guard_memory: no such setting" in refusal({**data, "guard_memory": 0.25})
+
+
+@pytest.mark.parametrize("placement", ["gpu2", "http://user:secret@10.0.0.7:8000", "10.0.0.7", "http://10.0.0.7/v1"])
+def test_a_guard_is_on_a_card_or_at_an_address_without_a_path(data: dict[str, Any], placement: str) -> None:
+    assert "guard_placement: String should match pattern" in refusal({**data, "guard_placement": placement})
+
+
+def test_a_guard_on_another_host_needs_no_weights_here(data: dict[str, Any]) -> None:
+    del data["weights_catalog"]["llama-guard-3-1b"]
+    assert "guard_model: 'llama-guard-3-1b' is not in weights_catalog" in refusal(data)
+    guard = parse({**data, "guard_placement": "http://10.0.0.7:8000"}).guard
+    assert (guard.is_here, guard.url) == (False, "http://10.0.0.7:8000")
 
 
 def test_finding_18_a_model_of_another_architecture_cannot_take_a_services_place(data: dict[str, Any]) -> None:

@@ -69,6 +69,17 @@ def test_only_replaced_weights_recreate_by_force() -> None:
         assert start.recreation(reason) == []
 
 
+def test_a_container_that_the_files_do_not_have_is_left_over_and_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guard that moved to another host would keep its part of the card."""
+    said: list[tuple[str, ...]] = []
+    monkeypatch.setattr(start, "containers", lambda: {"caddy": container(), "vllm-guard": container(Id="old")})
+    monkeypatch.setattr(start, "recorded", lambda: {"caddy": STARTED})
+    monkeypatch.setattr(start, "docker", lambda *words: said.append(words))
+    assert start.differences({"caddy": ASKED}) == {"vllm-guard": "does not run on this host any more"}
+    start.remove_left_over({"caddy": ASKED})
+    assert said == [("stop", "old"), ("rm", "old")]
+
+
 def service(*sources: Path) -> dict[str, Any]:
     """As `docker compose config` prints it, with a volume that is no directory of the host's."""
     binds = [{"type": "bind", "source": str(source), "target": "/x", "read_only": True} for source in sources]
@@ -137,7 +148,7 @@ def test_the_digest_sees_every_value_and_no_order() -> None:
     ("line", "expected"),
     [
         ("ValueError: There is no module or parameter named 'acoustic_transformer' in MistralForCausalLM", "vllm-omni"),
-        ("ValueError: No available memory for the cache blocks. Try increasing", "guard_memory"),
+        ("ValueError: No available memory for the cache blocks. Try increasing", "left to measure"),
         ("CUDA out of memory occurred when warming up sampler with 256 dummy requests", "guard_sequences"),
         ("Error in memory profiling. Initial free memory 3 GiB", "only the stack may use the card"),
         ("listen tcp 127.0.0.1:7880: bind: address already in use", "ss -lntup"),
@@ -151,7 +162,7 @@ def test_unknown_errors_have_none_and_the_last_telling_line_wins() -> None:
     assert likely_cause(["nothing known"]) is None
     assert likely_cause([]) is None
     both = ["bind: address already in use", "No available memory for the cache blocks"]
-    assert "guard_memory" in (likely_cause(both) or "")
+    assert "left to measure" in (likely_cause(both) or "")
 
 
 def test_causes_are_plain_sentences() -> None:

@@ -57,6 +57,10 @@ def test_nothing_is_pending_when_provenance_and_sizes_agree() -> None:
     assert pending({"guard": model(GUARD)}, {"guard": on_disk()}) == []
 
 
+def test_a_known_model_that_is_not_in_use_is_left_where_it_is() -> None:
+    assert planned({"guard": on_disk(), "whisper-before": SHAPELESS}).nothing
+
+
 def test_models_that_are_not_there_are_pending_in_the_catalogs_order() -> None:
     catalog = {name: model(GUARD, name) for name in ("z", "guard", "a")}
     assert pending(catalog, {"guard": on_disk()}) == [("z", "not there"), ("a", "not there")]

@@ -74,21 +74,20 @@ def acquire(lock: IO[str]) -> None:
     wait_for("the engine that is warming up on this card", taken)
 
 
-def free_fraction() -> float | None:
-    """The free part of the card, between 0 and 1; None when nvidia-smi does not tell."""
-    query = ["nvidia-smi", "--query-gpu=memory.free,memory.total", "--format=csv,noheader,nounits"]
+def free_mib() -> int | None:
+    """MiB that the card has free; None when nvidia-smi does not tell."""
+    query = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
     try:
         answer = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
-        free, total = (float(figure) for figure in answer.splitlines()[0].split(","))
+        return int(answer.splitlines()[0])
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None
-    return free / total
 
 
-def memory_is_free(needed: float) -> bool:
-    """Whether the card has `needed` (a fraction of it) to give; an unknown figure is left to the engine."""
-    free = free_fraction()
-    return free is None or free >= needed
+def memory_is_free(needed_mib: int) -> bool:
+    """Whether the card has that many MiB to give; an unknown figure is left to the engine."""
+    free = free_mib()
+    return free is None or free >= needed_mib
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -99,8 +98,8 @@ def run(arguments: argparse.Namespace) -> int:
     with Path(arguments.lock).open("a") as lock:
         acquire(lock)
         if not wait_for(
-            f"{arguments.memory:.0%} of the card to be free",
-            lambda: memory_is_free(arguments.memory),
+            f"{arguments.memory_mib} MiB of the card to be free",
+            lambda: memory_is_free(arguments.memory_mib),
             seconds=MEMORY_WAIT_S,
         ):
             say("the card is still in use by others (see nvidia-smi); the engine will say what it lacks")
@@ -131,7 +130,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--lock", required=True, help="the card's lock file")
     parser.add_argument("--health", required=True, help="URL at which this engine answers 200 when ready")
     parser.add_argument("--timeout", type=float, required=True, help="seconds the engine may take to get ready")
-    parser.add_argument("--memory", type=float, required=True, help="fraction of the card it will ask for")
+    parser.add_argument("--memory-mib", type=int, required=True, help="MiB of the card that it will take")
     parser.add_argument("command", nargs="+", help="the engine's command line")
     return parser.parse_args(words)
 

@@ -12,17 +12,17 @@ CAUSES: tuple[tuple[str, str], ...] = (
     ),
     (
         r"Free memory on device .* is less than desired GPU memory utilization",
-        "another process holds the card's memory (nvidia-smi shows which), or the shares in group_data are too large",
+        "another process holds the card's memory (nvidia-smi shows which): the plan leaves room for the stack alone",
     ),
     (
         r"No available memory for the cache blocks",
-        "the engine's share of the card is too small for weights and KV cache: raise guard_memory or "
-        "voxtral_stage0_memory",
+        "the engine was left to measure its KV cache and found no room: a compose.yml or stage file that this "
+        "deploy did not write; run it again",
     ),
     (
         r"KV cache is needed, which is larger than the available KV cache memory",
-        "the context is too long for the engine's share of the card: lower guard_context or "
-        "voxtral_stage0_context, or raise its share",
+        "the KV cache holds less than one sequence: a compose.yml or stage file that this deploy did not write; "
+        "run it again",
     ),
     (
         r"warming up sampler",

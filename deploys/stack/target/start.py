@@ -1,4 +1,4 @@
-"""Bring the five services up in order, each only when those before it are healthy. Runs on the host as root.
+"""Bring the services up in order, each only when those before it are healthy. Runs on the host as root.
 
 Usage: start.py [--check]. Reads start.json beside it. Standard library only.
 --check changes nothing: it prints one JSON object, service -> why it is not as wanted (empty: all is well).
@@ -27,6 +27,9 @@ PROVENANCE = ".provenance.json"
 """In each directory of weights; every replacement of the directory writes it anew."""
 
 WEIGHTS_REPLACED = "its weights were replaced"
+
+NOT_OURS = "does not run on this host any more"
+"""A container of a service that the files do not have: a guard that moved to another host."""
 
 LOG_LINES = 30
 RESTARTS_THAT_MEAN_FAILURE = 3
@@ -126,7 +129,8 @@ def differences(asked: dict[str, Wanted]) -> dict[str, str]:
     """Service -> why its container is not the wanted one; services that are as wanted are left out."""
     present, started = containers(), recorded()
     reasons = {service: difference(present.get(service), started.get(service), asked[service]) for service in asked}
-    return {service: reason for service, reason in reasons.items() if reason}
+    left_over = {service: NOT_OURS for service in present if service not in asked}
+    return {service: reason for service, reason in reasons.items() if reason} | left_over
 
 
 def difference(container: dict[str, Any] | None, started: Started | None, asked: Wanted) -> str:
@@ -154,6 +158,15 @@ def recreation(reason: str) -> list[str]:
     every other reason Compose knows what to do; above all it leaves alone what is still warming up.
     """
     return ["--force-recreate"] if reason == WEIGHTS_REPLACED else []
+
+
+def remove_left_over(asked: dict[str, Wanted]) -> None:
+    """Stop and remove what is no longer part of the stack, before others need its memory."""
+    for service, container in containers().items():
+        if service not in asked:
+            print(f"{service}: {NOT_OURS}, removed", flush=True)
+            docker("stop", container["Id"])
+            docker("rm", container["Id"])
 
 
 def start(services: list[str], timeouts: dict[str, int], asked: dict[str, Wanted]) -> None:
@@ -240,6 +253,7 @@ def main() -> int:
         return 0
     plan = json.loads((HOME / "bin" / "start.json").read_text(encoding="utf-8"))
     try:
+        remove_left_over(wanted())
         for group in plan["groups"]:
             start(group, plan["timeouts"], wanted())
     except NotHealthyError as error:

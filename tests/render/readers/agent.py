@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from deploys.gpu.wishes import plan, sessions
 from deploys.stack.render import REPOSITORY
 from tests.render.matrix import Case
 from tests.render.readers import compose
@@ -42,6 +43,7 @@ def check(case: Case, home: Path, program: Path) -> None:
 
 def _wanted(case: Case) -> dict[str, Any]:
     key, secret = compose.KEY
+    memory = plan(case.settings)
     settings, agent, guard = case.settings, case.settings.agent, case.settings.guard
     return {
         "livekit_url": f"ws://127.0.0.1:{settings.livekit.port}",
@@ -50,13 +52,13 @@ def _wanted(case: Case) -> dict[str, Any]:
         "tts_url": f"http://127.0.0.1:{settings.voxtral.port}",
         "tts_voice": settings.voxtral.voice,
         "tts_model": settings.voxtral.model,
-        "guard_url": f"http://127.0.0.1:{guard.port}",
+        "guard_url": guard.url,
         "guard_model": guard.model,
         "guard_categories": frozenset(guard.categories or [f"S{number}" for number in range(1, 14)]),
         "guard_deadline_ms": guard.deadline_ms,
         "guard_input": guard.judges_callers,
         "guard_refusal": guard.refusal,
-        "whisper_device": agent.whisper_device,
+        "whisper_device": memory.whisper_device,
         "whisper_threads": agent.whisper_threads,
         "language": settings.site.language,
         "greeting": agent.greeting,
@@ -64,8 +66,9 @@ def _wanted(case: Case) -> dict[str, Any]:
         "apology": agent.apology,
         "publish_transcripts": agent.publish_transcripts,
         "agent_name": agent.name,
-        "max_sessions": agent.max_sessions,
+        "max_sessions": sessions(memory),
         "drain_seconds": agent.drain_s,
+        "silent_call_seconds": agent.silent_call_s,
         "health_port": agent.health_port,
         "aws_region": settings.site.region,
         "bedrock_model_id": agent.bedrock_model,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import shutil
@@ -27,6 +28,9 @@ LETS_ENCRYPT = {
     "staging": "https://acme-staging-v02.api.letsencrypt.org/directory",
     "production": "https://acme-v02.api.letsencrypt.org/directory",
 }
+
+
+_PAGE = f"<!DOCTYPE html><title>Talk</title>{' ' * 2000}"
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,9 @@ class Caddy:
 
 def _ask(connection: http.client.HTTPConnection, host: str, path: str) -> Answer:
     try:
-        connection.putrequest("GET", path, skip_host=True)
+        connection.putrequest("GET", path, skip_host=True, skip_accept_encoding=True)
         connection.putheader("Host", host)
+        connection.putheader("Accept-Encoding", "gzip")
         connection.endheaders()
         answer = connection.getresponse()
         headers = {name.lower(): value for name, value in answer.getheaders()}
@@ -117,6 +122,10 @@ def running(case: Case, root: Path) -> Iterator[Caddy]:
     """Caddy with the rendered file, in this network, its certificate there if it makes it itself."""
     _place(case, root)
     shutil.copy(binaries.caddy(), root / "caddy")
+    if case.settings.talk.enabled:
+        # What the image of Caddy with the page has; longer than what `encode` leaves alone.
+        (root / "srv/talk").mkdir(parents=True)
+        (root / "srv/talk/index.html").write_text(_PAGE)
     site = Caddy(case.settings.site.domain, root / _AUTHORITY, case.settings.caddy.health_port, root / "log")
     command = ("/caddy", "run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile")
     with program(root, *command, **_CONTAINER) as started:
@@ -187,3 +196,23 @@ def check_running(case: Case, root: Path) -> None:
         if case.settings.site.acme == "internal":
             assert site.secure(site.domain).status == 502
             assert site.secure("other.example.org", name=site.domain).status == 421
+            if case.settings.talk.enabled:
+                _check_talk(site)
+            else:
+                assert site.secure(site.domain, "/talk/").status == 502
+
+
+def _check_talk(site: Caddy) -> None:
+    """The page is Caddy's own, compressed, in nobody's cache, and may reach its own origin alone."""
+    moved = site.secure(site.domain, "/talk")
+    assert (moved.status, moved.headers["location"]) == (302, "/talk/")
+    page = site.secure(site.domain, "/talk/")
+    assert (page.status, page.headers["content-encoding"]) == (200, "gzip")
+    assert gzip.decompress(page.body).decode() == _PAGE
+    assert site.secure(site.domain, "/talk/absent").status == 404
+    policy = page.headers["content-security-policy"].split("; ")
+    assert "default-src 'none'" in policy
+    assert f"connect-src 'self' wss://{site.domain}" in policy
+    assert "microphone=(self)" in page.headers["permissions-policy"]
+    others = ("referrer-policy", "x-content-type-options", "cache-control")
+    assert [page.headers[name] for name in others] == ["no-referrer", "nosniff", "no-store"]

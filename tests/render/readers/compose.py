@@ -8,10 +8,11 @@ import re
 import subprocess
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from deploys.stack import omni
+from deploys.gpu.wishes import host_memory, plan
+from deploys.stack import omni, render
 from deploys.stack.engine import gpu_start
+from deploys.stack.images import caddy_image
 from tests.lab import readers
 from tests.lab.vllm import flags
 from tests.render.matrix import Case
@@ -73,14 +74,15 @@ def check(case: Case, home: Path, program: Path) -> None:
     model = normalised(home, program)
     services: Model = model["services"]
     assert model["name"] == "voice"
-    assert set(services) == set(json.loads(case.text("bin/start.json"))["timeouts"])
+    assert set(services) == set(render.services(case.settings))
     for name, service in services.items():
         _check_confinement(service)
         _check_mounts(case, home, name, service)
         _check_health(case, name, service)
     for name in ENGINES:
-        _check_engine(case, name, services[name])
-    _check_order(services)
+        if name in services:
+            _check_engine(case, name, services[name])
+    _check_order(case, services)
     _check_network(case, services)
     _check_images(case, services)
 
@@ -160,24 +162,28 @@ def _check_health(case: Case, name: str, service: Model) -> None:
 
 def _check_engine(case: Case, name: str, service: Model) -> None:
     engine = case.settings.voxtral if name == "vllm-voxtral" else case.settings.guard
+    memory = plan(case.settings)
     assert service["entrypoint"] == ["python3", "/opt/voice/engine/gpu_start.py"]
     start = gpu_start.parse(service["command"])
     assert start.health == f"http://127.0.0.1:{engine.port}/health"
     assert start.timeout == engine.start_timeout_s
-    assert start.memory > 0
     serve = _serve(case, name, start.command)
     assert serve.model == case.settings.model_path(engine.model)
     assert serve.served_model_name == [engine.model]
     assert (serve.host, serve.port) == ("0.0.0.0", engine.port)  # noqa: S104 - the container's own network
     published = [(port["host_ip"], port["published"], port["target"]) for port in service["ports"]]
     assert published == [("127.0.0.1", str(engine.port), engine.port)]
-    _check_card(service)
+    card = case.settings.guard.placement if name == "vllm-guard" else "gpu0"
+    _check_card(service, card)
+    assert start.lock == f"/run/gpu-start/{card}.lock"
     assert int(service["shm_size"]) >= 2**30
     if name == "vllm-guard":
-        assert start.after == f"http://vllm-voxtral:{case.settings.voxtral.port}/health"
+        assert memory.guard is not None
+        # On a card of its own it need not wait for Voxtral.
+        assert start.after == (f"http://vllm-voxtral:{case.settings.voxtral.port}/health" if card == "gpu0" else "")
         limits = (serve.gpu_memory_utilization, serve.max_num_seqs, serve.max_model_len)
-        assert limits == (case.settings.guard.memory, case.settings.guard.sequences, case.settings.guard.context)
-        assert serve.kv_cache_memory_bytes > 0
+        assert limits == (memory.guard.utilisation, case.settings.guard.sequences, case.settings.guard.context)
+        assert serve.kv_cache_memory_bytes == memory.guard.kv_cache_bytes
         assert bool(serve.enforce_eager) is case.settings.guard.eager
         assert not serve.omni
 
@@ -207,16 +213,17 @@ def _serve(case: Case, name: str, words: list[str]) -> argparse.Namespace:
     return serve
 
 
-def _check_card(service: Model) -> None:
+def _check_card(service: Model, card: str = "gpu0") -> None:
     [device] = service["deploy"]["resources"]["reservations"]["devices"]
     assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
-    assert device["device_ids"] == ["0"]
+    assert device["device_ids"] == [card.removeprefix("gpu")]
 
 
-def _check_order(services: Model) -> None:
+def _check_order(case: Case, services: Model) -> None:
     after = {name: set(service.get("depends_on", {})) for name, service in services.items()}
-    assert after["vllm-guard"] == {"vllm-voxtral"}
-    assert after["voice-agent"] == {"livekit", "vllm-voxtral", "vllm-guard"}
+    if case.settings.guard.is_here:
+        assert after["vllm-guard"] == ({"vllm-voxtral"} if case.settings.guard.placement == "gpu0" else set())
+    assert after["voice-agent"] == {"livekit", *ENGINES} & services.keys()
     for service in services.values():
         for each in service.get("depends_on", {}).values():
             assert each["condition"] == "service_healthy"
@@ -230,9 +237,8 @@ def _check_network(case: Case, services: Model) -> None:
     assert agent["cap_drop"] == ["ALL"]
     assert agent["init"] is True
     assert agent["tmpfs"] == ["/tmp"]
-    ports = {name: urlsplit(literal(agent["environment"][name])).port for name in ("TTS_URL", "GUARD_URL")}
-    assert ports == {"TTS_URL": case.settings.voxtral.port, "GUARD_URL": case.settings.guard.port}
-    if case.settings.agent.whisper_device == "cuda":
+    assert int(agent["mem_limit"]) == host_memory(plan(case.settings)).agent_limit
+    if plan(case.settings).whisper_device == "cuda":
         _check_card(agent)
     else:
         assert "deploy" not in agent
@@ -243,11 +249,13 @@ def _check_images(case: Case, services: Model) -> None:
     image = case.settings.image
     wanted = {
         "livekit": image.livekit,
-        "caddy": image.caddy,
+        "caddy": caddy_image(case.settings),
         "vllm-voxtral": image.vllm_voxtral,
         "vllm-guard": image.vllm_guard,
     }
-    assert {name: services[name]["image"] for name in wanted} == wanted
+    assert {name: services[name]["image"] for name in wanted.keys() & services.keys()} == {
+        name: image for name, image in wanted.items() if name in services
+    }
     assert services["voice-agent"]["image"].startswith("voice-agent:")
 
 

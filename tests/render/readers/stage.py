@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from deploys.gpu.memory import VOXTRAL, kv_cache_bytes
+from deploys.gpu.wishes import plan
 from deploys.stack import omni
 from tests.lab import readers
 from tests.render.matrix import Case
@@ -24,11 +24,10 @@ _PACKAGED = {
 
 def intended(case: Case) -> tuple[dict[str, Any], dict[str, Any]]:
     """What differs from the packaged file, by engine argument: in stage 0, in stage 1."""
-    voxtral = case.settings.voxtral
-    kv_bytes = kv_cache_bytes(VOXTRAL, sequences=voxtral.stage0_sequences, context=voxtral.stage0_context)
+    voxtral, memory = case.settings.voxtral, plan(case.settings)
     first = {
-        "gpu_memory_utilization": voxtral.stage0_memory,
-        "kv_cache_memory_bytes": kv_bytes,
+        "gpu_memory_utilization": memory.stage0.utilisation,
+        "kv_cache_memory_bytes": memory.stage0.kv_cache_bytes,
         "max_num_seqs": voxtral.stage0_sequences,
         "max_model_len": voxtral.stage0_context,
         "enforce_eager": voxtral.stage0_eager,
@@ -36,7 +35,7 @@ def intended(case: Case) -> tuple[dict[str, Any], dict[str, Any]]:
     if omni.release_of(case.settings.image.vllm_voxtral).schema == "stages":
         # The packaged 32,768 is for 32 sequences; vLLM 0.18's own choice for a small card is 8,192.
         first["max_num_batched_tokens"] = max(voxtral.stage0_context, 8192)
-    return first, {"gpu_memory_utilization": voxtral.stage1_memory}
+    return first, {"gpu_memory_utilization": memory.stage1.utilisation}
 
 
 def packaged(case: Case) -> Path:

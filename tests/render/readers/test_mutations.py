@@ -42,11 +42,11 @@ MUTATIONS = {
         Mutation("a flag for every stage", "- --omni\n", "- --omni\n      - --max-num-seqs=4\n", NEW),
     ],
     "Caddyfile.j2": [
-        Mutation("a directive misspelt", "reverse_proxy", "reverse_proxi"),
+        Mutation("a directive misspelt", "else %}\n\treverse_proxy", "else %}\n\treverse_proxi"),
         Mutation("the admin API on a port", "unix//config/admin.sock|0600", "127.0.0.1:2019"),
         Mutation("the health check for everyone", "\tbind 127.0.0.1\n", ""),
         Mutation("HTTP/3", "protocols h1 h2", "protocols h1 h2 h3"),
-        Mutation("another upstream", "127.0.0.1:{{ livekit.port }}", "127.0.0.1:{{ livekit.tcp_port }}"),
+        Mutation("another upstream", "\n\treverse_proxy 127.0.0.1:{{ livekit.port }}", "\n\treverse_proxy 127.0.0.1:1"),
         Mutation("spaces for tabs", "\tabort", "    abort"),
     ],
     "livekit.yaml.j2": [
@@ -89,12 +89,15 @@ def _case(**changes: Any) -> matrix.Case:
     """Nothing is as its reader would have it without being told."""
     ports = {"livekit_port": 7890, "livekit_tcp_port": 7891, "guard_port": 9000, "voxtral_port": 9001}
     stun = {"livekit_stun_servers": ["stun.example.org:3478"]}
-    return matrix.case(**{**ports, **stun, "agent_whisper_device": "cuda", **changes})
+    return matrix.case(**{**ports, **stun, "gpu_card": "L40S", **changes})
 
 
 VARIANTS: dict[str, list[dict[str, Any]]] = {
-    "compose.yml.j2": [{}],
-    "Caddyfile.j2": [{"site_acme": acme, "caddy_log_level": "WARN"} for acme in ("internal", "staging", "production")],
+    "compose.yml.j2": [{}, {"guard_placement": "gpu1"}],
+    "Caddyfile.j2": [
+        *({"site_acme": acme, "caddy_log_level": "WARN"} for acme in ("internal", "staging", "production")),
+        {"site_acme": "internal", "talk_enabled": True},
+    ],
     "livekit.yaml.j2": [{}, {"livekit_log_level": "error"}],
     "voxtral_tts.yaml.j2": [
         {"image_vllm_voxtral": f"vllm/vllm-omni:v{each}"} for each in ("0.18.0", "0.20.0", "0.30.0")

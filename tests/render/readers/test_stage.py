@@ -12,6 +12,7 @@ from tests.render import matrix
 from tests.render.readers import stage
 
 TUNED = {
+    "gpu_card": "H100",
     "voxtral_stage0_sequences": 8,
     "voxtral_stage0_context": 16384,
     "voxtral_stage0_eager": True,

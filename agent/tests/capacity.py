@@ -1,0 +1,187 @@
+"""How many calls two cores hold before audio drops: `cd agent && .venv/bin/python tests/capacity.py [CALLS ...]`.
+
+Every call asks the same question at the same moment, over and over: the worst that callers can do. The replies are a
+tone, so that each hole in it can be heard. SFU, callers and stand-ins share the cores with the agent, which makes the
+figure a low one; the last columns say what part of them was the agent's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from livekit import rtc
+
+from caller import Caller, calling, unique
+from speech import overlap
+from stands import Stage, agent_track, until
+
+CALLS = (1, 2, 3, 4, 6, 8)
+ROUNDS = 3
+TONE_SECONDS = 4.0
+QUESTION = "Where does the elephant live?"
+# Above one sample in a hundred made up by the receiver, or a twentieth of the tone missing, people notice.
+CONCEALED = 0.01
+MISSING = 0.05
+
+
+@dataclass
+class Heard:
+    """What one caller got in one round: share of made-up samples, seconds of tone, share of words understood, times."""
+
+    concealed: float
+    seconds: float
+    understood: float
+    transcript_ms: int
+    reply_ms: int
+
+    @property
+    def dropped(self) -> bool:
+        return self.concealed > CONCEALED or self.seconds < TONE_SECONDS * (1 - MISSING)
+
+
+LOST = Heard(concealed=0, seconds=0, understood=0, transcript_ms=0, reply_ms=0)
+
+
+class Burner:
+    """CPU seconds of the agent's processes, of the SFU and of this process, since it was made."""
+
+    def __init__(self, stage: Stage) -> None:
+        assert stage.agent
+        assert stage.livekit
+        self._roots = {"agent": stage.agent.pid, "sfu": stage.livekit.pid, "callers": os.getpid()}
+        self._before = self._read()
+        self._started = time.monotonic()
+
+    def _read(self) -> dict[str, float]:
+        return {name: sum(map(_cpu, _family(pid, deep=name == "agent"))) for name, pid in self._roots.items()}
+
+    def cores(self) -> dict[str, float]:
+        """Cores each kept busy on average."""
+        wall = time.monotonic() - self._started
+        return {name: (now - self._before[name]) / wall for name, now in self._read().items()}
+
+
+def _family(pid: int, *, deep: bool) -> list[psutil.Process]:
+    process = psutil.Process(pid)
+    return [process, *(process.children(recursive=True) if deep else ())]
+
+
+def _cpu(process: psutil.Process) -> float:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        times = process.cpu_times()
+        return float(times.user + times.system)
+    return 0.0
+
+
+async def samples(track: rtc.Track) -> tuple[int, int]:
+    """Received so far, and how many of them were made up to fill holes that were not silent."""
+    for each in await track.get_stats():
+        if each.HasField("inbound_rtp"):
+            inbound = each.inbound_rtp.inbound
+            return inbound.total_samples_received, inbound.concealed_samples - inbound.silent_concealed_samples
+    return 0, 0
+
+
+async def ask(caller: Caller, track: rtc.Track, number: int) -> Heard:
+    try:
+        await caller.state("listening")
+        mark, words = caller.mark(), len(caller.transcripts["caller"])
+        before = await samples(track)
+        caller.say(QUESTION)
+        legs = (await caller.turn(number))["legs_ms"]
+    except AssertionError:  # not within the patience of the tests
+        return LOST
+    after = await samples(track)
+    said = " ".join(caller.transcripts["caller"][words:])
+    return Heard(
+        concealed=(after[1] - before[1]) / max(1, after[0] - before[0]),
+        seconds=caller.loud_seconds(mark),
+        understood=overlap(QUESTION, said),
+        transcript_ms=legs["transcript"],
+        reply_ms=legs["reply"],
+    )
+
+
+async def measure(stage: Stage, count: int) -> str:
+    """One line for `count` calls at once."""
+    async with contextlib.AsyncExitStack() as stack:
+        callers = [await stack.enter_async_context(calling(stage, unique(f"call-{n}"))) for n in range(count)]
+        tracks = await asyncio.gather(*(agent_track(caller.room) for caller in callers))
+        await asyncio.gather(*(caller.ready() for caller in callers))
+        burner = Burner(stage)
+        heard = []
+        for number in range(1, ROUNDS + 1):
+            asking = (ask(caller, track, number) for caller, track in zip(callers, tracks, strict=True))
+            heard += await asyncio.gather(*asking)
+        cores = burner.cores()
+    return line(count, heard, cores)
+
+
+def line(count: int, heard: list[Heard], cores: dict[str, float]) -> str:
+    cells = (
+        str(count),
+        f"{sum(each.dropped for each in heard)} of {len(heard)}",
+        f"{max(each.concealed for each in heard):.2%}",
+        f"{min(each.seconds for each in heard):.1f}",
+        f"{statistics.mean(each.understood for each in heard):.0%}",
+        *(spread([getattr(each, leg) for each in heard]) for leg in ("transcript_ms", "reply_ms")),
+        *(f"{cores[name]:.2f}" for name in ("agent", "sfu", "callers")),
+    )
+    return f"| {' | '.join(cells)} |\n"
+
+
+def spread(values: list[int]) -> str:
+    return f"{statistics.median(values):.0f} / {max(values)}"
+
+
+@contextlib.asynccontextmanager
+async def staged() -> AsyncIterator[Stage]:
+    with tempfile.TemporaryDirectory() as directory:
+        overrides = {"AGENT_MAX_SESSIONS": "64", "GUARD_DEADLINE_MS": "5000", "WHISPER_THREADS": "2"}
+        stage = Stage(Path(directory), overrides=overrides)
+        stage.models.behave()
+        stage.models.tone_seconds = TONE_SECONDS
+        await stage.models.start()
+        await stage.start_livekit()
+        agent = await stage.start_agent()
+        try:
+            await stage.until_healthy()
+            yield stage
+        finally:
+            await agent.stop()
+            stage.agent = None
+            await stage.close()
+
+
+HEAD = (
+    *("calls", "replies with holes", "made up, worst", "tone heard (s), least", "question understood"),
+    *("transcript", "reply", "agent", "SFU", "callers, stand-ins"),
+)
+
+
+async def main(counts: tuple[int, ...]) -> None:
+    sys.stdout.write(f"{os.cpu_count()} cores; {ROUNDS} rounds; times in ms, median / worst; cores kept busy\n")
+    sys.stdout.write(f"| {' | '.join(HEAD)} |\n|{' --- |' * len(HEAD)}\n")
+    async with staged() as stage:
+
+        async def over() -> bool:
+            return "voice_sessions 0.0" in await stage.metrics()
+
+        for count in counts:
+            sys.stdout.write(await measure(stage, count))
+            sys.stdout.flush()
+            await until(over, "the calls are over")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(tuple(map(int, sys.argv[1:])) or CALLS))

@@ -1,0 +1,90 @@
+"""Print the memory plan of a host's settings, and draw it: python -m deploys.gpu.
+
+Reads group_data/all.py, group_data/GROUP.py over it and --data over both; asks no host. What a host uses today comes
+from nvidia-smi there:
+
+    ssh HOST nvidia-smi --query-gpu=memory.total,memory.used --format=csv,noheader,nounits |
+        python -m deploys.gpu --measured - --svg plan.svg
+
+Exit status: 0 the plan fits, 1 it does not, 2 the settings cannot be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+from deploys.gpu.measured import Measured, read
+from deploys.gpu.picture import svg
+from deploys.gpu.table import table
+from deploys.gpu.wishes import plan
+from deploys.settings import SettingsError, report, typed
+
+GROUP_DATA = Path(__file__).resolve().parents[2] / "group_data"
+
+
+def settings_data(group: str, overrides: list[str]) -> dict[str, Any]:
+    """The flat settings: the defaults, the group's, then KEY=VALUE from the command line.
+
+    Raises:
+        ValueError: an override is not KEY=VALUE.
+    """
+    # The plan depends on no name; the inventory's need not be known here.
+    data: dict[str, Any] = {"site_domain": "host.invalid"}
+    for name in ("all", group):
+        values = runpy.run_path(str(GROUP_DATA / f"{name}.py"))
+        data |= {key: value for key, value in values.items() if not key.startswith("_")}
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise ValueError(f"--data {override}: not KEY=VALUE")
+        data[key] = _value(value)
+    return data
+
+
+def _value(text: str) -> Any:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _measured(source: str) -> tuple[Measured, ...]:
+    if not source:
+        return ()
+    return read(sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8"))
+
+
+def main(words: list[str]) -> int:
+    """Print, draw, and say by the exit status whether the plan fits."""
+    parser = argparse.ArgumentParser(prog="python -m deploys.gpu", description="The memory plan of a host's settings.")
+    parser.add_argument("--data", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
+    parser.add_argument("--group", default="prod", help="the file of group_data over all.py (default: prod)")
+    parser.add_argument("--measured", default="", metavar="FILE", help="nvidia-smi's total and used MiB; - is stdin")
+    parser.add_argument("--when", default="measured", help="what the picture calls the measurement")
+    parser.add_argument("--price", type=float, default=0, metavar="P", help="what an hour of the host costs you")
+    parser.add_argument("--svg", default="", metavar="FILE", help="draw the plan there")
+    arguments = parser.parse_args(words)
+    try:
+        settings, unknown = typed(settings_data(arguments.group, arguments.data))
+        if unknown:
+            raise SettingsError(report(unknown))
+        measured = _measured(arguments.measured)
+    except (SettingsError, ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    made = plan(settings)
+    sys.stdout.write(table(made, measured, arguments.price))
+    if arguments.svg:
+        Path(arguments.svg).write_text(svg(made, measured, arguments.when), encoding="utf-8")
+    return 0 if made.fits else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

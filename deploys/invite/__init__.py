@@ -1,0 +1,1 @@
+"""A link to the page to talk from."""

@@ -1,0 +1,206 @@
+// One call: LiveKit's room, the microphone, what the agent says about itself. Tells `view` in words.
+
+import {
+  ConnectionError,
+  ConnectionErrorReason,
+  DisconnectReason,
+  LoggerNames,
+  ParticipantKind,
+  Room,
+  RoomEvent,
+  Track,
+  TrackEvent,
+  createLocalAudioTrack,
+  getLogger,
+} from "./livekit-client.mjs";
+
+const AGENT_STATE = "lk.agent.state";
+const TRANSCRIPTION = "lk.transcription";
+const SEGMENT = "lk.segment_id";
+const FINAL = "lk.transcription_final";
+const TURN = "voice.turn";
+const AGENT_PATIENCE_MS = 10_000;
+const ROUND_TRIP_EVERY_MS = 2_000;
+
+const NO_AGENT =
+  "Connected, but no agent has joined. It may be busy with other calls or not healthy: `docker logs voice-voice-agent-1` on the host says.";
+
+export const NEW_LINK = "Get a new one: pyinfra INVENTORY deploys/talk.py";
+
+const MICROPHONE_PROBLEMS = {
+  NotAllowedError: "The browser does not let this page use the microphone. Allow it beside the address, then join again.",
+  NotFoundError: "This device has no microphone. Connect one, then join again.",
+  NotReadableError: "The microphone cannot be used; another program may have it. Then join again.",
+};
+
+const ENDINGS = {
+  [DisconnectReason.CLIENT_INITIATED]: ["idle", "You left. The link can be used again until it expires."],
+  [DisconnectReason.DUPLICATE_IDENTITY]: ["warning", "This link was opened a second time, and the call went there."],
+  [DisconnectReason.SERVER_SHUTDOWN]: ["failed", "LiveKit is being stopped: the call is over."],
+  [DisconnectReason.PARTICIPANT_REMOVED]: ["failed", "You were removed from the call."],
+  [DisconnectReason.ROOM_DELETED]: ["warning", "The room was closed: the call is over."],
+};
+
+// Not `setLogLevel`: it would write itself into the browser's storage.
+for (const name of Object.values(LoggerNames)) getLogger(name).setDefaultLevel("warn");
+
+export class Call {
+  #room = new Room();
+  #view;
+  #microphone;
+  #joined = false;
+  #agentTimer;
+  #statsTimer;
+
+  constructor(view) {
+    this.#view = view;
+    this.#listen();
+  }
+
+  // Asks for the microphone, joins, speaks. Says itself what went wrong; true when the call runs.
+  async join(token) {
+    const { showLeg, say } = this.#view;
+    try {
+      // In the click's own time: browsers let a page play sound that a person asked for.
+      await this.#room.startAudio();
+      showLeg("microphone", "warning", "asking the browser");
+      this.#microphone = await createLocalAudioTrack({
+        echoCancellation: true,
+        noiseSuppression: true,
+        autoGainControl: true,
+      });
+      showLeg("microphone", "good", "on");
+    } catch (error) {
+      showLeg("microphone", "failed", error.name);
+      say("failed", MICROPHONE_PROBLEMS[error.name] ?? `The microphone cannot be used (${error.name}).`);
+      return false;
+    }
+    try {
+      showLeg("connection", "warning", "connecting");
+      this.#watchForAgent();
+      await this.#room.connect(`wss://${location.host}`, token);
+      await this.#room.localParticipant.publishTrack(this.#microphone, { source: Track.Source.Microphone });
+    } catch (error) {
+      this.#close();
+      await this.#room.disconnect();
+      showLeg("connection", "failed", "not connected");
+      for (const leg of ["agent", "microphone"]) showLeg(leg, "idle", "–");
+      say("failed", connectionProblem(error));
+      return false;
+    }
+    this.#joined = true;
+    this.#microphone.once(TrackEvent.Ended, () => showLeg("microphone", "failed", "gone"));
+    this.#statsTimer = setInterval(() => this.#roundTrip(), ROUND_TRIP_EVERY_MS);
+    this.#connected();
+    return true;
+  }
+
+  leave() {
+    return this.#room.disconnect();
+  }
+
+  async mute(muted) {
+    await (muted ? this.#microphone.mute() : this.#microphone.unmute());
+    this.#view.showLeg("microphone", muted ? "warning" : "good", muted ? "muted" : "on");
+  }
+
+  #listen() {
+    const { showLeg, say } = this.#view;
+    const again = () => {
+      showLeg("connection", "warning", "lost, trying again");
+      say("warning", "The connection was lost. Trying again…");
+    };
+    this.#room
+      .on(RoomEvent.SignalReconnecting, again)
+      .on(RoomEvent.Reconnecting, again)
+      .on(RoomEvent.Reconnected, () => this.#connected("Connected again. Go on talking."))
+      .on(RoomEvent.Disconnected, (reason) => this.#over(reason))
+      .on(RoomEvent.ParticipantConnected, (participant) => this.#agentIs(participant))
+      .on(RoomEvent.ParticipantAttributesChanged, (_, participant) => this.#agentIs(participant))
+      .on(RoomEvent.ParticipantDisconnected, (participant) => this.#agentLeft(participant))
+      .on(RoomEvent.TrackSubscribed, (track) => document.body.append(track.attach()))
+      .on(RoomEvent.TrackUnsubscribed, (track) => track.detach().forEach((element) => element.remove()));
+    this.#room.registerTextStreamHandler(TRANSCRIPTION, (reader, { identity }) => this.#words(reader, identity));
+    this.#room.registerTextStreamHandler(TURN, async (reader) => this.#view.showTurn(JSON.parse(await reader.readAll())));
+  }
+
+  #connected(sentence) {
+    this.#view.showLeg("connection", "good", "connected");
+    const agent = this.#agent();
+    if (agent) this.#agentIs(agent);
+    if (sentence || !agent) this.#view.say("good", sentence ?? "Connected. Waiting for the agent…");
+  }
+
+  async #roundTrip() {
+    const seconds = (await this.#microphone.getSenderStats())?.roundTripTime;
+    if (seconds !== undefined && this.#room.state === "connected") {
+      this.#view.showLeg("connection", "good", `${Math.round(seconds * 1000)} ms round trip`);
+    }
+  }
+
+  #agent() {
+    return [...this.#room.remoteParticipants.values()].find(({ kind }) => kind === ParticipantKind.AGENT);
+  }
+
+  #watchForAgent() {
+    this.#view.showLeg("agent", "warning", "waiting for it");
+    clearTimeout(this.#agentTimer);
+    this.#agentTimer = setTimeout(() => {
+      this.#view.showLeg("agent", "failed", "has not joined");
+      this.#view.say("failed", NO_AGENT);
+    }, AGENT_PATIENCE_MS);
+  }
+
+  #agentIs(participant) {
+    if (participant.kind !== ParticipantKind.AGENT) return;
+    clearTimeout(this.#agentTimer);
+    const state = participant.attributes[AGENT_STATE] ?? "joined";
+    this.#view.showLeg("agent", "good", state);
+    if (state === "listening") this.#view.say("good", "Connected. Speak when you like.");
+  }
+
+  #agentLeft(participant) {
+    if (participant.kind !== ParticipantKind.AGENT) return;
+    this.#view.showLeg("agent", "failed", "left");
+    this.#view.say("failed", "The agent left the call. `docker logs voice-voice-agent-1` on the host may say why.");
+  }
+
+  // The caller's words come as one stream for each guess, the last of them final; the agent's as one that grows.
+  async #words(reader, identity) {
+    const attributes = reader.info.attributes ?? {};
+    const who = identity === this.#room.localParticipant.identity ? "you" : "assistant";
+    const id = `${who} ${attributes[SEGMENT] ?? reader.info.id}`;
+    let text = "";
+    for await (const piece of reader) {
+      text += piece;
+      this.#view.showWords(who, id, text, attributes[FINAL] === "true");
+    }
+    if (text) this.#view.showWords(who, id, text, true);
+  }
+
+  #over(reason) {
+    // A call that never began says itself why.
+    if (!this.#joined) return;
+    this.#joined = false;
+    this.#close();
+    const [state, sentence] = ENDINGS[reason] ?? ["failed", "The connection was lost and did not come back."];
+    this.#view.showLeg("connection", state, state === "idle" ? "left" : "over");
+    this.#view.showLeg("agent", "idle", "–");
+    this.#view.showLeg("microphone", "idle", "off");
+    this.#view.say(state, sentence);
+    this.#view.over();
+  }
+
+  #close() {
+    clearTimeout(this.#agentTimer);
+    clearInterval(this.#statsTimer);
+    this.#microphone?.stop();
+  }
+}
+
+function connectionProblem(error) {
+  if (error instanceof ConnectionError && error.reason === ConnectionErrorReason.NotAllowed) {
+    return `This link has expired or was refused. ${NEW_LINK}`;
+  }
+  return `LiveKit cannot be reached (${error.message}). deploys/verify.py finds out why.`;
+}

@@ -1,0 +1,111 @@
+"""The plan as a table, as a picture, and as a command."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from deploys.gpu.__main__ import main
+from deploys.gpu.measured import Measured, read
+from deploys.gpu.picture import svg
+from deploys.gpu.table import table
+from deploys.gpu.units import GIB
+from deploys.gpu.wishes import plan
+from deploys.settings import Settings, parse
+
+ROOT = Path(__file__).resolve().parents[2]
+APRIL = (Measured(23_034, 22_451),)
+
+
+def bars(text: str) -> list[tuple[float, float, str]]:
+    """Left edge, width and label of every stretch of the bars."""
+    rects = ET.fromstring(text).iter("{http://www.w3.org/2000/svg}rect")  # noqa: S314 - our own
+    named = [(rect, rect.find("{http://www.w3.org/2000/svg}title")) for rect in rects]
+    return [
+        (float(rect.attrib["x"]), float(rect.attrib["width"]), title.text or "")
+        for rect, title in named
+        if title is not None
+    ]
+
+
+def test_the_picture_in_the_decision_is_that_of_the_defaults(settings: Settings) -> None:
+    """If this fails, the command that draws it is in docs/decisions/gpu-memory.md."""
+    drawn = svg(plan(settings), APRIL, "measured by its owner in April 2026 (0.68 / 0.1 / 0.25)")
+    assert (ROOT / "docs" / "decisions" / "gpu-memory.svg").read_text() == drawn
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"agent_whisper_device": "cpu"},
+        {"guard_placement": "http://10.0.0.7:8000"},
+        {"gpu_card": "L40S"},
+        {"gpu_card": "A10G"},
+        {"gpu_card": "H100"},
+    ],
+)
+def test_the_decisions_figures_are_the_plans(data: dict[str, Any], changes: dict[str, str]) -> None:
+    made = plan(parse({**data, **changes}))
+    card = made.cards[0]
+    row = f"| {card.peak / GIB:.2f} / {card.card.usable / GIB:.2f} | {made.callers} |"
+    assert row in (ROOT / "docs" / "decisions" / "gpu-memory.md").read_text()
+
+
+def test_the_pictures_bars_are_as_wide_as_the_memory(settings: Settings) -> None:
+    made = plan(settings)
+    drawn = bars(svg(made))
+    scale = sum(width for _, width, _ in drawn) / (made.cards[0].card.total_mib * 2**20)
+    free = next(width for _, width, label in drawn if label.startswith("free"))
+    assert free == pytest.approx(made.cards[0].free * scale, abs=0.2)
+    assert [label.split()[0] for _, _, label in drawn] == [
+        *("Voxtral", "KV", "codec", "Guard", "KV", "Whisper", "free", "driver")
+    ]
+
+
+def test_a_plan_that_is_too_large_stays_inside_the_picture(data: dict[str, Any]) -> None:
+    from deploys.settings import typed  # noqa: PLC0415
+
+    settings, _ = typed({**data, "guard_sequences": 160})
+    drawn = bars(svg(plan(settings), APRIL))
+    assert max(left + width for left, width, _ in drawn) <= 960
+    assert not [label for _, _, label in drawn if label.startswith("free ")]
+
+
+def test_each_card_has_its_bar_and_its_measurement(data: dict[str, Any]) -> None:
+    made = plan(parse({**data, "guard_placement": "gpu1"}))
+    text = table(made, (*APRIL, Measured(23_034, 4_400)))
+    assert "GPU 1: L4" in text
+    assert "nvidia-smi shows 4,400 of 23,034 MiB" in text
+    assert svg(made, APRIL).count("used 21.92 GiB</title>") == 1
+
+
+def test_nvidia_smis_lines_are_read_and_others_refused() -> None:
+    assert read("23034, 22451\n") == APRIL
+    with pytest.raises(ValueError, match="not the output of `nvidia-smi"):
+        read("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.")
+
+
+def test_the_command_prints_and_draws(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("23034, 22451\n"))
+    file = tmp_path / "plan.svg"
+    assert main(["--measured", "-", "--svg", str(file), "--price", "1.2"]) == 0
+    printed = capsys.readouterr().out
+    assert "nvidia-smi shows 22,451 of 23,034 MiB" in printed
+    assert "Price: 1.20 an hour are 0.30 for each of 4 calls at once" in printed
+    assert file.read_text().startswith("<svg")
+
+
+def test_the_command_says_by_its_status_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--data", "guard_sequences=160"]) == 1
+    assert "NOT POSSIBLE: guard_sequences: card 0" in capsys.readouterr().out
+    assert main(["--data", "guard_sequenzes=160"]) == 2
+    assert "did you mean guard_sequences?" in capsys.readouterr().err
+    assert main(["--data", "guard_eager"]) == 2

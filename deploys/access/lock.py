@@ -91,30 +91,30 @@ class Recorder(BaseStateCallback):
     """Tells the locks of a run how it goes."""
 
     def __init__(self) -> None:
-        self.locks: dict[Host, Lock] = {}
+        self.locks: dict[str, Lock] = {}  # by the host's name: deploys see a stand-in of the host
 
     def operation_host_start(self, state: State, host: Host, op_hash: str) -> None:  # type: ignore[override]
         """The host begins an operation."""
-        if host in self.locks and op_hash in state.ops[host]:
-            self.locks[host].began()
+        if host.name in self.locks and op_hash in state.ops[host]:
+            self.locks[host.name].began()
 
     def operation_host_success(self, state: State, host: Host, op_hash: str, retry_count: int = 0) -> None:  # type: ignore[override]
         """It ended well."""
-        if host in self.locks and op_hash == list(state.ops[host])[-1]:
-            self.locks[host].ended("done")
+        if host.name in self.locks and op_hash == list(state.ops[host])[-1]:
+            self.locks[host.name].ended("done")
 
     def operation_host_error(  # type: ignore[override]
         self, state: State, host: Host, op_hash: str, retry_count: int = 0, max_retries: int = 0
     ) -> None:
         """It failed, and so did the run."""
-        if host in self.locks:
-            self.locks[host].ended(f"failed: {', '.join(state.get_op_meta(op_hash).names)}")
+        if host.name in self.locks:
+            self.locks[host.name].ended(f"failed: {', '.join(state.get_op_meta(op_hash).names)}")
 
     def operation_end(self, state: State, op_hash: str) -> None:  # type: ignore[override]
         """Only now does pyinfra know whether the operation changed something; without this step it says "done"."""
-        for host, lock in self.locks.items():
+        for host in state.active_hosts:
             operations = state.ops[host]
-            if operations and op_hash == list(operations)[-1] and host in state.active_hosts:
+            if (lock := self.locks.get(host.name)) and operations and op_hash == list(operations)[-1]:
                 changed = sum(each.operation_meta.did_change() for each in operations.values())
                 lock.ended(f"done: {changed} of {len(operations)} operations changed something")
 
@@ -126,14 +126,14 @@ def hold(host: Host) -> None:
         LockedError: another run is at work.
     """
     recorder = _recorder(host.state)
-    if host not in recorder.locks:
-        recorder.locks[host] = lock = Lock(host)
+    if host.name not in recorder.locks:
+        recorder.locks[host.name] = lock = Lock(host.state.inventory.get_host(host.name))
         lock.take()
 
 
 def held(host: Host) -> Lock | None:
     """This run's lock of the host, if the deploy holds it."""
-    return _recorder(host.state).locks.get(host)
+    return _recorder(host.state).locks.get(host.name)
 
 
 def _recorder(state: State) -> Recorder:

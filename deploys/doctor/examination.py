@@ -21,7 +21,6 @@ from deploys.host.nvidia import Driver
 from deploys.host.packages import Apt
 from deploys.host.report import HostReport
 from deploys.models.facts import WeightsState
-from deploys.release.record import digest, read
 from deploys.settings import Settings
 from deploys.stack.render import HOME, STATE
 
@@ -51,7 +50,7 @@ def findings(host: Host, settings: Settings) -> list[Finding]:
     if not state.now:
         return [Finding("host", "fail", host.name, "did not answer (see the output above)")]
     return [
-        *release.release(read(state.deployed), digest(settings), settings.audit.against),
+        *release.release(state.runs, settings.audit.against, at_work=state.at_work),
         *files.files(clone.files, state),
         *files.others(clone.files, state),
         *files.secrets(state),

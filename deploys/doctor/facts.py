@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 from pyinfra.api.facts import FactBase
 
+from deploys.doctor import runs
+from deploys.doctor.runs import Run
 from deploys.remote import File, script_file
 
 COLUMNS = {"file": 4, "listener": 4, "kernel": 2}
@@ -81,7 +83,8 @@ class HostState:
         now: the host's clock, in seconds since 1970; 0 if it did not answer.
         secrets: path -> mode and uid.
         others: every file below the stack's home.
-        deployed: the record of the last run (deploys/stack/release.py), as it stands in its file.
+        runs: of deploys/voice.py: the last one, and the last one that went through.
+        at_work: whether a run is at work now.
         differences: what `start.py --check` said; None if it could not.
         faults: who could not be asked -> their last words.
         reboot: packages that ask for one (one of them may be ""); empty: none is asked for.
@@ -92,7 +95,8 @@ class HostState:
     files: Mapping[str, LiveFile] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
     others: tuple[str, ...] = ()
-    deployed: str = ""
+    runs: tuple[Run, ...] = ()
+    at_work: bool = False
     containers: tuple[Container, ...] = ()
     differences: Mapping[str, str] | None = None
     faults: Mapping[str, str] = field(default_factory=dict)
@@ -141,7 +145,8 @@ def parse(lines: list[str]) -> HostState:
         files={path: LiveFile(owner, digest, _decoded(text)) for path, owner, digest, text in rows.get("file", [])},
         secrets=dict(rows.get("secret", [])),
         others=tuple(row[0] for row in rows.get("other", [])),
-        deployed=_decoded(one("deployed")).decode("utf-8", errors="replace"),
+        runs=tuple(runs.read(_decoded(row[0]).decode("utf-8", errors="replace") for row in rows.get("run", []))),
+        at_work="at_work" in rows,
         containers=tuple(_container(row) for row in rows.get("container", [])),
         differences=dict(json.loads(_decoded(one("differences")))) if "differences" in rows else None,
         faults={subject: one(key) for key, subject in FAULTS.items() if key in rows},

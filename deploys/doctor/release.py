@@ -5,62 +5,57 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from deploys.doctor.clone import OURS, Head, commits, head, knows
 from deploys.doctor.findings import DEPLOY, Finding, counted, or_ok
-from deploys.release.clone import OURS, Head, commits, head, knows
-from deploys.release.record import Record
+from deploys.doctor.redacted import redact
+from deploys.doctor.runs import Run
 
 MOST_NAMED = 10
 """Commits that a line names."""
 
 
-def release(record: Record | None, settings: str, against: str, clone: Path = OURS) -> list[Finding]:
-    """The record on the host against the clones' commits.
+def release(runs: Sequence[Run], against: str, *, at_work: bool = False, clone: Path = OURS) -> list[Finding]:
+    """What the host remembers of its runs against the clones' commits.
 
     Args:
-        record: the host's; None when it has none that can be read.
-        settings: the digest of this run's (deploys/release/record.py).
+        runs: the last one first, then the last one that went through (the same, mostly).
         against: another clone, "" for none.
+        at_work: whether a run is at work on the host.
         clone: this one.
     """
-    if record is None:
-        return [_warn("the host", "has no record of what was deployed", f"{DEPLOY}: it leaves one")]
-    other = Path(against).resolve() if against else None
-    found = _about(record, settings)
-    found += _compared("this clone", clone, head(clone), record, [other] if other else [])
-    if other:
-        found += _compared(str(other), other, head(other), record, [clone])
-    return or_ok(
-        found, "release", record.commit[:12] or "an unknown commit", f"is live, and no other; {_since(record)}"
-    )
-
-
-def _about(record: Record, settings: str) -> list[Finding]:
-    """What the record says by itself."""
     found = []
-    if record.dirty:
-        said = f"was deployed with changes that no commit has; {_since(record)}"
-        found.append(_warn(record.commit[:12], said, f"commit them, then {DEPLOY}"))
-    if record.settings != settings:
-        said = f"its last change was made with other settings than this run's (--data, inventory); {_since(record)}"
-        found.append(Finding("release", "ok", record.commit[:12], said))
-    return found
+    if at_work:
+        found.append(_warn("the host", "a run is at work: what is compared may be half done", "wait, audit again"))
+    if runs and not runs[0].is_done:
+        said = f"the last run, of {_short(runs[0])}, ended {runs[0].until} with: {redact(runs[0].outcome)}"
+        found.append(_warn("the host", said, DEPLOY))
+    live = next((run for run in runs if run.is_done), None)
+    if live is None:
+        return [*found, _warn("the host", "has no record of a run that went through", f"{DEPLOY}: it leaves one")]
+    if live.dirty:
+        said = f"was deployed with changes that no commit has; {live.since}"
+        found.append(_warn(_short(live), said, f"commit them, then {DEPLOY}"))
+    other = Path(against).resolve() if against else None
+    found += _compared("this clone", clone, head(clone), live, [other] if other else [])
+    if other:
+        found += _compared(str(other), other, head(other), live, [clone])
+    return or_ok(found, "release", _short(live), f"is live, and no other; {live.since}")
 
 
-def _compared(title: str, clone: Path, ours: Head, record: Record, also: Sequence[Path]) -> list[Finding]:
+def _compared(title: str, clone: Path, ours: Head, live: Run, also: Sequence[Path]) -> list[Finding]:
     """One clone's commit and the live one."""
     if not ours.commit:
         return [_warn(title, "is no git clone that can be read: its commit cannot be compared with the live one", "")]
     found = []
     if ours.dirty:
         found.append(Finding("release", "ok", title, "has changes that no commit has: they are compared as they are"))
-    if record.commit == ours.commit:
+    if live.commit == ours.commit:
         return found
-    if not record.commit or not knows(clone, record.commit, also):
-        live = record.commit[:12] or "of an unknown commit"
+    if not live.commit or not knows(clone, live.commit, also):
         fix = "git fetch in it, or name a clone that has the commit with audit_against"
-        return [*found, _warn(title, f"does not know what is live: {live}; {_since(record)}", fix)]
-    here = commits(clone, record.commit, ours.commit, also)
-    there = commits(clone, ours.commit, record.commit, also)
+        return [*found, _warn(title, f"does not know what is live: {_short(live)}; {live.since}", fix)]
+    here = commits(clone, live.commit, ours.commit, also)
+    there = commits(clone, ours.commit, live.commit, also)
     if here:
         found.append(_warn(title, f"has what is not live: {_named(here)}", DEPLOY))
     if there:
@@ -74,8 +69,8 @@ def _named(lines: Sequence[str]) -> str:
     return f"{counted(len(lines), 'commit')}: {'; '.join(lines[:MOST_NAMED])}{more}"
 
 
-def _since(record: Record) -> str:
-    return f"deployed {record.at} by {record.by}"
+def _short(run: Run) -> str:
+    return run.commit[:12] or "an unknown commit"
 
 
 def _warn(subject: str, detail: str, fix: str) -> Finding:

@@ -40,7 +40,12 @@ done
 find "$home" -xdev \( -path "$home/secrets" -o -path "$home/weights" -o -name __pycache__ -o -path "$home/.staged" \
     -o -path "$home/.build" -o -path "$home/.pull" \) -prune -o ! -type d -printf '%p\0' 2>/dev/null |
     tr '\t\n\0' '??\n' | sed 's/^/other\t/'
-[ -f "$home/.deployed.json" ] && say deployed "$(head -c 4096 "$home/.deployed.json" | base64 -w 0)"
+# Of the record that deploys/access/lock.sh keeps: the last run, and the last one that went through.
+if runs=$(grep -F 'deploys/voice.py"' /var/log/voice/runs.jsonl 2>/dev/null); then
+    say run "$(tail -n 1 <<<"$runs" | base64 -w 0)"
+    say run "$(grep -F '"outcome": "done' <<<"$runs" | tail -n 1 | base64 -w 0)"
+fi
+[ -s /run/voice-run.lock ] && say at_work yes
 
 if command -v docker >/dev/null; then
     if ids=$(docker ps -aq --no-trunc 2>&1); then

@@ -29,15 +29,11 @@ NEVER_STARTED = {"the stack": "was never started"}
 
 @dataclass(frozen=True)
 class StackState:
-    """What the stack's home holds: sha256, mode and uid of its files, images at hand, a digest of the key file.
-
-    `deployed` is the text of the record that the last run left (deploys/release/record.py).
-    """
+    """What the stack's home holds: sha256, mode and uid of its files, images at hand, a digest of the key file."""
 
     files: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     images: frozenset[str] = frozenset()
     keys_digest: str = ""
-    deployed: str = ""
 
 
 class Stack(FactBase[StackState]):
@@ -54,7 +50,6 @@ class Stack(FactBase[StackState]):
             files={row[1]: (row[2], row[3]) for row in rows if row[0] == "file"},
             images=frozenset(row[1] for row in rows if row[0] == "image"),
             keys_digest=next((row[1] for row in rows if row[0] == "keys"), ""),
-            deployed="\n".join(row[1] for row in rows if row[0] == "deployed"),
         )
 
     def default(self) -> StackState:  # type: ignore[override]

@@ -11,5 +11,4 @@ done
 if [ -s secrets/livekit.env ] && [ -s livekit/keys.yaml ] && [ -s secrets/livekit-digest.env ]; then
     printf 'keys\t%s\n' "$(sha256sum <livekit/keys.yaml | cut -d ' ' -f 1)"
 fi
-[ -f .deployed.json ] && sed 's/^/deployed\t/' .deployed.json
 exit 0

@@ -1,22 +1,21 @@
-"""Which commit is live: the record on the host, and the clones that it is compared with."""
+"""Which commit is live: what the host remembers of its runs, and the clones that it is compared with."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from deploys.doctor import clone
+from deploys.doctor.clone import Head, head
 from deploys.doctor.findings import Finding
 from deploys.doctor.release import release
-from deploys.release import clone, record
-from deploys.release.clone import Head, head
-from deploys.release.record import Record, digest, read
-from deploys.settings import Settings, parse
+from deploys.doctor.runs import Run, read
 
-MADE = Record("0" * 40, False, "s", "2026-11-23T12:00:00+00:00", "ada@laptop")
+MADE = Run("0" * 40, False, "2026-11-23T12:00:00Z", "ada@laptop", "done: 3 of 14 operations changed something")
 
 
 def git(repository: Path, *words: str) -> str:
@@ -50,17 +49,17 @@ def main(tmp_path: Path) -> Path:
     return repository
 
 
-def judged(live: Record | None, ours: Path, against: str = "") -> dict[tuple[str, str], str]:
+def judged(live: Run | None, ours: Path, against: str = "") -> dict[tuple[str, str], str]:
     def key(each: Finding) -> tuple[str, str]:
         return each.severity, each.subject
 
-    return {key(each): each.detail for each in release(live, "s", against, ours)}
+    return {key(each): each.detail for each in release([live] if live else [], against, clone=ours)}
 
 
 def test_the_live_commit_is_this_one(main: Path) -> None:
     now = head(main)
     assert judged(replace(MADE, commit=now.commit), main) == {
-        ("ok", now.commit[:12]): "is live, and no other; deployed 2026-11-23T12:00:00+00:00 by ada@laptop"
+        ("ok", now.commit[:12]): "is live, and no other; deployed 2026-11-23T12:00:00Z by ada@laptop"
     }
 
 
@@ -85,7 +84,7 @@ def test_two_clones_that_went_different_ways(main: Path, tmp_path: Path) -> None
     commit(main, "three")
     assert list(judged(live, main)) == [("warn", "this clone")]
     assert "does not know what is live" in judged(live, main)[("warn", "this clone")]
-    findings = release(live, "s", str(other), main)
+    findings = release([live], str(other), clone=main)
     assert [each.subject for each in findings if each.severity == "warn"] == ["this clone", "this clone"]
     has, lacks = (each.detail for each in findings)
     assert has.startswith("has what is not live: 1 commit: ")
@@ -110,24 +109,31 @@ def test_uncommitted_changes_count_where_they_are_deployed(main: Path) -> None:
 def test_no_clone_no_record_no_commit(main: Path, tmp_path: Path) -> None:
     assert list(judged(None, main)) == [("warn", "the host")]
     assert "no git clone that can be read" in judged(MADE, tmp_path)["warn", "this clone"]
-    assert "does not know what is live: of an unknown" in judged(replace(MADE, commit=""), main)["warn", "this clone"]
+    assert "does not know what is live: an unknown" in judged(replace(MADE, commit=""), main)["warn", "this clone"]
     assert ("warn", str(tmp_path / "nowhere")) in judged(MADE, main, str(tmp_path / "nowhere"))
 
 
-def test_the_record_is_read_as_it_was_written_and_nothing_else_is() -> None:
-    assert read(json.dumps(asdict(MADE))) == MADE
-    for torn in ("", "{", "[]", "null", '{"commit": 1}', '{"commit": "--all"}', '{"colour": "red"}'):
-        assert read(torn) is None
+def test_a_run_that_failed_since_or_is_at_work_is_told(main: Path) -> None:
+    live = replace(MADE, commit=head(main).commit)
+    failed = replace(live, commit="1" * 40, until="2026-11-23T13:00:00Z", outcome="failed: Pull the images")
+    (found,) = release([failed, live], "", clone=main)
+    assert found.severity == "warn"
+    assert found.detail == "the last run, of 111111111111, ended 2026-11-23T13:00:00Z with: failed: Pull the images"
+    (found,) = release([live, live], "", at_work=True, clone=main)
+    assert found.detail.startswith("a run is at work")
+    assert [each.severity for each in release([failed], "", clone=main)] == ["warn", "warn"]
 
 
-def test_settings_that_leave_nothing_on_a_host_are_not_in_the_digest(
-    settings: Settings, data: dict[str, object]
-) -> None:
-    quiet = {**data, "audit_strict": True, "gate_rotation": True, "weights_verify": "deep", "preflight_clock_skew_s": 1}
-    assert digest(parse(quiet)) == digest(settings)
-    assert digest(parse({**data, "voxtral_voice": "de_male"})) != digest(settings)
+def test_the_locks_record_is_read() -> None:
+    line = {"who": "ada", "from": "laptop", "what": "deploys/voice.py", "commit": "a" * 40 + "-dirty", "pid": 7}
+    ended = {"since": "x", "until": "2026-11-23T12:00:00Z", "outcome": "done: 0 of 14 operations changed something"}
+    (run,) = read([json.dumps({**line, **ended})])
+    assert (run.commit, run.dirty, run.is_done) == ("a" * 40, True, True)
+    assert run.since == "deployed 2026-11-23T12:00:00Z by ada@laptop"
+    for commit in ("unknown", "--all", "a" * 39):
+        assert read([json.dumps({**line, **ended, "commit": commit})])[0].commit == ""
+    assert read(["", "{", "[]", "null", json.dumps(line)]) == []
 
 
-def test_head_is_no_host(tmp_path: Path) -> None:
+def test_no_clone_has_no_commit(tmp_path: Path) -> None:
     assert head(tmp_path) == Head()
-    assert record.RECORD == "/opt/voice/.deployed.json"

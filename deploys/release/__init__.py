@@ -1,1 +1,0 @@
-"""Which commit is live on a host."""

@@ -94,6 +94,7 @@ def test_everything_is_found_at_once_and_a_run_mends_what_is_ours(host: LabHost,
         ("files", "/opt/voice/caddy/Caddyfile"),
         ("files", "/opt/voice/env/voice-agent.env"),
         ("secrets", "/opt/voice/secrets/livekit.env"),
+        ("containers", "caddy"),
         ("containers", "voice-agent"),
         ("containers", "vllm-guard"),
         ("packages", "nvidia-container-toolkit"),
@@ -122,6 +123,23 @@ def test_the_host_is_healthy_again_and_a_run_changes_nothing(host: LabHost, tmp_
     run, document = audit(host, tmp_path / "report.json")
     assert run.status == 0, run.printed[-6000:]
     assert (found(document, "fail"), found(document, "warn")) == (set(), set())
+    assert_a_run_changes_nothing(host)
+
+
+def test_an_edit_that_the_service_has_loaded_is_mended_in_the_service_too(host: LabHost, tmp_path: Path) -> None:
+    """To Compose nothing changed: a restart by hand recreates no container."""
+    answers = "curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:8088/elsewhere"
+    host.shell("sed -i 's/respond 404/respond 200/' /opt/voice/caddy/Caddyfile; docker restart voice-caddy-1")
+    await_that(lambda: host.shell(answers, check=False) == "200", "Caddy has the edit")
+    _, document = audit(host, tmp_path / "report.json")
+    assert found(document, "fail") == {("files", "/opt/voice/caddy/Caddyfile")}
+    before = host.containers()
+    mended = host.deploy()
+    assert mended.status == 0, mended.printed[-4000:]
+    assert "caddy: files that it reads changed after it started" in mended.printed
+    after = host.containers()
+    assert {name for name in before if before[name] != after.get(name)} == {"voice-caddy-1"}
+    assert host.shell(answers) == "404"
     assert_a_run_changes_nothing(host)
 
 

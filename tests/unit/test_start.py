@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -62,9 +63,30 @@ def test_replaced_weights_are_the_reason_whatever_else_differs(present: dict[str
     assert start.difference(None, STARTED._replace(weights="another"), ASKED) == "has no container"
 
 
-def test_only_replaced_weights_recreate_by_force() -> None:
+def test_a_file_that_changed_after_the_start_is_a_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start, "HOME", tmp_path)
+    (tmp_path / "caddy").mkdir()
+    (tmp_path / "caddy" / "Caddyfile").touch()
+    service = {
+        "volumes": [
+            {"type": "bind", "source": str(tmp_path / "caddy")},
+            {"type": "bind", "source": "/models/x"},
+            {"type": "volume", "source": "cache"},
+        ]
+    }
+    early, late = (container(State={"StartedAt": f"2026-11-23T14:00:0{second}Z"}) for second in ("0", "0.250000001"))
+    for changed, expected in ((0.0, ""), (1_795_442_400.2, start.FILES_CHANGED)):
+        os.utime(tmp_path / "caddy" / "Caddyfile", (changed, changed))
+        asked = ASKED._replace(changed_at=start.changed_at(service))
+        assert start.difference(early, STARTED, asked) == expected
+        assert start.difference(late, STARTED, asked) == ""
+    assert start.changed_at({}) == 0
+
+
+def test_only_replaced_weights_and_mended_files_recreate_by_force() -> None:
     """A warm-up takes minutes: it is awaited, not begun again."""
     assert start.recreation("its weights were replaced") == ["--force-recreate"]
+    assert start.recreation(start.FILES_CHANGED) == ["--force-recreate"]
     for reason in ("has no container", "its configuration changed", "its image changed", "is exited", "is starting"):
         assert start.recreation(reason) == []
 

@@ -8,6 +8,7 @@ with its last log lines and the likely cause. Services that are as wanted are no
 
 from __future__ import annotations
 
+import calendar
 import hashlib
 import json
 import subprocess
@@ -27,6 +28,7 @@ PROVENANCE = ".provenance.json"
 """In each directory of weights; every replacement of the directory writes it anew."""
 
 WEIGHTS_REPLACED = "its weights were replaced"
+FILES_CHANGED = "files that it reads changed after it started"
 
 NOT_OURS = "does not run on this host any more"
 """A container of a service that the files do not have: a guard that moved to another host."""
@@ -39,12 +41,14 @@ REPORT_EVERY_S = 10
 class Wanted(NamedTuple):
     """What a service shall run: hashes of its configuration (environment files included) and of its weights' origin.
 
-    `image` is the id of its image, "" if it is not here.
+    `image` is the id of its image, "" if it is not here. `changed_at` is when a file that it reads below HOME was last
+    changed, in seconds since 1970: the label `voice.inputs` tells what was rendered, not what was edited and mended.
     """
 
     configuration: str
     image: str
     weights: str
+    changed_at: float = 0.0
 
 
 class Started(NamedTuple):
@@ -73,7 +77,7 @@ def wanted() -> dict[str, Wanted]:
     """What the files say, for every service."""
     services = json.loads(compose("config", "--format", "json"))["services"]
     return {
-        name: Wanted(digest(service), image_id(service["image"]), weights(service))
+        name: Wanted(digest(service), image_id(service["image"]), weights(service), changed_at(service))
         for name, service in services.items()
     }
 
@@ -89,6 +93,20 @@ def weights(service: dict[str, Any]) -> str:
     files = [Path(mount["source"], PROVENANCE) for mount in mounts if mount["type"] == "bind"]
     origins = b"".join(file.read_bytes() for file in files if file.is_file())
     return hashlib.sha256(origins).hexdigest() if origins else ""
+
+
+def changed_at(service: dict[str, Any]) -> float:
+    """When the newest of the files was changed that the service mounts from below HOME; 0 when it mounts none."""
+    places = [Path(mount["source"]) for mount in service.get("volumes", []) if mount["type"] == "bind"]
+    files = [file for place in places if HOME in place.parents for file in place.rglob("*") if file.is_file()]
+    return max((file.stat().st_mtime for file in files), default=0.0)
+
+
+def started_at(container: dict[str, Any]) -> float:
+    """When a container started, in seconds since 1970; Docker says "2026-11-23T14:00:00.123456789Z"."""
+    text = str(container["State"]["StartedAt"]).removesuffix("Z")
+    whole, _, fraction = text.partition(".")
+    return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + float(f"0.{fraction or 0}")
 
 
 def image_id(image: str) -> str:
@@ -137,9 +155,9 @@ def difference(container: dict[str, Any] | None, started: Started | None, asked:
     """Why this container is not the wanted one, or ""."""
     if container is None:
         return "has no container"
-    # Before all else: it is the one reason for which Compose must be told to recreate, and that settles the others too.
-    if started is not None and started.weights != asked.weights:
-        return WEIGHTS_REPLACED
+    # Before all else: Compose must be told to recreate, and that settles the other reasons too.
+    if unseen := unseen_by_compose(container, started, asked):
+        return unseen
     if started != Started(asked.configuration, container["Id"], asked.weights):
         return "its configuration changed"
     if container["Image"] != asked.image:
@@ -151,13 +169,21 @@ def difference(container: dict[str, Any] | None, started: Started | None, asked:
     return "" if health == "healthy" else f"is {health}"
 
 
+def unseen_by_compose(container: dict[str, Any], started: Started | None, asked: Wanted) -> str:
+    """Why this container must be recreated although Compose sees no difference, or ""."""
+    if started is not None and started.weights != asked.weights:
+        return WEIGHTS_REPLACED
+    return FILES_CHANGED if asked.changed_at and asked.changed_at > started_at(container) else ""
+
+
 def recreation(reason: str) -> list[str]:
     """What `docker compose up` must be told besides the service.
 
-    Compose does not see that weights were replaced, and the container would keep the directory that it mounted. For
-    every other reason Compose knows what to do; above all it leaves alone what is still warming up.
+    Compose does not see that weights were replaced, and the container would keep the directory that it mounted; nor
+    that a hand's edit was mended. For every other reason Compose knows what to do; above all it leaves alone what is
+    still warming up.
     """
-    return ["--force-recreate"] if reason == WEIGHTS_REPLACED else []
+    return ["--force-recreate"] if reason in (WEIGHTS_REPLACED, FILES_CHANGED) else []
 
 
 def remove_left_over(asked: dict[str, Wanted]) -> None:
@@ -182,9 +208,9 @@ def start(services: list[str], timeouts: dict[str, int], asked: dict[str, Wanted
         return
     for service in changed:
         compose("up", "-d", "--no-deps", *recreation(pending[service]), service)
-        configuration, _, origin = asked[service]
         # Before it is healthy: if this run ends early, the next one must not recreate what is warming up.
-        record(service, Started(configuration, containers()[service]["Id"], origin))
+        now = asked[service]
+        record(service, Started(now.configuration, containers()[service]["Id"], now.weights))
     for service in changed:
         await_health(service, timeouts[service])
 

@@ -30,6 +30,7 @@ lint: setup
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/shellcheck --shell=bash deploys/*/*.sh
+	$(PYTHON) -m deploys.redaction
 
 unit: setup
 	$(PYTHON) -m pytest -q -n auto --dist worksteal tests/unit tests/render --ignore-glob='*/test_lab_*'

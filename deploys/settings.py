@@ -282,6 +282,7 @@ class Agent(Section):
     max_sessions: Positive | Literal["auto"]
     drain_s: Positive
     silent_call_s: Annotated[int, Field(ge=1, le=3600)]
+    aws_keys: Literal["keep", "none"]
     start_timeout_s: Positive
 
 

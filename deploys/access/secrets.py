@@ -58,12 +58,12 @@ A service that is not here reads none."""
 class KeyPair(NamedTuple):
     """A key's name and what it signs with."""
 
-    key: str
+    key: SecretStr
     secret: SecretStr
 
     def line(self) -> str:
         """As keys.sh reads it: for stdin, and nothing else."""
-        return f"{self.key} {self.secret.get_secret_value()}"
+        return f"{self.key.get_secret_value()} {self.secret.get_secret_value()}"
 
 
 class RunSecrets(NamedTuple):
@@ -73,33 +73,45 @@ class RunSecrets(NamedTuple):
 
     def origin(self) -> str:
         """Which secret comes from where, in one line."""
-        sources: dict[str, list[str]] = {}
+        stores: dict[str, list[str]] = {}
         for name, each in self.found.items():
-            sources.setdefault(each.source, []).append(name)
-        return "; ".join(f"{', '.join(names)} from {source}" for source, names in sources.items()) or "none given"
+            stores.setdefault(each.store, []).append(name)
+        return "; ".join(f"{', '.join(names)} from {store}" for store, names in stores.items()) or "none given"
 
     def pair(self, names: Names) -> KeyPair | None:
-        """Both of them, or None; `choose` has refused one without the other."""
+        """Both of them, or None; `read` refuses one without the other."""
         key, secret = (self.found.get(name) for name in names)
-        return KeyPair(key.value.get_secret_value(), secret.value) if key and secret else None
+        return KeyPair(key.value, secret.value) if key and secret else None
 
 
-def choose(found: Sequence[Found]) -> tuple[RunSecrets, list[str]]:
-    """The first of each name in `found`, and a line for each that cannot be used. Pure."""
+def choose(found: Sequence[Found]) -> RunSecrets:
+    """The first of each name in `found`. Pure."""
     first: dict[str, Found] = {}
     for each in found:
         first.setdefault(each.name, each)
-    problems = [
+    return RunSecrets(first)
+
+
+def misshapen(secrets: RunSecrets) -> list[str]:
+    """A line for each secret that does not look as it must. Pure."""
+    return [
         f"{name} from {each.source}: must be {SECRETS[name].must_be}"
-        for name, each in first.items()
+        for name, each in secrets.found.items()
         if not SECRETS[name].shape.fullmatch(each.value.get_secret_value())
     ]
+
+
+def torn(secrets: RunSecrets) -> list[str]:
+    """A line for each pair that is not whole from one source. Pure."""
+    problems = []
     for pair in (LIVEKIT_PAIR, AGENT_PAIR):
-        sources = {first[name].store if name in first else "nowhere" for name in pair}
-        if len(sources) > 1:
-            said = ", ".join(f"{name} from {first[name].source if name in first else 'nowhere'}" for name in pair)
-            problems.append(f"{said}: the two belong together and must come from one source")
-    return RunSecrets(first), problems
+        halves = [secrets.found.get(name) for name in pair]
+        if len({half and half.store for half in halves}) > 1:
+            said = [
+                f"{name} from {half.source if half else 'nowhere'}" for name, half in zip(pair, halves, strict=True)
+            ]
+            problems.append(f"{', '.join(said)}: the two belong together and must come from one source")
+    return problems
 
 
 def read(environment: Mapping[str, str], allowed_regions: Sequence[Sequence[str]]) -> RunSecrets:
@@ -113,9 +125,9 @@ def read(environment: Mapping[str, str], allowed_regions: Sequence[Sequence[str]
         SecretsError: with a line for each problem in any source.
     """
     found, problems = gather(environment, tuple(SECRETS), allowed_regions)
-    # What an unreadable source would have given is not known: nothing is said about what is missing.
-    secrets, unusable = choose(found)
-    problems = problems or unusable
+    secrets = choose(found)
+    # What an unreadable source would have given is not known: then nothing is said about what is missing.
+    problems = [*problems, *misshapen(secrets), *([] if problems else torn(secrets))]
     if problems:
         count = "1 secret cannot be used" if len(problems) == 1 else f"{len(problems)} secrets cannot be used"
         raise SecretsError("\n".join([f"{count}; nothing was changed:", *(f"  - {each}" for each in problems)]))

@@ -229,9 +229,10 @@ def _is_on_host(digest: str, content: str | None) -> bool:
 
 def _keys_yaml(pair: KeyPair) -> str:
     """LiveKit's file of keys, as keys.sh writes it."""
-    return f"{pair.key}: {pair.secret.get_secret_value()}\n"
+    return f"{pair.key.get_secret_value()}: {pair.secret.get_secret_value()}\n"
 
 
 def _bedrock_env(pair: KeyPair) -> str:
     """The agent's env file, as keys.sh writes it."""
-    return f"AWS_ACCESS_KEY_ID={pair.key}\nAWS_SECRET_ACCESS_KEY={pair.secret.get_secret_value()}\n"
+    key, secret = pair.key.get_secret_value(), pair.secret.get_secret_value()
+    return f"AWS_ACCESS_KEY_ID={key}\nAWS_SECRET_ACCESS_KEY={secret}\n"

@@ -87,7 +87,7 @@ def test_the_first_source_that_has_a_secret_wins_and_is_named(aws: None, tmp_pat
     assert values(environment) == dict(zip(["HF_TOKEN", *LIVEKIT_PAIR, *AGENT_PAIR], expected, strict=True))
     origin = read(environment, EUROPE).origin()
     assert "HF_TOKEN from the environment" in origin
-    assert "LIVEKIT_API_SECRET from " + str(tmp_path / "secrets.env") + " line 2" in origin
+    assert f"LIVEKIT_API_KEY, LIVEKIT_API_SECRET from {tmp_path / 'secrets.env'};" in origin
     assert "AGENT_AWS_ACCESS_KEY_ID, AGENT_AWS_SECRET_ACCESS_KEY from Secrets Manager voice/prod" in origin
     shown = f"{origin}{read(environment, EUROPE)!r}"
     assert [planted for planted in (TOKEN, SECRET, AWS_SECRET) if planted in shown] == []
@@ -147,6 +147,7 @@ def test_every_problem_of_every_source_is_told_at_once(aws: None, tmp_path: Path
             **dotenv(tmp_path, f"LIVEKIT_API_KEY={KEY}\nDEEPGRAM_API_KEY=HF_TOKEN={TOKEN}\n", mode=0o644),
             "VOICE_SECRETS_SSM": "/voice/prod/",
             "VOICE_SECRETS_MANAGER": "voice/prod",
+            "AGENT_AWS_ACCESS_KEY_ID": f"{KEY} {SECRET}",
         }
     )
     file = tmp_path / "secrets.env"
@@ -157,6 +158,7 @@ def test_every_problem_of_every_source_is_told_at_once(aws: None, tmp_path: Path
     assert problems[2:] == [
         "SSM Parameter Store /voice/prod/: HF_TOKN is not known; did you mean HF_TOKEN?",
         "the secret voice/prod of Secrets Manager must be a JSON object whose values are strings",
+        "AGENT_AWS_ACCESS_KEY_ID from the environment: must be AKIA and 16 more capitals and digits",
     ]
 
 

@@ -13,9 +13,8 @@ from deploys.models.store import PROVENANCE
 from deploys.stack.target.causes import CAUSES, likely_cause
 
 # As on the host, where its own directory is on the path, with redaction.py in it.
-DEPLOYS = Path(__file__).parents[2] / "deploys"
-sys.path.insert(0, str(DEPLOYS / "stack" / "target"))
-sys.path.append(str(DEPLOYS))
+sys.path.insert(0, str(Path(__file__).parents[2] / "deploys" / "stack" / "target"))
+sys.path.append(str(Path(__file__).parents[2] / "deploys"))
 import start
 
 ASKED = start.Wanted(configuration="h", image="i", weights="w")

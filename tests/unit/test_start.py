@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from deploys import redaction
 from deploys.models.store import PROVENANCE
 from deploys.stack.target.causes import CAUSES, likely_cause
 
-# As on the host, where its own directory is on the path, with redaction.py in it.
 sys.path.insert(0, str(Path(__file__).parents[2] / "deploys" / "stack" / "target"))
-sys.path.append(str(Path(__file__).parents[2] / "deploys"))
-import start
+sys.modules["redaction"] = redaction  # it lies beside start.py on a host; here its directory has names of others
+import start  # noqa: E402 - as on the host, where its own directory is on the path
 
 ASKED = start.Wanted(configuration="h", image="i", weights="w")
 STARTED = start.Started(configuration="h", container="c", weights="w")

@@ -60,7 +60,7 @@ def check(state: State) -> None:
             messages.setdefault(str(error), []).append(host.name)
     problems = [f"{', '.join(names)}: {text}" for text, names in messages.items()]
     try:
-        given = _read_secrets(loaded)
+        given = _read_secrets(loaded, ask_stores=not problems)
     except SecretsError as error:
         if not problems:
             raise
@@ -70,13 +70,16 @@ def check(state: State) -> None:
     secrets.use(given)
 
 
-def _read_secrets(loaded: list[Settings]) -> RunSecrets:
+def _read_secrets(loaded: list[Settings], *, ask_stores: bool) -> RunSecrets:
     """The secrets of a run on hosts with these settings; says where each comes from.
+
+    AWS's stores are not asked while a host's settings, and with them its allowed regions, are unknown.
 
     Raises:
         SecretsError: with a line for each that cannot be used.
     """
-    given = secrets.read(os.environ, [settings.site.allowed_regions for settings in loaded])
+    regions = [settings.site.allowed_regions for settings in loaded] if ask_stores else []
+    given = secrets.read(os.environ, regions)
     unwanted = [settings.site.domain for settings in loaded if settings.agent.aws_keys == "none"]
     if given.pair(secrets.AGENT_PAIR) and unwanted:
         raise SecretsError(f"{secrets.AGENT_PAIR[0]} is given, but agent_aws_keys = 'none' for {', '.join(unwanted)}")

@@ -119,7 +119,8 @@ def read(environment: Mapping[str, str], allowed_regions: Sequence[Sequence[str]
 
     Args:
         environment: the process's.
-        allowed_regions: of each host of the run; AWS's stores are asked only in a region that all of them allow.
+        allowed_regions: of each host of the run; AWS's stores are asked only in a region that all of them allow,
+            and not at all where there are none.
 
     Raises:
         SecretsError: with a line for each problem in any source.

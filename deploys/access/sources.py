@@ -46,7 +46,7 @@ def gather(environment: Mapping[str, str], known: Sequence[str], allowed_regions
     Args:
         environment: the process's; it also says which file and stores there are.
         known: the names of secrets.
-        allowed_regions: patterns of each host; a store's region must be allowed by all of them.
+        allowed_regions: patterns of each host; a store's region must be allowed by all; without any, none is asked.
     """
     found = [Found(name, SecretStr(environment[name]), "the environment") for name in known if environment.get(name)]
     problems: list[str] = []
@@ -74,7 +74,7 @@ def _file(environment: Mapping[str, str], known: Sequence[str]) -> Gathered:
 
 def _stores(environment: Mapping[str, str], known: Sequence[str], allowed_regions: Sequence[Sequence[str]]) -> Gathered:
     path, name = environment.get(SSM, ""), environment.get(MANAGER, "")
-    if not path and not name:
+    if not (path or name) or not allowed_regions:
         return [], []
     region = environment.get(REGION, "")
     if not region:

@@ -184,6 +184,11 @@ def test_stores_are_asked_in_an_allowed_region_alone(
     assert problem.startswith(said)
 
 
+def test_stores_are_not_asked_where_no_allowed_region_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploys.access.stores.boto3", None)
+    assert read({**STORES, "VOICE_SECRETS_SSM": "/voice/prod/"}, []).found == {}
+
+
 def test_parameters_must_be_encrypted_and_there(aws: None) -> None:
     with pytest.raises(StoreError, match="no parameter directly below /voice/prod"):
         parameters("/voice/prod/", region=REGION)

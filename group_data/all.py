@@ -153,7 +153,7 @@ weights_catalog = {
 # sha256:6412a0c6cb03321761a40a65301cdcd87a4ef6bc7a75510c69b039c301cdbf8f
 image_livekit = "livekit/livekit-server:v1.13.5"
 image_caddy = "caddy:2.11.7-alpine"
-image_vllm_voxtral = "vllm/vllm-omni:v0.18.0"
+image_vllm_voxtral = "vllm/vllm-omni:v0.18.0"  # the tag chooses flag and stage file: deploys/stack/omni.py
 image_vllm_guard = "vllm/vllm-omni:v0.18.0"  # without --omni it is plain vLLM: one image to pull instead of two
 image_agent_base = "python:3.13-slim-trixie"
 

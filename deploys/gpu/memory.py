@@ -52,8 +52,9 @@ STAGE_1 = int(1.55 * GIB)
 """Voxtral's codec stage as a whole process, whatever its share: it has no KV cache (vLLM's recipe on an RTX 4090)."""
 
 WHISPER_OF_FILE = 1.03
-"""A Whisper on the card with weights in int8 takes as much as its float16 file has bytes: large-v3 2,953 MB with a
-beam of five (SYSTRAN/faster-whisper, issue 1030; RTX 2080 Ti), for a file of 2,944 MiB; 3 % on top. We use no beam."""
+"""A Whisper on the card with weights in int8 takes as much as its float16 file has bytes, and 3 % on top: large-v3
+2,953 MB for a file of 2,944 MiB, large-v3-turbo 1,545 for 1,543, with a beam of five (SYSTRAN/faster-whisper, issue
+1030; RTX 2080 Ti). We use no beam."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,6 @@
 // One call: LiveKit's room, the microphone, what the agent says about itself. Tells `view` in words.
 
 import {
-  ConnectionError,
-  ConnectionErrorReason,
-  DisconnectReason,
   LoggerNames,
   ParticipantKind,
   Room,
@@ -13,6 +10,7 @@ import {
   createLocalAudioTrack,
   getLogger,
 } from "./livekit-client.mjs";
+import { NO_AGENT, connectionProblem, ending, microphoneProblem } from "./sentences.js";
 
 const AGENT_STATE = "lk.agent.state";
 const TRANSCRIPTION = "lk.transcription";
@@ -21,25 +19,6 @@ const FINAL = "lk.transcription_final";
 const TURN = "voice.turn";
 const AGENT_PATIENCE_MS = 10_000;
 const ROUND_TRIP_EVERY_MS = 2_000;
-
-const NO_AGENT =
-  "Connected, but no agent has joined. It may be busy with other calls or not healthy: `docker logs voice-voice-agent-1` on the host says.";
-
-export const NEW_LINK = "Get a new one: pyinfra INVENTORY deploys/talk.py";
-
-const MICROPHONE_PROBLEMS = {
-  NotAllowedError: "The browser does not let this page use the microphone. Allow it beside the address, then join again.",
-  NotFoundError: "This device has no microphone. Connect one, then join again.",
-  NotReadableError: "The microphone cannot be used; another program may have it. Then join again.",
-};
-
-const ENDINGS = {
-  [DisconnectReason.CLIENT_INITIATED]: ["idle", "You left. The link can be used again until it expires."],
-  [DisconnectReason.DUPLICATE_IDENTITY]: ["warning", "This link was opened a second time, and the call went there."],
-  [DisconnectReason.SERVER_SHUTDOWN]: ["failed", "LiveKit is being stopped: the call is over."],
-  [DisconnectReason.PARTICIPANT_REMOVED]: ["failed", "You were removed from the call."],
-  [DisconnectReason.ROOM_DELETED]: ["warning", "The room was closed: the call is over."],
-};
 
 // Not `setLogLevel`: it would write itself into the browser's storage.
 for (const name of Object.values(LoggerNames)) getLogger(name).setDefaultLevel("warn");
@@ -72,7 +51,7 @@ export class Call {
       showLeg("microphone", "good", "on");
     } catch (error) {
       showLeg("microphone", "failed", error.name);
-      say("failed", MICROPHONE_PROBLEMS[error.name] ?? `The microphone cannot be used (${error.name}).`);
+      say("failed", microphoneProblem(error));
       return false;
     }
     try {
@@ -121,7 +100,9 @@ export class Call {
       .on(RoomEvent.TrackSubscribed, (track) => document.body.append(track.attach()))
       .on(RoomEvent.TrackUnsubscribed, (track) => track.detach().forEach((element) => element.remove()));
     this.#room.registerTextStreamHandler(TRANSCRIPTION, (reader, { identity }) => this.#words(reader, identity));
-    this.#room.registerTextStreamHandler(TURN, async (reader) => this.#view.showTurn(JSON.parse(await reader.readAll())));
+    this.#room.registerTextStreamHandler(TURN, async (reader) => {
+      this.#view.showTurn(JSON.parse(await reader.readAll()));
+    });
   }
 
   #connected(sentence) {
@@ -162,7 +143,7 @@ export class Call {
   #agentLeft(participant) {
     if (participant.kind !== ParticipantKind.AGENT) return;
     this.#view.showLeg("agent", "failed", "left");
-    this.#view.say("failed", "The agent left the call. `docker logs voice-voice-agent-1` on the host may say why.");
+    this.#view.say("failed", "The agent left the call. On the host, docker logs voice-voice-agent-1 may say why.");
   }
 
   // The caller's words come as one stream for each guess, the last of them final; the agent's as one that grows.
@@ -183,7 +164,7 @@ export class Call {
     if (!this.#joined) return;
     this.#joined = false;
     this.#close();
-    const [state, sentence] = ENDINGS[reason] ?? ["failed", "The connection was lost and did not come back."];
+    const [state, sentence] = ending(reason);
     this.#view.showLeg("connection", state, state === "idle" ? "left" : "over");
     this.#view.showLeg("agent", "idle", "–");
     this.#view.showLeg("microphone", "idle", "off");
@@ -196,11 +177,4 @@ export class Call {
     clearInterval(this.#statsTimer);
     this.#microphone?.stop();
   }
-}
-
-function connectionProblem(error) {
-  if (error instanceof ConnectionError && error.reason === ConnectionErrorReason.NotAllowed) {
-    return `This link has expired or was refused. ${NEW_LINK}`;
-  }
-  return `LiveKit cannot be reached (${error.message}). deploys/verify.py finds out why.`;
 }

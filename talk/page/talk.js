@@ -1,6 +1,7 @@
 // The page: takes the token out of the address, and connects buttons, call and view.
 
-import { Call, NEW_LINK } from "./call.js";
+import { Call } from "./call.js";
+import { NEW_LINK } from "./sentences.js";
 import * as view from "./view.js";
 
 const { join, mute, leave } = view.buttons;
@@ -8,8 +9,8 @@ const { join, mute, leave } = view.buttons;
 const token = decodeURIComponent(location.hash.slice(1));
 history.replaceState(null, "", location.pathname);
 
-// LiveKit ends the room a second after its caller left (agent/voice_agent/invite.py). Back before that, one would sit in
-// the old room without an agent.
+// LiveKit ends the room a second after its caller left (agent/voice_agent/invite.py). Back before that, one would sit
+// in the old room without an agent.
 const ROOM_ENDS_MS = 1_500;
 
 let call = null;

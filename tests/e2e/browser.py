@@ -176,6 +176,8 @@ def chromium(domain: str, address: str, authority: str, microphone: Path | None,
         driver.get("about:blank")
         _log(driver, "performance")
         yield Browser(driver)
+        # As a closed tab does it: the page says good-bye, and the agent is free for the next call.
+        driver.get("about:blank")
     finally:
         driver.quit()
 

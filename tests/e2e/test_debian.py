@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import re
 import shlex
 import shutil
+import socket
 import time
 from pathlib import Path
 
@@ -12,7 +15,16 @@ import pytest
 
 from deploys.access.secrets import SECRETS
 from deploys.stack.render import SERVICES
-from tests.e2e.conftest import ROOT, LabHost, assert_a_run_changes_nothing, catalog, fresh_host, lab, lab_token
+from tests.e2e.conftest import (
+    ROOT,
+    LabHost,
+    assert_a_run_changes_nothing,
+    await_that,
+    catalog,
+    fresh_host,
+    lab,
+    lab_token,
+)
 from tests.lab.hub.models import NEWER
 
 AGENT_FILES = ("Dockerfile", ".dockerignore", "requirements.txt", "requirements-cuda.txt")
@@ -81,10 +93,24 @@ def test_a_plan_that_does_not_fit_the_card_is_refused_before_anything_connects(h
     assert "Connected" not in run.printed
 
 
-def test_a_bare_host_becomes_a_healthy_stack(host: LabHost) -> None:
-    run = host.deploy()
+def test_a_bare_host_becomes_a_healthy_stack_and_another_run_meanwhile_is_refused(host: LabHost) -> None:
+    running = host.start_deploy()
+    await_that(lambda: "voice.py" in host.shell("cat /run/voice-run.lock", check=False), "the run has the lock")
+    other = host.deploy()
+    run = running.wait()
     assert run.status == 0, run.printed[-4000:]
     assert healthy(host) == sorted(SERVICES)
+    assert other.status == 1
+    assert "another run is at work since" in other.printed
+    assert f": deploys/voice.py of {getpass.getuser()} on {socket.gethostname()} (commit" in other.printed
+
+
+def test_the_host_has_a_record_of_the_run_through_its_reboot(host: LabHost) -> None:
+    """The refused runs before it, and the dry one, changed nothing and left nothing."""
+    (record,) = [json.loads(line) for line in host.shell("cat /var/log/voice/runs.jsonl").splitlines()]
+    assert record["what"] == "deploys/voice.py"
+    assert record["commit"] != "unknown"
+    assert re.fullmatch(r"done: (\d+) of \1 operations changed something", record["outcome"])
 
 
 def test_the_host_rebooted_because_nouveau_held_the_card(host: LabHost) -> None:
@@ -92,6 +118,16 @@ def test_the_host_rebooted_because_nouveau_held_the_card(host: LabHost) -> None:
 
 
 def test_a_second_run_changes_nothing_and_restarts_nothing(host: LabHost) -> None:
+    assert_a_run_changes_nothing(host)
+    last = json.loads(host.shell("tail -n 1 /var/log/voice/runs.jsonl"))
+    assert last["outcome"].startswith("done: 0 of ")
+
+
+def test_a_run_that_is_killed_lets_go_of_the_lock_and_is_recorded(host: LabHost) -> None:
+    running = host.start_deploy("--data", "weights_verify=deep")
+    await_that(lambda: "voice.py" in host.shell("cat /run/voice-run.lock", check=False), "the run has the lock")
+    running.kill()
+    await_that(lambda: host.shell("cat /run/voice-run.lock") == "", "the lock is free")
     assert_a_run_changes_nothing(host)
 
 

@@ -25,6 +25,9 @@ _PACKAGE_OF = {
     "ld": "binutils",
     "dpkg-deb": "dpkg",
     "apt-get": "apt",
+    "systemd-analyze": "systemd",
+    "ss": "iproute2",
+    "unshare": "util-linux",
     "chroot": "coreutils",
     "mount": "mount",
 }

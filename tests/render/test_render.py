@@ -72,6 +72,24 @@ def test_finding_03_no_flag_that_the_stage_file_overrules_is_on_voxtrals_command
     assert stages[0]["engine_args"]["kv_cache_memory_bytes"] == 4 * (4096 + 16) * 106_496
 
 
+@pytest.mark.parametrize(
+    ("release", "flag", "stages", "where"),
+    [("0.18.0", "--stage-configs-path", "stage_args", "engine_args"), ("0.28.0", "--deploy-config", "stages", None)],
+)
+def test_the_images_tag_chooses_flag_and_schema(
+    rendered: Rendered, release: str, flag: str, stages: str, where: str | None
+) -> None:
+    files = rendered(image_vllm_voxtral=f"vllm/vllm-omni:v{release}")
+    words = command(files, "vllm-voxtral")
+    assert [word for word in words if word.endswith("=/etc/voxtral/voxtral_tts.yaml")] == [
+        f"{flag}=/etc/voxtral/voxtral_tts.yaml"
+    ]
+    first, second = yaml.safe_load(files["voxtral/voxtral_tts.yaml"].content)[stages]
+    arguments = first[where] if where else first
+    assert (arguments["max_num_seqs"], arguments["max_model_len"]) == (4, 4096)
+    assert (second[where] if where else second)["max_model_len"] == 65536
+
+
 def test_finding_04_flags_of_later_releases_and_files_over_site_packages_are_not_used(rendered: Rendered) -> None:
     text = rendered()["compose.yml"].content.decode()
     assert "--stage-overrides" not in text

@@ -36,3 +36,12 @@ def test_every_finding_of_the_handover_has_a_test_named_after_it() -> None:
         for number in re.findall(r"\d\d", match)
     }
     assert found == set(range(1, 19)) - {16}
+
+
+def test_the_runbook_tells_of_every_finding_and_names_tests_that_exist() -> None:
+    runbook = (ROOT / "docs" / "runbook.md").read_text()
+    rows = re.findall(r"^\| (\d+) \|.*$", runbook, re.MULTILINE)
+    assert [int(number) for number in rows] == list(range(1, 19))
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    named = re.findall(r"`(test_finding_\w+)`", runbook)
+    assert [name for name in named if f"def {name}(" not in tests] == []

@@ -299,6 +299,14 @@ class Gate(Section):
     least_overlap: Fraction
 
 
+class Audit(Section):
+    """The audit (deploys/audit.py); paths are the controller's."""
+
+    report: SingleLine
+    against: SingleLine
+    strict: bool
+
+
 class Settings(Section):
     """Everything a deploy may know, section by section."""
 
@@ -317,6 +325,7 @@ class Settings(Section):
     guard: Guard
     agent: Agent
     gate: Gate
+    audit: Audit
 
     @property
     def models(self) -> dict[str, Model]:

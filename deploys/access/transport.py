@@ -20,7 +20,8 @@ def harden() -> None:
 
     def connect(self: paramiko.Transport, sock: Any, *arguments: Any, **options: Any) -> None:
         original(self, sock, *arguments, **options)
-        if isinstance(self.sock, socket.socket):
+        # A tunnel's end (tunnel.py) is no TCP socket; the one behind it has the option.
+        if isinstance(self.sock, socket.socket) and self.sock.family in (socket.AF_INET, socket.AF_INET6):
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for kind in ("keys", "pubkeys"):
             preferred = getattr(self, f"_preferred_{kind}")

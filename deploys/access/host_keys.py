@@ -112,9 +112,11 @@ def mismatch(instance_id: str, shown: paramiko.PKey, expected: Expected) -> Host
 def _key(kind: str, blob: str) -> paramiko.PKey | None:
     """The key of a line; None if the kernel wrote into its middle, as it does on a console."""
     try:
-        return paramiko.PKey.from_type_string(kind, b64decode(blob, validate=True))
+        data = b64decode(blob, validate=True)
+        key = paramiko.PKey.from_type_string(kind, data)
     except (paramiko.SSHException, ValueError, IndexError):
         return None
+    return key if key.asbytes() == data else None  # paramiko fills up what is cut off with zeros
 
 
 def _ordered(keys: list[paramiko.PKey]) -> tuple[paramiko.PKey, ...]:

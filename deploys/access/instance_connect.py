@@ -11,12 +11,12 @@ from typing import Any
 
 import paramiko
 from pyinfra.api.exceptions import ConnectError
-from pyinfra.connectors.base import DataMeta
-from pyinfra.connectors.ssh import ConnectorData, SSHConnector, connector_data_meta
+from pyinfra.connectors.ssh import SSHConnector
 
 from deploys.access import environment, host_keys, tunnel
 from deploys.access.aws import REFUSALS, Account, account
-from deploys.access.ec2 import GROUPS, common_data, public_address, running_instances
+from deploys.access.ec2 import GROUPS, running_instances
+from deploys.access.instance_data import META, InstanceData, of_instance
 from deploys.access.pushed_key import VALID_S, PushedKey
 
 KEEPALIVE_S = 30
@@ -26,39 +26,12 @@ RENEW_S = tunnel.LONGEST_S // 2
 """A command that begins when its tunnel is older gets a new one, so that it has at least half an hour."""
 
 
-class Data(ConnectorData):
-    """What the connector knows of a host, beside ssh's own data (of which ssh_user and ssh_port count)."""
-
-    eic_instance: str
-    eic_zone: str
-    eic_region: str
-    eic_role_arn: str
-    eic_address: str
-    eic_tunnel: bool
-    eic_endpoint: str
-    eic_subnet: str
-    eic_vpc: str
-    eic_known_hosts: str
-
-
 class InstanceConnect(SSHConnector):
     """`pyinfra @eic/tag:Role=voice ...`: the running instances with these tags, with a new key for each connection."""
 
-    data_cls = Data  # type: ignore[assignment]  # as pyinfra's own connectors declare it
-    data_meta = {  # noqa: RUF012 - pyinfra's own declaration
-        **connector_data_meta,
-        "eic_instance": DataMeta("Instance id"),
-        "eic_zone": DataMeta("Its availability zone"),
-        "eic_region": DataMeta("Its region"),
-        "eic_role_arn": DataMeta("Role to assume, or empty"),
-        "eic_address": DataMeta("Where its port 22 is reached: a public name, or the private address in a tunnel"),
-        "eic_tunnel": DataMeta("Whether to go through an EC2 Instance Connect Endpoint"),
-        "eic_endpoint": DataMeta("The endpoint's id; empty: the one in the instance's subnet or VPC"),
-        "eic_subnet": DataMeta("The instance's subnet"),
-        "eic_vpc": DataMeta("Its VPC"),
-        "eic_known_hosts": DataMeta("File of verified host keys by instance id"),
-    }
-    data: Data
+    data_cls = InstanceData  # type: ignore[assignment]  # as pyinfra's own connectors declare it
+    data_meta = META
+    data: InstanceData
     client: Any = None
     _tunnel: tunnel.Tunnel | None = None
     _since = 0.0
@@ -71,21 +44,8 @@ class InstanceConnect(SSHConnector):
             InstancesError: there is none, or one that does not run or cannot be reached.
         """
         wanted = environment.read()
-        through = wanted.connect == "tunnel"
         for found in running_instances(name, account(wanted.region, wanted.role_arn)):
-            data = {
-                "eic_instance": found.id,
-                "eic_zone": found.zone,
-                "eic_region": wanted.region,
-                "eic_role_arn": wanted.role_arn,
-                "eic_address": found.private if through else public_address(found),
-                "eic_tunnel": through,
-                "eic_endpoint": wanted.endpoint,
-                "eic_subnet": found.subnet,
-                "eic_vpc": found.vpc,
-                "eic_known_hosts": str(wanted.known_hosts),
-            }
-            yield found.name, {**common_data(wanted), **data}, list(GROUPS)
+            yield found.name, of_instance(found, wanted), list(GROUPS)
 
     def connect(self) -> None:
         """Check the host's key, push a new key of ours, log in. Each call does all of it anew.

@@ -107,7 +107,7 @@ class Tunnel:
                     break
                 self._inner.sendall(data)
         except (WebSocketException, OSError) as error:
-            self.ended = self.ended or f"the tunnel broke: {error}"
+            self.ended = f"the tunnel broke: {error}"
         self._end()
 
     def _carry_out(self) -> None:
@@ -115,8 +115,8 @@ class Tunnel:
         try:
             while data := self._inner.recv(_FRAME):
                 self._websocket.send_binary(data)
-        except (WebSocketException, OSError) as error:
-            self.ended = self.ended or f"the tunnel broke: {error}"
+        except (WebSocketException, OSError):
+            return  # the other direction will hear why
         self._end()
 
     def _end(self) -> None:

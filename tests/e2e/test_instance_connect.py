@@ -21,15 +21,17 @@ from pyinfra.api.config import Config
 from pyinfra.api.exceptions import ConnectError
 from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
+from pyinfra.connectors.sshuserclient.client import get_host_keys
 
 from deploys.access import instance_connect, tunnel
 from deploys.access.aws import ATTEMPTS, account
 from deploys.access.pushed_key import PushedKey
 from deploys.access.transport import harden
 from deploys.host.reboot import _await_next_boot
+from tests.host.through import handle
 from tests.lab import aws
 from tests.lab.ec2.endpoint import Endpoint
-from tests.lab.ec2.server import Ec2Server, Instance
+from tests.lab.ec2.server import Ec2Server, Instance, Pushed
 from tests.lab.ec2.sshd import Sshd, console
 from tests.lab.ssh import make_key
 
@@ -341,6 +343,14 @@ def test_files_travel_both_ways(place: Place) -> None:
         host.check_can_rsync()
 
 
+def test_testinfra_goes_the_same_way(place: Place) -> None:
+    """As tests/host does."""
+    there = handle(place.host())
+    assert there.check_output("id -un") == "root"
+    assert there.file("/nowhere").exists is False
+    assert len(place.server.pushed) == 1
+
+
 def test_a_run_goes_on_after_a_reboot(place: Place) -> None:
     """What deploys/host/reboot.py does: reconnect until another boot answers. Here no kernel boots, but sshd does."""
     host = place.connected()
@@ -357,6 +367,7 @@ def test_a_run_goes_on_after_a_reboot(place: Place) -> None:
 def test_a_command_after_a_lost_connection_has_a_new_one(place: Place) -> None:
     host = place.connected()
     place.sshd.stop()
+    host.connector.client.get_transport().join(5)
     with pytest.raises(ConnectionError, match="it is still booting, or sshd does not run"):
         host.run_shell_command(StringCommand("true"))
     place.sshd.start()
@@ -383,10 +394,17 @@ def test_plain_ssh_stays_possible(place: Place, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("VOICE_CONNECT", "ssh")
     (named,) = run_path(str(ROOT / "inventories" / "prod.py"))["voice"]
     (host,) = place.hosts(named)
-    assert host.connector_cls.__name__ == "SSHConnector"
     assert host.data.get("ssh_hostname") == "127.0.0.1"
-    assert host.data.get("ssh_strict_host_key_checking") == "yes"
-    assert not place.server.pushed
+    own, file = place.home / "id_ed25519", place.home / ".ssh" / "known_hosts"
+    make_key(own, comment="operator")
+    line = own.with_suffix(".pub").read_text().strip()
+    place.server.pushed.append(Pushed(place.instance.id, "root", line, place.server.clock()))
+    assert "No host key for [127.0.0.1]" in refused(place.hosts(named, ssh_key=str(own))[0])
+    file.parent.mkdir()
+    file.write_text(f"[127.0.0.1]:{place.sshd.port} {place.sshd.public_key}\n")
+    get_host_keys.cache.clear()  # pyinfra reads the file once in a process
+    assert handle(place.hosts(named, ssh_key=str(own))[0]).check_output("echo in") == "in"
+    assert place.count("SendSSHPublicKey") == 0
 
 
 # --- the tunnel ---------------------------------------------------------------------------------------------------

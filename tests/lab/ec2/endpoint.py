@@ -110,6 +110,7 @@ class _Carrier:
             inside = socket.create_connection((address, port), timeout=5)
         except OSError:
             self.close("Unable to reach the target")
+            self._await_end()
             return
         inside.settimeout(None)
         threading.Thread(target=self._carry_out, args=(inside,), daemon=True).start()
@@ -119,6 +120,7 @@ class _Carrier:
                 size += len(event.data)
                 if size > _FRAME:
                     self.close("Frame too large")
+                    break
                 size = 0 if event.message_finished else size
                 inside.sendall(event.data)
             elif isinstance(event, Ping):
@@ -126,12 +128,17 @@ class _Carrier:
             elif isinstance(event, (TextMessage, CloseConnection)):
                 break
         inside.close()
+        self._await_end()
+
+    def _await_end(self) -> None:
+        while self._outside.recv(_FRAME):
+            pass
 
     def close(self, reason: str) -> None:
         """A close frame, then nothing more."""
         with suppress(OSError, LocalProtocolError):  # closed already
             self._say(CloseConnection(1000, reason))
-            self._outside.shutdown(socket.SHUT_RDWR)
+            self._outside.shutdown(socket.SHUT_WR)  # reading on, or the frame is lost in a reset
 
     def _carry_out(self, inside: socket.socket) -> None:
         with suppress(OSError):

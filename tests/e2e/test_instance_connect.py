@@ -133,6 +133,26 @@ def refused(host: Any) -> str:
     return str(caught.value)
 
 
+def command_line(place: Place, inventory: str, command: str) -> subprocess.CompletedProcess[str]:
+    """`pyinfra INVENTORY exec -- COMMAND`, as an operator types it."""
+    pyinfra = Path(sys.executable).with_name("pyinfra")
+    words = ["-y", "-vvv", "--ssh-port", str(place.sshd.port), "--ssh-user", "root", "--data", "_sudo=False"]
+    return subprocess.run(
+        [pyinfra, *words, inventory, "exec", "--", command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+def cut_when(begun: Path, endpoint: Endpoint) -> None:
+    """Cut all tunnels as soon as this file is there."""
+
+    def cut() -> None:
+        while not begun.exists():
+            time.sleep(0.01)
+        endpoint.cut()
+
+    threading.Thread(target=cut, daemon=True).start()
+
+
 # --- keys ---------------------------------------------------------------------------------------------------------
 
 
@@ -376,17 +396,10 @@ def test_a_command_after_a_lost_connection_has_a_new_one(place: Place) -> None:
 
 @pytest.mark.parametrize("inventory", ["@eic/tag:Role=voice", "inventories/prod.py"])
 def test_the_command_line(place: Place, inventory: str) -> None:
-    words = ["-y", "--ssh-port", str(place.sshd.port), "--ssh-user", "root", "--data", "_sudo=False"]
-    run = subprocess.run(
-        [Path(sys.executable).with_name("pyinfra"), "-vv", *words, inventory, "exec", "--", "echo", "$((6*7))"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    run = command_line(place, inventory, "echo $((6*7))")
     assert run.returncode == 0, run.stderr
     assert "[voice-1] Connected" in run.stderr
-    assert "[voice-1] 42" in run.stderr or "42" in run.stdout
+    assert "[voice-1] 42" in run.stderr
     assert len(place.server.pushed) == 1
 
 
@@ -424,6 +437,23 @@ def test_a_tunnel_carries_commands_and_files(place: Place, endpoint: Endpoint) -
     assert int(asked["maxTunnelDuration"]) == 3600
 
 
+def test_the_command_line_through_a_tunnel(place: Place, endpoint: Endpoint) -> None:
+    """In pyinfra's own process gevent replaces threads and sockets."""
+    run = command_line(place, "@eic/tag:Role=voice", "seq 100000 | tail -n 1")
+    assert run.returncode == 0, run.stderr
+    assert "[voice-1] 100000" in run.stderr
+    assert len(endpoint.opened) == 1
+
+
+def test_the_command_line_says_what_a_cut_means(place: Place, endpoint: Endpoint) -> None:
+    begun = place.home / "begun"
+    cut_when(begun, endpoint)
+    run = command_line(place, "@eic/tag:Role=voice", f"touch {begun}; exec sleep 600")
+    assert run.returncode == 1
+    assert "was lost (the endpoint ended the tunnel: Maximum tunnel duration reached)" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
 def test_a_cut_between_commands_is_not_noticed(place: Place, endpoint: Endpoint) -> None:
     host = place.connected()
     assert says(host, "echo before") == "before"
@@ -438,13 +468,7 @@ def test_a_cut_between_commands_is_not_noticed(place: Place, endpoint: Endpoint)
 def test_a_cut_under_a_command_is_said_clearly(place: Place, endpoint: Endpoint) -> None:
     host = place.connected()
     begun = place.home / "begun"
-
-    def cut() -> None:
-        while not begun.exists():
-            time.sleep(0.01)
-        endpoint.cut()
-
-    threading.Thread(target=cut, daemon=True).start()
+    cut_when(begun, endpoint)
     with pytest.raises(ConnectionError, match=r"Maximum tunnel duration reached\) while a command .* was under way"):
         host.run_shell_command(StringCommand(f"touch {begun}; exec sleep 600"))
     assert says(host, "echo after") == "after"

@@ -35,8 +35,10 @@ def test_connections_do_not_wait_for_small_packets_and_accept_no_sha1() -> None:
         transport = paramiko.Transport(theirs)
         try:
             assert theirs.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
-            assert "ssh-rsa" not in transport.get_security_options().key_types
-            assert "ssh-ed25519" in transport.get_security_options().key_types
+            options = transport.get_security_options()
+            options.key_types = ["ssh-rsa", *options.key_types]  # as SSHClient does for an RSA key in known_hosts
+            assert "ssh-rsa" not in transport.preferred_keys
+            assert {"ssh-ed25519", "rsa-sha2-512"} <= set(transport.preferred_keys)
             assert "ssh-rsa" not in transport.preferred_pubkeys
         finally:
             transport.close()

@@ -19,6 +19,8 @@ _PACKAGE_OF = {
     "ip": "iproute2",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
+    "sshd": "openssh-server",
+    "curl": "curl",
     "gpg": "gnupg",
     "gpgconf": "gnupg",
     "as": "binutils",
@@ -52,18 +54,21 @@ def check() -> None:
 def install() -> None:
     """Install them with apt, showing its own progress; works on Debian 12 and 13."""
     packages = sorted({*_PACKAGE_OF.values(), *_NO_PROGRAM, *_BROWSER})
+    had_sshd = shutil.which("sshd") is not None
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with step("what the lab needs, from apt"):
         for words in (["update"], ["install", "--yes", "--no-upgrade", "--no-install-recommends", *packages]):
             if subprocess.run(["apt-get", "-q", *words], env=environment, check=False).returncode != 0:
                 raise LabError(f"apt-get {' '.join(words)} failed; its output is above")
-        _leave_docker_registry_off()
+        # Debian starts services of its own; the lab runs a registry itself, and sshd for single tests.
+    _leave_off("docker-registry.service")
+    if not had_sshd:
+        _leave_off("ssh.service")
 
 
-def _leave_docker_registry_off() -> None:
-    """Debian starts a registry of its own on port 5000; the lab runs one itself."""
+def _leave_off(unit: str) -> None:
     if Path("/run/systemd/system").is_dir():
-        subprocess.run(["systemctl", "disable", "--now", "docker-registry.service"], check=False)
+        subprocess.run(["systemctl", "disable", "--now", unit], check=False)
 
 
 if __name__ == "__main__":

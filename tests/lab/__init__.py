@@ -4,5 +4,6 @@ Real: systemd, sshd, Docker, reboots, Caddy, LiveKit, Whisper (its smallest Engl
 clients. Stand-ins, each named as one and refusing what the real thing refuses: the vendors' apt repositories (apt.py),
 the registry's images (images.py), the vLLM engines (vllm/: espeak-ng speaks, a word list judges), the NVIDIA driver and
 card (nvidia/), the Hugging Face Hub (hub/), Amazon Bedrock's Converse API (bedrock/: fixed replies to requests whose
-signatures it checks) and EC2's metadata service (imds/).
+signatures it checks) and EC2's metadata service (imds/). ec2/ is for the tests of EC2 Instance Connect alone; the lab's
+hosts do not know it.
 """

@@ -19,8 +19,6 @@ _PACKAGE_OF = {
     "ip": "iproute2",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
-    "sshd": "openssh-server",
-    "curl": "curl",
     "gpg": "gnupg",
     "gpgconf": "gnupg",
     "as": "binutils",
@@ -36,6 +34,8 @@ _PACKAGE_OF = {
 _NO_PROGRAM = ("debian-archive-keyring", "ca-certificates", "zstd")
 _BROWSER = ("chromium", "chromium-driver", "libnss3-tools")
 """What the page to talk from is tested with; the lab itself comes up without."""
+_INSTANCE_CONNECT = ("openssh-server", "curl")
+"""What EC2 Instance Connect is tested with (tests/lab/ec2); the lab itself comes up without."""
 
 
 def check() -> None:
@@ -53,7 +53,7 @@ def check() -> None:
 
 def install() -> None:
     """Install them with apt, showing its own progress; works on Debian 12 and 13."""
-    packages = sorted({*_PACKAGE_OF.values(), *_NO_PROGRAM, *_BROWSER})
+    packages = sorted({*_PACKAGE_OF.values(), *_NO_PROGRAM, *_BROWSER, *_INSTANCE_CONNECT})
     had_sshd = shutil.which("sshd") is not None
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with step("what the lab needs, from apt"):
@@ -67,6 +67,7 @@ def install() -> None:
 
 
 def _leave_off(unit: str) -> None:
+    """Not now and not after a reboot."""
     if Path("/run/systemd/system").is_dir():
         subprocess.run(["systemctl", "disable", "--now", unit], check=False)
 

@@ -326,7 +326,7 @@ def test_the_driver_is_held_and_one_upgraded_behind_our_back_is_loaded_by_one_re
 
 
 def test_secrets_are_in_no_output_and_no_readable_file(host: LabHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every secret that there is. A crash is tests/unit/test_leaks.py's."""
+    """Every secret that there is. A crash is tests/programs/test_leaks.py's."""
     agents = {"AGENT_AWS_ACCESS_KEY_ID": "AKIA" + "PLANTED9" * 2, "AGENT_AWS_SECRET_ACCESS_KEY": "plantedAWS" * 4}
     for name, value in agents.items():
         monkeypatch.setenv(name, value)

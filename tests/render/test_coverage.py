@@ -101,7 +101,7 @@ CHANGED: dict[str, Any] = {
 
 ON_TO_THE_HOST = "the deploy asks the host with it; what comes of it is a fact that rendering is given"
 PREFLIGHT = "preflight compares it with the host and writes nothing"
-FETCHER = "a word of the fetcher's request (tests/unit/test_fetch.py and test_weights_*)"
+FETCHER = "a word of the fetcher's request (tests/programs/test_fetch.py and test_weights_*)"
 GATE = "deploys/verify.py's own (tests/unit/test_gate.py)"
 UNRENDERED = {
     "site_public_address": ON_TO_THE_HOST,

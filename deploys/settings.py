@@ -282,6 +282,7 @@ class Agent(Section):
     max_sessions: Positive | Literal["auto"]
     drain_s: Positive
     silent_call_s: Annotated[int, Field(ge=1, le=3600)]
+    aws_keys: Literal["keep", "none"]
     start_timeout_s: Positive
 
 
@@ -346,7 +347,9 @@ KEYS = frozenset(f"{name}_{field}" for name, section in SECTIONS.items() for fie
 
 
 def parse(data: Mapping[str, Any]) -> Settings:
-    """`data` (flat keys, pyinfra's own `ssh_*` and `_*` among them) as Settings that do not contradict each other.
+    """`data` as Settings that do not contradict each other.
+
+    Its keys are flat; the connectors' `ssh_*` and `eic_*` and pyinfra's own `_*` may be among them.
 
     Raises:
         SettingsError: with one line for each problem.
@@ -364,7 +367,7 @@ def typed(data: Mapping[str, Any]) -> tuple[Settings, list[str]]:
     Raises:
         SettingsError: a value is missing or of the wrong type.
     """
-    own = {key: value for key, value in data.items() if not key.startswith(("_", "ssh_"))}
+    own = {key: value for key, value in data.items() if not key.startswith(("_", "ssh_", "eic_"))}
     problems = [_unknown(key) for key in sorted(own.keys() - KEYS)]
     sections: dict[str, Section] = {}
     for name, section in SECTIONS.items():

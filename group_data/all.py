@@ -224,6 +224,7 @@ agent_bedrock_temperature = 0.3
 agent_max_sessions = "auto"  # calls at once: what Voxtral, the guard and Whisper carry by the plan; or a number
 agent_drain_s = 60  # running calls may go on so long when the agent is stopped or replaced
 agent_silent_call_s = 300  # a call in which nobody speaks for so long is ended
+agent_aws_keys = "keep"  # for a host without an instance role: a run's, else those on the host; "none": removed
 agent_start_timeout_s = 300
 
 # --- gate: deploys/verify.py -------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from deploys.access.secrets import env_files
 from deploys.gpu.wishes import host_memory, plan, sessions
 from deploys.remote import File
 from deploys.settings import Settings
@@ -81,6 +82,7 @@ def render(settings: Settings, facts: HostFacts) -> dict[str, File]:
         "engine/health.py": _copy(PROGRAMS / "engine" / "health.py"),
         "bin/start.py": _copy(PROGRAMS / "target" / "start.py"),
         "bin/causes.py": _copy(PROGRAMS / "target" / "causes.py"),
+        "bin/redaction.py": _copy(REPOSITORY / "deploys" / "redaction.py"),
         "bin/start.json": _text(json.dumps(start_plan(settings), indent=2) + "\n"),
     }
     for service, variables in environments(settings).items():
@@ -91,6 +93,7 @@ def render(settings: Settings, facts: HostFacts) -> dict[str, File]:
             settings,
             omni=release,
             inputs={service: _inputs(files, service) for service in services(settings)},
+            secret_files={service: env_files(service) for service in services(settings)},
             agent_image=facts.agent_image,
             caddy_image=caddy_image(settings),
             state_directory=STATE,

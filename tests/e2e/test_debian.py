@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from deploys.access.secrets import SECRETS
 from deploys.stack.render import SERVICES
 from tests.e2e.conftest import (
     ROOT,
@@ -22,9 +23,9 @@ from tests.e2e.conftest import (
     catalog,
     fresh_host,
     lab,
+    lab_token,
 )
 from tests.lab.hub.models import NEWER
-from tests.lab.places import DESCRIPTION
 
 AGENT_FILES = ("Dockerfile", ".dockerignore", "requirements.txt", "requirements-cuda.txt")
 
@@ -324,15 +325,20 @@ def test_the_driver_is_held_and_one_upgraded_behind_our_back_is_loaded_by_one_re
     await_healthy(host)
 
 
-def test_secrets_are_in_no_output_and_no_readable_file(host: LabHost) -> None:
-    secret = host.shell("cut -d ' ' -f 2 /opt/voice/livekit/keys.yaml")
-    token = json.loads(DESCRIPTION.read_text())["hub"]["token"]
-    run = host.deploy("-vvv", "--diff", "--data", "caddy_log_level=ERROR")
+def test_secrets_are_in_no_output_and_no_readable_file(host: LabHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every secret that there is. A crash is tests/programs/test_leaks.py's."""
+    agents = {"AGENT_AWS_ACCESS_KEY_ID": "AKIA" + "PLANTED9" * 2, "AGENT_AWS_SECRET_ACCESS_KEY": "plantedAWS" * 4}
+    for name, value in agents.items():
+        monkeypatch.setenv(name, value)
+    livekit = host.shell("cut -d = -f 2 /opt/voice/secrets/livekit.env").split()
+    planted = [lab_token(), *livekit, *agents.values()]
+    assert len(planted) == len(SECRETS)
+    run = host.deploy("-vvv", "--diff", "--debug", "--data", "caddy_log_level=ERROR")
     assert run.status == 0, run.printed[-4000:]
-    assert len(run.changed) == 2
-    for place in (run.printed, host.shell("journalctl --no-pager -o cat")):
-        assert secret not in place
-        assert token not in place
+    assert len(run.changed) == 3
+    assert agents["AGENT_AWS_SECRET_ACCESS_KEY"] in host.shell("cat /opt/voice/secrets/bedrock.env")
+    for place in (run.printed, host.shell("journalctl --no-pager -o cat"), host.shell("ps -eo args")):
+        assert [word for word in planted if word in place] == []
     # The words to look for travel on stdin: sudo's log would have them from a command line.
     nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups"
     searches = (
@@ -340,6 +346,10 @@ def test_secrets_are_in_no_output_and_no_readable_file(host: LabHost) -> None:
         f"{nobody} grep -ls -F -f - /proc/[0-9]*/environ /proc/[0-9]*/cmdline || true",
         "grep -rls -F -f - /var/log /tmp /root /home || true",
     )
-    for word in (secret, token):
-        assert [host.shell(search, stdin=word) for search in searches] == ["", "", ""]
-        assert word not in host.shell("ps -eo args")
+    assert [host.shell(search, stdin="\n".join(planted)) for search in searches] == ["", "", ""]
+    # Kept without being given again; gone when told.
+    for name in agents:
+        monkeypatch.delenv(name)
+    assert host.deploy("--data", "caddy_log_level=ERROR").changed == []
+    assert host.deploy("--data", "caddy_log_level=ERROR", "--data", "agent_aws_keys=none").status == 0
+    assert host.shell("cat /opt/voice/secrets/bedrock.env") == ""

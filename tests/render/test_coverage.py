@@ -101,7 +101,7 @@ CHANGED: dict[str, Any] = {
 
 ON_TO_THE_HOST = "the deploy asks the host with it; what comes of it is a fact that rendering is given"
 PREFLIGHT = "preflight compares it with the host and writes nothing"
-FETCHER = "a word of the fetcher's request (tests/unit/test_fetch.py and test_weights_*)"
+FETCHER = "a word of the fetcher's request (tests/programs/test_fetch.py and test_weights_*)"
 GATE = "deploys/verify.py's own (tests/unit/test_gate.py)"
 UNRENDERED = {
     "site_public_address": ON_TO_THE_HOST,
@@ -109,6 +109,7 @@ UNRENDERED = {
     "nvidia_repository_keys": "the key's file is fetched and its fingerprint compared (tests/unit/test_packages.py)",
     "pypi_index_url": "an argument of the agent's image build and of the fetcher",
     "talk_client_url": "an argument of the page's image build",
+    "agent_aws_keys": "an argument of keys.sh, which writes the file (tests/unit/test_keys.py)",
     "talk_token_minutes": "deploys/talk.py's own (tests/unit/test_talk.py)",
     "weights_endpoint": FETCHER,
     "weights_source": FETCHER,
@@ -117,6 +118,7 @@ UNRENDERED = {
     "weights_catalog": FETCHER,
     **{key: PREFLIGHT for key in KEYS if key.startswith("preflight_")},
     **{key: GATE for key in KEYS if key.startswith("gate_")},
+    **{key: "deploys/audit.py's own (tests/unit/test_audit.py)" for key in KEYS if key.startswith("audit_")},
 }
 """Setting -> why no rendered file changes with it."""
 

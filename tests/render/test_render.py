@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from deploys.access.secrets import READERS
 from deploys.gpu.wishes import plan
 from deploys.remote import File
 from deploys.settings import Settings, parse
@@ -281,3 +282,13 @@ def test_the_agents_image_is_named_by_its_content(data: dict[str, Any]) -> None:
     assert "Dockerfile" in files
     assert agent_sources(parse(data))[1] == image
     assert agent_sources(parse({**data, "image_agent_base": "python:3.14-slim-trixie"}))[1] != image
+
+
+def test_each_service_gets_the_secrets_that_the_map_says_and_no_others(rendered: Rendered) -> None:
+    for service, definition in compose(rendered())["services"].items():
+        files = {file for file in definition["env_file"] if file.startswith("secrets/")}
+        for volume in definition["volumes"]:
+            source = volume.partition(":")[0].removeprefix("./")
+            files |= {file for held in READERS.values() for file in held if f"{file}/".startswith(f"{source}/")}
+        # The digest of LiveKit's pair is no secret.
+        assert files - {"secrets/livekit-digest.env"} == set(READERS.get(service, {})), service

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from deploys import redaction
 from deploys.models.store import PROVENANCE
 from deploys.stack.target.causes import CAUSES, likely_cause
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "deploys" / "stack" / "target"))
-import start  # as on the host, where its own directory is on the path
+sys.modules["redaction"] = redaction  # it lies beside start.py on a host; here its directory has names of others
+import start  # noqa: E402 - as on the host, where its own directory is on the path
 
 ASKED = start.Wanted(configuration="h", image="i", weights="w")
 STARTED = start.Started(configuration="h", container="c", weights="w")
@@ -189,3 +191,14 @@ def test_unknown_errors_have_none_and_the_last_telling_line_wins() -> None:
 
 def test_causes_are_plain_sentences() -> None:
     assert all(cause == cause.strip() and not cause.endswith(".") for _, cause in CAUSES)
+
+
+def test_a_failure_shows_log_lines_without_what_identifies_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    address, token = ".".join(["3", "120", "7", "9"]), "hf_" + "x" * 34
+    monkeypatch.setattr(start, "log_lines", lambda *_: [f"listening on {address}", f"HF_TOKEN is {token}", "stopped"])
+    health = {"Log": [{"Output": f"GET http://{address}/: refused\n"}]}
+    message = start.failure("caddy", container(State={"Health": health}), "ended 3 times")
+    assert address not in message
+    assert token not in message
+    assert "  | listening on [IP address]\n  | HF_TOKEN is [Hugging Face token]\n  | stopped\n" in message
+    assert "last health check: GET http://[IP address]/: refused" in message

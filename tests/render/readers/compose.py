@@ -38,6 +38,7 @@ def write(case: Case, home: Path) -> None:
     key, secret = KEY
     made = {
         "secrets/livekit.env": f"LIVEKIT_API_KEY={key}\nLIVEKIT_API_SECRET={secret}\n",
+        "secrets/bedrock.env": "",
         "secrets/livekit-digest.env": "LIVEKIT_KEYS_DIGEST=0123456789abcdef\n",
         "livekit/keys.yaml": f"{key}: {secret}\n",
     }

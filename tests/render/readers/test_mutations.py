@@ -36,7 +36,11 @@ MUTATIONS = {
         Mutation("a health check in a shell", '["CMD", "/opt/venv', '["CMD-SHELL", "/opt/venv'),
         Mutation("another port's health", "127.0.0.1:{{ livekit.port }}/", "127.0.0.1:{{ livekit.tcp_port }}/"),
         Mutation("a mount beside the path", "./voxtral:/etc/voxtral:ro", "./voxtral:/etc/voxtrals:ro"),
-        Mutation("the secrets forgotten", "voice-agent.env, secrets/livekit.env]", "voice-agent.env]"),
+        Mutation(
+            "the secrets forgotten",
+            'voice-agent.env, {{ secret_files["voice-agent"] | join(", ") }}]',
+            "voice-agent.env]",
+        ),
         Mutation("the old flag", "{{ omni.flag }}=", "--stage-configs-path=", NEW),
         Mutation("the new flag", "{{ omni.flag }}=", "--deploy-config="),
         Mutation("a flag for every stage", "- --omni\n", "- --omni\n      - --max-num-seqs=4\n", NEW),

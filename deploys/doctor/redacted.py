@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable
 from ipaddress import ip_address
 
+from deploys import redaction
+
 MASK = "[redacted]"
 
 _ASSIGNED = re.compile(
@@ -52,8 +54,12 @@ def _digested(name: str, value: str) -> str:
 
 
 def redact(text: str) -> str:
-    """`text` without what looks like a token, a key, an address of somebody's."""
+    """`text` without what must not be public, and without what only looks like a token, a key, somebody's address.
+
+    Stricter than deploys/redaction.py: a live file may hold what nobody foresaw, and too much masked harms nothing.
+    """
     text = text.encode("utf-8", errors="surrogateescape").decode("utf-8", errors="replace")
+    text = redaction.redact(text)
     text = _ASSIGNED.sub(rf"\1{MASK}", text)
     text = _MAIL.sub(MASK, text)
     text = _ADDRESS.sub(_masked_address, text)

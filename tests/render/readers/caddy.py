@@ -194,7 +194,11 @@ def check_running(case: Case, root: Path) -> None:
         assert (redirected.status, redirected.headers["location"]) == (308, f"https://{site.domain}/room?a=b")
         assert site.plain("other.example.org") is None
         if case.settings.site.acme == "internal":
-            assert site.secure(site.domain).status == 502
+            # A request that fails is logged, and LiveKit's clients put their token into its address.
+            assert site.secure(site.domain, "/rtc?access_token=planted").status == 502
+            logged = site.log.read_text()
+            assert "REDACTED" in logged
+            assert "planted" not in logged
             assert site.secure("other.example.org", name=site.domain).status == 421
             if case.settings.talk.enabled:
                 _check_talk(site)

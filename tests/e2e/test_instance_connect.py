@@ -176,7 +176,7 @@ def test_the_private_key_is_in_no_file(place: Place) -> None:
     assert not [path for path in written if b"PRIVATE KEY" in path.read_bytes()]
 
 
-def test_a_pushed_key_ends_after_60_seconds_and_the_next_connection_has_another(place: Place) -> None:
+def test_finding_16_a_pushed_key_ends_after_60_seconds_and_the_next_connection_has_another(place: Place) -> None:
     host = place.connected()
     assert place.server.active_keys(place.instance.id, "root")
     place.server.later_s = 61

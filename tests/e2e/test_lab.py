@@ -32,8 +32,9 @@ def test_up_brings_back_a_host_whose_supervisor_was_killed() -> None:
 
 
 def test_a_host_without_a_card_is_refused_by_preflight() -> None:
-    lab("fresh", "debian", "--no-gpu")
-    run = LabHost("debian").deploy()
+    """The host that the next module makes anew."""
+    lab("fresh", "ubuntu", "--no-gpu")
+    run = LabHost("ubuntu").deploy()
     assert run.status == 1
-    assert "debian failed preflight with 1 finding; nothing was changed" in run.printed
+    assert "ubuntu failed preflight with 1 finding; nothing was changed" in run.printed
     assert "no NVIDIA GPU on the PCI bus" in run.printed

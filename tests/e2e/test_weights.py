@@ -149,7 +149,7 @@ def test_the_first_fetch_shows_progress_and_keeps_the_token_to_itself(host: LabH
     second = fetch(host)
     run = done(running.wait())
 
-    refused(second, r"Another fetch into /models is at work")
+    refused(second, r"another run is at work since .*: deploys/weights.py of ")
     assert len(PROGRESS.findall(run.printed)) >= 2
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", run.printed)
     assert "Licence: CC-BY-NC-4.0" in run.printed

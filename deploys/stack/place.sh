@@ -20,6 +20,9 @@ if grep -qiE 'could not|error|invalid|unmarshal' <<<"$livekit_says"; then
     exit 1
 fi
 
+if [ -e "$home/bin/start.json" ] && [ ! -e "$home/releases" ]; then
+    python3 "$staged/bin/adopt.py" "$home"
+fi
 for file in $files; do
     mkdir -p "$home/$(dirname "$file")"
     cp -p "$staged/$file" "$home/$file.new"

@@ -52,7 +52,7 @@ def await_health(service: str, timeout_s: int) -> None:
             return
         restarts = container["RestartCount"] - restarts_before
         if restarts >= RESTARTS_THAT_MEAN_FAILURE:
-            raise NotHealthyError(service, failure(service, container, f"ended {restarts} times"))
+            raise NotHealthyError(service, failure(service, container, f"ended {restarts} times in {elapsed:.0f} s"))
         if elapsed > timeout_s:
             raise NotHealthyError(service, failure(service, container, f"was not healthy after {timeout_s} s"))
         if time.monotonic() - reported >= REPORT_EVERY_S:

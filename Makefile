@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 UV := .venv-lock/bin/uv
 
-.PHONY: setup check lint test unit lab-test agent-test e2e demo demo-down lock
+.PHONY: setup check lint test unit lab-test program-test render-test agent-test e2e demo demo-down lock
 
 setup: .venv/.complete
 
@@ -30,13 +30,27 @@ lint: setup
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/shellcheck --shell=bash deploys/*/*.sh
+	$(PYTHON) -m deploys.redaction
+	.venv/bin/shellcheck $$(grep -rlE '^#!.*/(env )?(ba)?sh$$' .ci tests/lab/hardware tests/lab/nvidia)
+	.venv/bin/hadolint */Dockerfile
 
 unit: setup
-	$(PYTHON) -m pytest -q -n auto --dist worksteal tests/unit tests/render --ignore-glob='*/test_lab_*'
+	$(PYTHON) -m pytest -q -n auto --dist worksteal tests/unit tests/render --ignore-glob='*/test_lab_*' \
+	    --ignore=tests/render/readers
+
+# What is ours, run as the programs they are: pyinfra up to its first connection, the fetcher, the engines' entrypoint.
+program-test: setup
+	$(PYTHON) -m pytest -q -n auto --dist worksteal tests/programs
 
 # The lab's stand-ins refuse what the real things refuse: that is tested before anything relies on it.
 lab-test: setup
 	$(PYTHON) -m pytest -q -n auto --dist worksteal tests/unit/test_lab_*.py
+
+# Every rendered file by the program that reads it, in a network of its own: as root.
+render-test: setup
+	$(PYTHON) -m tests.lab requirements
+	$(PYTHON) -m tests.lab readers
+	$(PYTHON) -m pytest -q -n auto --dist worksteal tests/render/readers
 
 agent-test: setup agent/.venv/.complete
 	$(PYTHON) -m tests.lab requirements
@@ -47,7 +61,7 @@ e2e: setup
 	$(PYTHON) -m pytest -q tests/e2e
 
 # Cheap things first: what a second can tell need not wait for the lab.
-test: check lab-test agent-test e2e
+test: check lab-test program-test render-test agent-test e2e
 
 demo: setup
 	$(PYTHON) -m tests.lab requirements

@@ -43,6 +43,7 @@ def run(name: str, *options: str) -> tuple[float, int, int]:
         environment = {
             **os.environ,
             "HF_TOKEN": json.loads((STATE / "lab.json").read_text())["hub"]["token"],
+            "VOICE_SECRETS_FILE": "",
             "EXECUTIONS_FILE": counted.name,
         }
         words = [sys.executable, "-c", COUNTER, "-y", "--json", "--limit", name, *options]

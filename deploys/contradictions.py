@@ -9,12 +9,10 @@ from urllib.parse import urlsplit
 
 from deploys.gpu import advice
 from deploys.gpu.wishes import plan
+from deploys.stack import omni
 
 if TYPE_CHECKING:
     from deploys.settings import Settings
-
-VLLM_OMNI_RELEASE = "v0.18.0"
-"""The one vllm-omni release whose command line and stage file the templates speak."""
 
 
 def contradictions(settings: Settings) -> list[str]:
@@ -139,19 +137,13 @@ def _media(settings: Settings) -> list[str]:
 
 
 def _release(settings: Settings) -> list[str]:
-    images = {
-        "image_vllm_voxtral": settings.image.vllm_voxtral,
-        "image_vllm_guard": settings.image.vllm_guard,
-    }
     problems = []
-    for key, image in images.items():
-        name, _, tag = image.partition("@")[0].rpartition(":")
-        if key == "image_vllm_voxtral" and not name.endswith("vllm-omni"):
-            problems.append(
-                f"{key}: {name} cannot serve Voxtral-4B-TTS (no module 'acoustic_transformer'); use vllm/vllm-omni"
-            )
-        elif name.endswith("vllm-omni") and tag != VLLM_OMNI_RELEASE:
-            problems.append(f"{key}: the templates speak vllm-omni {VLLM_OMNI_RELEASE}, not {tag}")
+    voxtral, guard = settings.image.vllm_voxtral, settings.image.vllm_guard
+    if reason := omni.refusal(voxtral):
+        problems.append(f"image_vllm_voxtral: {reason}")
+    # The guard runs without --omni, as plain vLLM: any release will do, but not a tag that moves.
+    if "vllm-omni:" in guard and omni.release_number(guard) is None:
+        problems.append(f"image_vllm_guard: {guard} names no release; use a tag like v0.18.0")
     return problems
 
 

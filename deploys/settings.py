@@ -282,6 +282,7 @@ class Agent(Section):
     max_sessions: Positive | Literal["auto"]
     drain_s: Positive
     silent_call_s: Annotated[int, Field(ge=1, le=3600)]
+    aws_keys: Literal["keep", "none"]
     start_timeout_s: Positive
 
 
@@ -310,6 +311,14 @@ class Gate(Section):
     least_overlap: Fraction
 
 
+class Audit(Section):
+    """The audit (deploys/audit.py); paths are the controller's."""
+
+    report: SingleLine
+    against: SingleLine
+    strict: bool
+
+
 class Settings(Section):
     """Everything a deploy may know, section by section."""
 
@@ -330,6 +339,7 @@ class Settings(Section):
     releases: Releases
     rollback: Rollback
     gate: Gate
+    audit: Audit
 
     @property
     def models(self) -> dict[str, Model]:
@@ -351,7 +361,9 @@ KEYS = frozenset(f"{name}_{field}" for name, section in SECTIONS.items() for fie
 
 
 def parse(data: Mapping[str, Any]) -> Settings:
-    """`data` (flat keys, pyinfra's own `ssh_*` and `_*` among them) as Settings that do not contradict each other.
+    """`data` as Settings that do not contradict each other.
+
+    Its keys are flat; the connectors' `ssh_*` and `eic_*` and pyinfra's own `_*` may be among them.
 
     Raises:
         SettingsError: with one line for each problem.
@@ -369,7 +381,7 @@ def typed(data: Mapping[str, Any]) -> tuple[Settings, list[str]]:
     Raises:
         SettingsError: a value is missing or of the wrong type.
     """
-    own = {key: value for key, value in data.items() if not key.startswith(("_", "ssh_"))}
+    own = {key: value for key, value in data.items() if not key.startswith(("_", "ssh_", "eic_"))}
     problems = [_unknown(key) for key in sorted(own.keys() - KEYS)]
     sections: dict[str, Section] = {}
     for name, section in SECTIONS.items():

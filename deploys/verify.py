@@ -7,7 +7,11 @@ Reads only, but for the rotation, which changes LiveKit's key pair and puts it b
 
 from pyinfra.context import host
 
+from deploys.access import lock
 from deploys.gate import operations as gate
 from deploys.settings import load
 
-gate.install(load(host))
+settings = load(host)
+if settings.gate.rotation:
+    lock.hold(host)
+gate.install(settings)

@@ -2,18 +2,20 @@
 
     pyinfra inventories/prod.py deploys/voice.py
 
-Preflight asks everything in one round trip and refuses before anything is changed. Every step after it does
-nothing when nothing differs, so the second run changes nothing.
+One run at a time works on a host. Preflight asks everything in one round trip and refuses before anything is
+changed. Every step after it does nothing when nothing differs, so the second run changes nothing.
 """
 
 from pyinfra.context import host
 
+from deploys.access import lock
 from deploys.host import base, docker, nvidia, preflight
 from deploys.models import operations as models
 from deploys.settings import load
 from deploys.stack import operations as stack
 
 settings = load(host)
+lock.hold(host)
 report = preflight.require(host, settings)
 platform = report.platform
 

@@ -5,9 +5,12 @@ pyinfra inventories/prod.py deploys/weights.py
 
 from pyinfra.context import host
 
+from deploys.access import lock
 from deploys.models import operations as models
 from deploys.settings import load
 from deploys.stack import operations as stack
 
-fetched = models.install(load(host))
+settings = load(host)
+lock.hold(host)
+fetched = models.install(settings)
 stack.restart(name="Restart the services whose weights were replaced", _if=fetched.did_change)

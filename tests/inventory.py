@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyinfra.api.config import Config
 from pyinfra.api.state import State
 from pyinfra.context import ctx_state
 from pyinfra_cli.inventory import make_inventory
@@ -16,11 +17,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def hosts_of(inventory: str) -> list[Any]:
-    """The voice hosts of an inventory."""
+    """The voice hosts of an inventory, not yet connected."""
     state = State()
     state.cwd = str(ROOT)
     with ctx_state.use(state):
         made = make_inventory(inventory, cwd=str(ROOT))
+        state.init(made, Config(), initial_limit=None)  # type: ignore[no-untyped-call]
     return [host for host in made if GROUP in host.groups]
 
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError
 from pyinfra.api.exceptions import PyinfraError
+from pyinfra.connectors.base import BaseConnector
+
+from deploys.access import environment
+from deploys.access.aws import REFUSALS, Account, account
+
+USER = "ubuntu"
+"""Of Ubuntu's images; `--ssh-user admin` for Debian's."""
+
+GROUPS = ["voice", "prod"]
+"""The inventory groups of every instance found, be it by inventories/prod.py or by @eic/... on the command line."""
 
 
 class InstancesError(PyinfraError):
@@ -17,46 +26,87 @@ class InstancesError(PyinfraError):
 
 @dataclass(frozen=True)
 class Instance:
-    """A running instance: its Name tag (or its id) and the address to connect to."""
+    """A running instance: its Name tag (or its id, or both where two share a name), and where it is."""
 
     name: str
-    address: str
+    id: str
+    zone: str
+    public: str
+    """Its public DNS name or address; empty if it has none."""
+    private: str
+    """Its address inside its VPC."""
+    subnet: str
+    vpc: str
 
 
-def running_instances(tag: str, *, region: str, client: Any = None) -> list[Instance]:
-    """The running instances that carry `tag` ("KEY=VALUE") in `region`, by name.
+class Ec2Inventory(BaseConnector):
+    """`pyinfra @ec2/tag:Role=voice ...`: the running instances with these tags, by ssh with the operator's keys."""
+
+    @staticmethod
+    def make_names_data(name: str) -> Iterator[tuple[str, dict[str, Any], list[str]]]:
+        """Name, data and groups of each instance that `name` ("tag:KEY=VALUE") chooses.
+
+        Raises:
+            InstancesError: see running_instances.
+        """
+        wanted = environment.read()
+        for found in running_instances(name, account(wanted.region, wanted.role_arn)):
+            data = {"ssh_hostname": public_address(found), "ssh_strict_host_key_checking": "yes"}
+            yield found.name, {**common_data(wanted), **data}, list(GROUPS)
+
+
+def common_data(wanted: environment.Environment) -> dict[str, Any]:
+    """The data of a host that does not depend on how it is reached."""
+    return {"ssh_user": USER, "_sudo": True, **wanted.site}
+
+
+def public_address(instance: Instance) -> str:
+    """Where to connect to from the internet.
 
     Raises:
-        InstancesError: if EC2 cannot be asked, there is none, or one that matches does not run or has no address.
+        InstancesError: nowhere.
     """
-    key, separator, value = tag.partition("=")
-    if not separator:
-        raise InstancesError(f"VOICE_TAG: {tag!r} must be KEY=VALUE")
-    client = client or boto3.client("ec2", region_name=region)
+    if not instance.public:
+        raise InstancesError(
+            f"{instance.name} has no public address: VOICE_CONNECT=tunnel goes through an EC2 Instance Connect Endpoint"
+        )
+    return instance.public
+
+
+def running_instances(chosen: str, account: Account) -> list[Instance]:
+    """The running instances that `chosen` ("tag:KEY=VALUE", more tags after ";") names, by name.
+
+    Raises:
+        InstancesError: if EC2 cannot be asked, there is none, or one that matches does not run.
+    """
+    tags = _tags(chosen)
+    said = f"{account.region} with {' and '.join(f'{key}={value}' for key, value in tags)}"
     try:
-        found = list(_matching(client, key, value))
-    except (BotoCoreError, ClientError) as error:
-        raise InstancesError(f"EC2 in {region} cannot be asked (needs ec2:DescribeInstances): {error}") from error
+        found = list(_matching(account.client("ec2"), tags))
+    except REFUSALS as error:
+        raise InstancesError(
+            f"EC2 in {account.region} cannot be asked (needs ec2:DescribeInstances): {error}"
+        ) from error
     if not found:
-        raise InstancesError(f"no EC2 instance in {region} has the tag {tag}")
-    problems = [
-        f"{_name(each)} is {each['State']['Name']}"
-        if each["State"]["Name"] != "running"
-        else f"{_name(each)} has no address"
-        for each in found
-        if each["State"]["Name"] != "running" or not _address(each)
-    ]
-    if problems:
-        raise InstancesError(f"instances with the tag {tag} in {region} cannot be deployed: {'; '.join(problems)}")
-    return sorted((Instance(_name(each), _address(each)) for each in found), key=lambda each: each.name)
+        raise InstancesError(f"there is no EC2 instance in {said}: are VOICE_TAG, VOICE_REGION and the account right?")
+    idle = [each for each in found if each["State"]["Name"] != "running"]
+    if idle:
+        states = "; ".join(f"{_name(each)} ({each['InstanceId']}) is {each['State']['Name']}" for each in idle)
+        raise InstancesError(f"of the instances in {said} some do not run: {states}. Start them, or take the tag away")
+    shared = Counter(map(_name, found))
+    return sorted((_instance(each, unique=shared[_name(each)] == 1) for each in found), key=lambda each: each.name)
 
 
-def _matching(client: Any, key: str, value: str) -> Iterator[dict[str, Any]]:
-    alive = ["pending", "running", "stopping", "stopped"]
-    filters = [
-        {"Name": f"tag:{key}", "Values": [value]},
-        {"Name": "instance-state-name", "Values": alive},
-    ]
+def _tags(chosen: str) -> list[tuple[str, str]]:
+    pairs = [tag.partition("=") for tag in chosen.removeprefix("tag:").split(";")]
+    if not chosen.startswith("tag:") or any(not key or not separator for key, separator, _ in pairs):
+        raise InstancesError(f"{chosen!r} must be tag:KEY=VALUE, more than one with ';' between them (see VOICE_TAG)")
+    return [(key, value) for key, _, value in pairs]
+
+
+def _matching(client: Any, tags: list[tuple[str, str]]) -> Iterator[dict[str, Any]]:
+    alive = {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}
+    filters = [*({"Name": f"tag:{key}", "Values": [value]} for key, value in tags), alive]
     for page in client.get_paginator("describe_instances").paginate(Filters=filters):
         for reservation in page["Reservations"]:
             yield from reservation["Instances"]
@@ -67,5 +117,13 @@ def _name(instance: dict[str, Any]) -> str:
     return str(tags.get("Name") or instance["InstanceId"])
 
 
-def _address(instance: dict[str, Any]) -> str:
-    return str(instance.get("PublicDnsName") or instance.get("PublicIpAddress") or "")
+def _instance(found: dict[str, Any], *, unique: bool) -> Instance:
+    return Instance(
+        name=_name(found) if unique else f"{_name(found)}.{found['InstanceId']}",
+        id=found["InstanceId"],
+        zone=found["Placement"]["AvailabilityZone"],
+        public=found.get("PublicDnsName") or found.get("PublicIpAddress") or "",
+        private=found["PrivateIpAddress"],
+        subnet=found.get("SubnetId", ""),
+        vpc=found.get("VpcId", ""),
+    )

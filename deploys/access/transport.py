@@ -20,11 +20,12 @@ def harden() -> None:
 
     def connect(self: paramiko.Transport, sock: Any, *arguments: Any, **options: Any) -> None:
         original(self, sock, *arguments, **options)
-        if isinstance(self.sock, socket.socket):
+        # A tunnel's end (tunnel.py) is no TCP socket; the one behind it has the option.
+        if isinstance(self.sock, socket.socket) and self.sock.family in (socket.AF_INET, socket.AF_INET6):
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for kind in ("keys", "pubkeys"):
-            preferred = getattr(self, f"_preferred_{kind}")
-            setattr(self, f"_preferred_{kind}", tuple(name for name in preferred if name != "ssh-rsa"))
+        # Disabled, not only taken off the list: SSHClient puts it back in front for a host with an RSA key in
+        # known_hosts. Such a host can still sign with rsa-sha2-512.
+        self.disabled_algorithms = {"keys": ["ssh-rsa"], "pubkeys": ["ssh-rsa"]}
 
     connect.hardened = True  # type: ignore[attr-defined]
     paramiko.Transport.__init__ = connect  # type: ignore[method-assign]

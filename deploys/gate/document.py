@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,17 @@ class Documents:
             directory.mkdir(parents=True, exist_ok=True)
             for of, wav in sounds.items():
                 (directory / f"{host}-{of}.wav").write_bytes(base64.b64decode(wav))
-        if report:
-            passed = all(each["passed"] for each in self._hosts.values())
-            text = json.dumps({"passed": passed, "hosts": self._hosts}, indent=2, ensure_ascii=False)
-            path = Path(report)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            beside = path.with_name(f"{path.name}.new")
-            beside.write_text(text + "\n", encoding="utf-8")
-            beside.replace(path)
+        write(report, self._hosts)
+
+
+def write(report: str, hosts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write the hosts' documents as one to the file `report`, unless that is ""."""
+    if not report:
+        return
+    passed = all(each["passed"] for each in hosts.values())
+    text = json.dumps({"passed": passed, "hosts": hosts}, indent=2, ensure_ascii=False)
+    path = Path(report)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.name}.new")
+    beside.write_text(text + "\n", encoding="utf-8")
+    beside.replace(path)

@@ -29,10 +29,7 @@ def install(settings: Settings, platform: Platform) -> None:
     )
     settings_files(
         name="Set kernel parameters for media traffic, and Docker to start after the GPU",
-        files={
-            "/etc/sysctl.d/60-voice.conf": kernel_parameters(settings),
-            "/etc/systemd/system/docker.service.d/10-voice-gpu.conf": DOCKER_AFTER_GPU,
-        },
+        files=wanted_files(settings),
     )
 
 
@@ -42,6 +39,14 @@ DOCKER_AFTER_GPU = """\
 Wants=nvidia-persistenced.service
 After=nvidia-persistenced.service
 """
+
+
+def wanted_files(settings: Settings) -> dict[str, str]:
+    """Path -> text of what the kernel and systemd read."""
+    return {
+        "/etc/sysctl.d/60-voice.conf": kernel_parameters(settings),
+        "/etc/systemd/system/docker.service.d/10-voice-gpu.conf": DOCKER_AFTER_GPU,
+    }
 
 
 def kernel_parameters(settings: Settings) -> str:

@@ -43,6 +43,14 @@ class PackageSet:
         """`files` and the sources of the repositories."""
         return {**self.files, **{each.sources_file: each.sources for each in self.repositories}}
 
+    def question(self) -> dict[str, str]:
+        """The arguments of the fact Apt that tell whether it is so."""
+        return {
+            "files": " ".join([*self.all_files, *(each.keyring for each in self.repositories)]),
+            "packages": " ".join([*self.install, *self.absent, *self.hold_if_installed]),
+            "urls": " ".join(self.urls),
+        }
+
 
 @dataclass(frozen=True)
 class AptState:
@@ -124,12 +132,7 @@ class Apt(FactBase[AptState]):
 @operation()
 def packages(wanted: PackageSet) -> Generator[StringCommand, None, None]:
     """Make apt's state `wanted`; `apt-get update` runs only when something is to be installed."""
-    state = host.get_fact(
-        Apt,
-        files=" ".join([*wanted.all_files, *(each.keyring for each in wanted.repositories)]),
-        packages=" ".join([*wanted.install, *wanted.absent, *wanted.hold_if_installed]),
-        urls=" ".join(wanted.urls),
-    )
+    state = host.get_fact(Apt, **wanted.question())
     change = difference(wanted, state)
     if not change:
         host.noop(f"{len(wanted.install)} packages and {len(wanted.repositories)} repositories are as wanted")

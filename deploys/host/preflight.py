@@ -32,7 +32,18 @@ def require(host: Host, settings: Settings) -> HostReport:
     Raises:
         PreflightError: with every reason why the stack cannot live there.
     """
-    report = host.get_fact(
+    report = ask(host, settings)
+    problems = findings(report, settings, has_token=hub_token() is not None)
+    if problems:
+        count = "1 finding" if len(problems) == 1 else f"{len(problems)} findings"
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        raise PreflightError(f"{host.name} failed preflight with {count}; nothing was changed:\n{lines}")
+    return report
+
+
+def ask(host: Host, settings: Settings) -> HostReport:
+    """What a host is; empty when it did not answer."""
+    return host.get_fact(
         Preflight,
         paths=" ".join(disk_needs(settings)),
         ports=" ".join(f"{protocol}:{first}-{last}" for protocol, first, last in port_ranges(settings)),
@@ -41,12 +52,6 @@ def require(host: Host, settings: Settings) -> HostReport:
         metadata=settings.site.imds_url if settings.site.public_address == "imds" else "",
         models=settings.weights.directory,
     )
-    problems = findings(report, settings, has_token=hub_token() is not None)
-    if problems:
-        count = "1 finding" if len(problems) == 1 else f"{len(problems)} findings"
-        lines = "\n".join(f"  - {problem}" for problem in problems)
-        raise PreflightError(f"{host.name} failed preflight with {count}; nothing was changed:\n{lines}")
-    return report
 
 
 def findings(report: HostReport, settings: Settings, *, has_token: bool) -> list[str]:

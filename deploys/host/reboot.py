@@ -11,11 +11,14 @@ from pyinfra.api.host import Host
 from pyinfra.api.state import State
 from pyinfra.connectors.util import clear_askpass_cache
 
+from deploys.access.lock import LockedError, held
+
 REBOOT_TIMEOUT_S = 600
 
 
 def reboot_and_wait(boot_id: str) -> Generator[StringCommand | FunctionCommand, None, None]:
     """The commands that reboot the host whose boot is `boot_id` and wait until another boot answers."""
+    yield FunctionCommand(_let_go_of_the_lock, (), {})
     # Detached, so that the ssh channel closes before the connection does.
     yield StringCommand("nohup sh -c 'sleep 1; systemctl reboot' </dev/null >/dev/null 2>&1 &")
     yield FunctionCommand(_await_next_boot, (boot_id,), {})
@@ -30,13 +33,32 @@ def _await_next_boot(state: State, host: Host, boot_id: str) -> bool:
     while time.monotonic() - started < REBOOT_TIMEOUT_S:
         if _boots_anew(host, boot_id):
             host.log(f"back after {time.monotonic() - started:.0f} s")
-            return True
+            return _has_the_lock_again(host)
         if time.monotonic() - reported > 15:
             reported = time.monotonic()
             host.log(f"rebooting, {reported - started:.0f} s so far")
         time.sleep(1)
     host.log(f"did not come back within {REBOOT_TIMEOUT_S} s of its reboot; look at its console")
     return False
+
+
+def _let_go_of_the_lock(state: State, host: Host) -> bool:
+    """The lock ends with the boot; that is not the end of this run."""
+    if (lock := held(host)) is not None:
+        lock.pause()
+    return True
+
+
+def _has_the_lock_again(host: Host) -> bool:
+    """False when another run was faster."""
+    lock = held(host)
+    try:
+        if lock is not None:
+            lock.resume()
+    except LockedError as error:
+        host.log(str(error))
+        return False
+    return True
 
 
 def _boots_anew(host: Host, boot_id: str) -> bool:

@@ -1,8 +1,10 @@
-# LiveKit's key pair: imported from stdin ("KEY SECRET"), or kept, or made when there is none. Prints no secret.
+# The key pairs. Stdin: LiveKit's ("KEY SECRET"; an empty line: kept, or made when there is none), then the agent's for
+# AWS ("ID SECRET"; an empty line or none: kept; "none": removed). Prints no secret.
 # Argument: the stack's home. Every file is 0600 from its first byte; a replaced pair stays beside, dated.
 home=$1
 umask 077
 read -r key secret || true
+read -r aws_id aws_secret || true
 mkdir -p "$home/secrets" "$home/livekit"
 chmod 755 "$home" "$home/livekit"
 
@@ -33,3 +35,15 @@ LIVEKIT_API_SECRET=$secret"
 write "$home/livekit/keys.yaml" <<<"$key: $secret"
 # Compose does not see the content of keys.yaml; this variable makes it restart LiveKit when the pair changes.
 write "$home/secrets/livekit-digest.env" <<<"LIVEKIT_KEYS_DIGEST=$(sha256sum <"$home/livekit/keys.yaml" | cut -c 1-16)"
+
+bedrock=$home/secrets/bedrock.env
+case ${aws_id:-} in
+"") [ -e "$bedrock" ] || : >"$bedrock" ;; # Compose wants the file
+none)
+    rm -f "$bedrock".2*
+    if [ -s "$bedrock" ]; then echo "the agent's key pair for AWS is removed; delete it in IAM, too"; fi
+    : >"$bedrock"
+    ;;
+*) write "$bedrock" <<<"AWS_ACCESS_KEY_ID=$aws_id
+AWS_SECRET_ACCESS_KEY=$aws_secret" ;;
+esac

@@ -13,7 +13,7 @@ from pyinfra.api.facts import FactBase
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
-from deploys.access.secrets import livekit_keys
+from deploys.access.secrets import KeyPair, agent_keys, livekit_keys
 from deploys.gpu.wishes import plan
 from deploys.remote import File, Streamed, script, script_file, unpack
 from deploys.settings import Settings
@@ -29,11 +29,15 @@ NEVER_STARTED = {"the stack": "was never started"}
 
 @dataclass(frozen=True)
 class StackState:
-    """What the stack's home holds: sha256, mode and uid of its files, images at hand, a digest of the key file."""
+    """What the stack's home holds: sha256, mode and uid of its files, images at hand, digests of the key files.
+
+    A digest is empty where the file is missing.
+    """
 
     files: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     images: frozenset[str] = frozenset()
     keys_digest: str = ""
+    agent_keys_digest: str = ""
 
 
 class Stack(FactBase[StackState]):
@@ -50,6 +54,7 @@ class Stack(FactBase[StackState]):
             files={row[1]: (row[2], row[3]) for row in rows if row[0] == "file"},
             images=frozenset(row[1] for row in rows if row[0] == "image"),
             keys_digest=next((row[1] for row in rows if row[0] == "keys"), ""),
+            agent_keys_digest=next((row[1] for row in rows if row[0] == "agent_keys"), ""),
         )
 
     def default(self) -> StackState:  # type: ignore[override]
@@ -78,7 +83,10 @@ def install(settings: Settings, public_address: str) -> None:
     images = settings.image
     context, agent_image = agent_sources(settings)
     facts = HostFacts(public_address=public_address, agent_image=agent_image)
-    keys(name="Keep LiveKit's key pair (imported, or made once)")
+    keys(
+        name="Keep the key pairs: LiveKit's (imported, or made once), the agent's for AWS (if any)",
+        keep_agents=settings.agent.aws_keys == "keep",
+    )
     pull(
         name="Pull the images",
         images=(images.livekit, images.caddy, images.vllm_voxtral, images.vllm_guard, images.agent_base),
@@ -116,21 +124,21 @@ def install(settings: Settings, public_address: str) -> None:
 
 
 @operation()
-def keys() -> Generator[StringCommand, None, None]:
-    """LiveKit's key pair is on the host: the run's own if it brings one, else the host's, else a new one."""
-    given = livekit_keys()
+def keys(keep_agents: bool) -> Generator[StringCommand, None, None]:
+    """LiveKit's key pair is on the host: the run's own if it brings one, else the host's, else a new one.
+
+    Args:
+        keep_agents: the agent's key pair for AWS is the run's, else the host's, else none; False: none.
+    """
+    livekit, agent = livekit_keys(), agent_keys()
     state = host.get_fact(Stack)
-    if given is None:
-        if state.keys_digest:
-            host.noop("the host has its key pair")
-            return
-        yield Streamed(script_file(__file__, "keys.sh", HOME), _stdin="")
+    keys_yaml = _keys_yaml(livekit) if livekit else None
+    bedrock_env = "" if not keep_agents else _bedrock_env(agent) if agent else None
+    if _is_on_host(state.keys_digest, keys_yaml) and _is_on_host(state.agent_keys_digest, bedrock_env):
+        host.noop("the host has its key pairs")
         return
-    secret = given.secret.get_secret_value()
-    if hashlib.sha256(f"{given.key}: {secret}\n".encode()).hexdigest() == state.keys_digest:
-        host.noop("the host has this run's key pair")
-        return
-    yield Streamed(script_file(__file__, "keys.sh", HOME), _stdin=f"{given.key} {secret}\n")
+    lines = [livekit.line() if livekit else "", "none" if not keep_agents else agent.line() if agent else ""]
+    yield Streamed(script_file(__file__, "keys.sh", HOME), _stdin="\n".join([*lines, ""]))
 
 
 @operation()
@@ -212,3 +220,19 @@ def _host_without_tls(url: str) -> str:
 
 def _fingerprint(file: File) -> tuple[str, str]:
     return hashlib.sha256(file.content).hexdigest(), f"{file.mode:o} {file.uid}"
+
+
+def _is_on_host(digest: str, content: str | None) -> bool:
+    """Whether the file with that digest ("": there is none) has the wanted content; None: any will do."""
+    return bool(digest) and (content is None or hashlib.sha256(content.encode()).hexdigest() == digest)
+
+
+def _keys_yaml(pair: KeyPair) -> str:
+    """LiveKit's file of keys, as keys.sh writes it."""
+    return f"{pair.key.get_secret_value()}: {pair.secret.get_secret_value()}\n"
+
+
+def _bedrock_env(pair: KeyPair) -> str:
+    """The agent's env file, as keys.sh writes it."""
+    key, secret = pair.key.get_secret_value(), pair.secret.get_secret_value()
+    return f"AWS_ACCESS_KEY_ID={key}\nAWS_SECRET_ACCESS_KEY={secret}\n"

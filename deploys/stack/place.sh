@@ -23,9 +23,27 @@ fi
 if [ -e "$home/bin/start.json" ] && [ ! -e "$home/releases" ]; then
     python3 "$staged/bin/adopt.py" "$home"
 fi
+# A container that started after a file was edited by hand has read the edit, and to Compose nothing changes when it is
+# mended. Such a file gets this moment as its time of change (rendered ones have 1970): later than the container's start,
+# which start.py sees.
+# shellcheck disable=SC2016 # the dollar is Docker's
+mounts=$(docker ps -q --filter label=com.docker.compose.project=voice |
+    xargs -r docker inspect -f '{{$started := .State.StartedAt}}{{range .Mounts}}{{println .Source $started}}{{end}}')
+was_read() { # $1: a file below the home
+    local source started
+    while read -r source started; do
+        if [ "$source" = "$home/$(dirname "$1")" ] && [ -e "$home/$1" ] &&
+            [ "$(date -d "$started" +%s)" -ge "$(stat -c %Z "$home/$1")" ]; then
+            return 0
+        fi
+    done <<<"$mounts"
+    return 1
+}
+
 for file in $files; do
     mkdir -p "$home/$(dirname "$file")"
     cp -p "$staged/$file" "$home/$file.new"
+    if was_read "$file"; then touch "$home/$file.new"; fi
     mv -f "$home/$file.new" "$home/$file"
 done
 rm -rf "$staged"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -10,9 +11,11 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from deploys.access.secrets import env_files
 from deploys.gpu.wishes import host_memory, plan, sessions
 from deploys.remote import File
 from deploys.settings import Settings
+from deploys.stack import omni
 from deploys.stack.images import caddy_image
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -84,10 +87,11 @@ def start_order(settings: Settings) -> list[list[str]]:
 def render(settings: Settings, facts: HostFacts) -> dict[str, File]:
     """Every file of the stack, by its path below HOME."""
     memory = plan(settings)
+    release = omni.release_of(settings.image.vllm_voxtral)
     files = {
         "livekit/livekit.yaml": _text(_template("livekit.yaml.j2", settings, public_address=facts.public_address)),
         CADDYS_FILE: _text(_template("Caddyfile.j2", settings)),
-        "voxtral/voxtral_tts.yaml": _text(_template("voxtral_tts.yaml.j2", settings, plan=memory)),
+        "voxtral/voxtral_tts.yaml": _text(_template("voxtral_tts.yaml.j2", settings, plan=memory, omni=release)),
         "engine/logging.json": _copy(TEMPLATES / "engine_logging.json"),
         "engine/gpu_start.py": _copy(PROGRAMS / "engine" / "gpu_start.py"),
         "engine/health.py": _copy(PROGRAMS / "engine" / "health.py"),
@@ -98,7 +102,9 @@ def render(settings: Settings, facts: HostFacts) -> dict[str, File]:
         _template(
             "compose.yml.j2",
             settings,
+            omni=release,
             inputs={service: _inputs(files, service) for service in services(settings)},
+            secret_files={service: env_files(service) for service in services(settings)},
             agent_image=facts.agent_image,
             caddy_image=caddy_image(settings),
             state_directory=STATE,
@@ -111,7 +117,8 @@ def render(settings: Settings, facts: HostFacts) -> dict[str, File]:
     )
     released = sorted([*files, "bin/start.json"])
     files["bin/start.json"] = _text(json.dumps({**start_plan(settings), "files": released}, indent=2) + "\n")
-    return files | {f"bin/{name}.py": _copy(PROGRAMS / "target" / f"{name}.py") for name in HOST_PROGRAMS}
+    programs = {f"bin/{name}.py": _copy(PROGRAMS / "target" / f"{name}.py") for name in HOST_PROGRAMS}
+    return {**files, **programs, "bin/redaction.py": _copy(REPOSITORY / "deploys" / "redaction.py")}
 
 
 def environments(settings: Settings) -> dict[str, dict[str, str]]:
@@ -203,15 +210,19 @@ def start_plan(settings: Settings) -> dict[str, object]:
     }
 
 
-def _template(name: str, settings: Settings, **values: object) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+@functools.cache
+def _environment(templates: Path) -> Environment:
+    return Environment(
+        loader=FileSystemLoader(templates),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - the output is YAML and a Caddyfile, not HTML
     )
+
+
+def _template(name: str, settings: Settings, **values: object) -> str:
     sections = {section: getattr(settings, section) for section in type(settings).model_fields}
-    return environment.get_template(name).render(**sections, **values)
+    return _environment(TEMPLATES).get_template(name).render(**sections, **values)
 
 
 def _text(text: str, mode: int = 0o644) -> File:

@@ -11,4 +11,5 @@ done
 if [ -s secrets/livekit.env ] && [ -s livekit/keys.yaml ] && [ -s secrets/livekit-digest.env ]; then
     printf 'keys\t%s\n' "$(sha256sum <livekit/keys.yaml | cut -d ' ' -f 1)"
 fi
+[ -e secrets/bedrock.env ] && printf 'agent_keys\t%s\n' "$(sha256sum <secrets/bedrock.env | cut -d ' ' -f 1)"
 exit 0

@@ -68,6 +68,11 @@ class Running:
             log.write(f"$ {' '.join(self._words)}\n{''.join(printed)}\nexit status {status}\n\n")
         return Run(status, "".join(printed), json.loads(printed[1]) if status == 0 else {})
 
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self._process.kill()
+        self._process.wait()
+
     def is_over(self) -> bool:
         """Whether it has ended."""
         return self._process.poll() is not None

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import re
 import shlex
+import socket
 import time
 from pathlib import Path
 
 import pytest
 
+from deploys.access.secrets import SECRETS
 from deploys.stack.render import SERVICES
-from tests.e2e.conftest import ROOT, LabHost, assert_a_run_changes_nothing, catalog, copied, fresh_host, lab
+from tests.e2e.conftest import (
+    ROOT,
+    LabHost,
+    assert_a_run_changes_nothing,
+    await_that,
+    catalog,
+    copied,
+    fresh_host,
+    lab,
+    lab_token,
+)
 from tests.lab.hub.models import NEWER
-from tests.lab.places import DESCRIPTION
 
 pytestmark = pytest.mark.usefixtures("lab_services")
 
@@ -79,10 +91,24 @@ def test_a_plan_that_does_not_fit_the_card_is_refused_before_anything_connects(h
     assert "Connected" not in run.printed
 
 
-def test_a_bare_host_becomes_a_healthy_stack(host: LabHost) -> None:
-    run = host.deploy()
+def test_a_bare_host_becomes_a_healthy_stack_and_another_run_meanwhile_is_refused(host: LabHost) -> None:
+    running = host.start_deploy()
+    await_that(lambda: "voice.py" in host.shell("cat /run/voice-run.lock", check=False), "the run has the lock")
+    other = host.deploy()
+    run = running.wait()
     assert run.status == 0, run.printed[-4000:]
     assert healthy(host) == sorted(SERVICES)
+    assert other.status == 1
+    assert "another run is at work since" in other.printed
+    assert f": deploys/voice.py of {getpass.getuser()} on {socket.gethostname()} (commit" in other.printed
+
+
+def test_the_host_has_a_record_of_the_run_through_its_reboot(host: LabHost) -> None:
+    """The refused runs before it, and the dry one, changed nothing and left nothing."""
+    (record,) = [json.loads(line) for line in host.shell("cat /var/log/voice/runs.jsonl").splitlines()]
+    assert record["what"] == "deploys/voice.py"
+    assert record["commit"] != "unknown"
+    assert re.fullmatch(r"done: (\d+) of \1 operations changed something", record["outcome"])
 
 
 def test_the_host_rebooted_because_nouveau_held_the_card(host: LabHost) -> None:
@@ -90,6 +116,16 @@ def test_the_host_rebooted_because_nouveau_held_the_card(host: LabHost) -> None:
 
 
 def test_a_second_run_changes_nothing_and_restarts_nothing(host: LabHost) -> None:
+    assert_a_run_changes_nothing(host)
+    last = json.loads(host.shell("tail -n 1 /var/log/voice/runs.jsonl"))
+    assert last["outcome"].startswith("done: 0 of ")
+
+
+def test_a_run_that_is_killed_lets_go_of_the_lock_and_is_recorded(host: LabHost) -> None:
+    running = host.start_deploy("--data", "weights_verify=deep")
+    await_that(lambda: "voice.py" in host.shell("cat /run/voice-run.lock", check=False), "the run has the lock")
+    running.kill()
+    await_that(lambda: host.shell("cat /run/voice-run.lock") == "", "the lock is free")
     assert_a_run_changes_nothing(host)
 
 
@@ -286,15 +322,20 @@ def test_the_driver_is_held_and_one_upgraded_behind_our_back_is_loaded_by_one_re
     await_healthy(host)
 
 
-def test_secrets_are_in_no_output_and_no_readable_file(host: LabHost) -> None:
-    secret = host.shell("cut -d ' ' -f 2 /opt/voice/livekit/keys.yaml")
-    token = json.loads(DESCRIPTION.read_text())["hub"]["token"]
-    run = host.deploy("-vvv", "--diff", "--data", "caddy_log_level=ERROR")
+def test_secrets_are_in_no_output_and_no_readable_file(host: LabHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every secret that there is. A crash is tests/programs/test_leaks.py's."""
+    agents = {"AGENT_AWS_ACCESS_KEY_ID": "AKIA" + "PLANTED9" * 2, "AGENT_AWS_SECRET_ACCESS_KEY": "plantedAWS" * 4}
+    for name, value in agents.items():
+        monkeypatch.setenv(name, value)
+    livekit = host.shell("cut -d = -f 2 /opt/voice/secrets/livekit.env").split()
+    planted = [lab_token(), *livekit, *agents.values()]
+    assert len(planted) == len(SECRETS)
+    run = host.deploy("-vvv", "--diff", "--debug", "--data", "caddy_log_level=ERROR")
     assert run.status == 0, run.printed[-4000:]
-    assert len(run.changed) == 2
-    for place in (run.printed, host.shell("journalctl --no-pager -o cat")):
-        assert secret not in place
-        assert token not in place
+    assert len(run.changed) == 3
+    assert agents["AGENT_AWS_SECRET_ACCESS_KEY"] in host.shell("cat /opt/voice/secrets/bedrock.env")
+    for place in (run.printed, host.shell("journalctl --no-pager -o cat"), host.shell("ps -eo args")):
+        assert [word for word in planted if word in place] == []
     # The words to look for travel on stdin: sudo's log would have them from a command line.
     nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups"
     searches = (
@@ -302,6 +343,10 @@ def test_secrets_are_in_no_output_and_no_readable_file(host: LabHost) -> None:
         f"{nobody} grep -ls -F -f - /proc/[0-9]*/environ /proc/[0-9]*/cmdline || true",
         "grep -rls -F -f - /var/log /tmp /root /home || true",
     )
-    for word in (secret, token):
-        assert [host.shell(search, stdin=word) for search in searches] == ["", "", ""]
-        assert word not in host.shell("ps -eo args")
+    assert [host.shell(search, stdin="\n".join(planted)) for search in searches] == ["", "", ""]
+    # Kept without being given again; gone when told.
+    for name in agents:
+        monkeypatch.delenv(name)
+    assert host.deploy("--data", "caddy_log_level=ERROR").changed == []
+    assert host.deploy("--data", "caddy_log_level=ERROR", "--data", "agent_aws_keys=none").status == 0
+    assert host.shell("cat /opt/voice/secrets/bedrock.env") == ""

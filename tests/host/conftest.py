@@ -1,4 +1,4 @@
-"""testinfra against any inventory, through pyinfra's own inventory, data and keys.
+"""testinfra against any inventory, through pyinfra's own inventory and connections.
 
 pytest tests/host --inventory inventories/prod.py [--host NAME]
 
@@ -14,12 +14,12 @@ from functools import cached_property
 from typing import Any
 
 import pytest
-import testinfra
 
 from deploys.host.platform import Platform
 from deploys.settings import Settings, parse
 from deploys.stack.images import agent_sources
 from deploys.stack.render import HOME, HostFacts, render
+from tests.host.through import handle
 from tests.inventory import hosts_of, names_of
 
 
@@ -75,31 +75,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def deployed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
-    """The host of that name, reached with the inventory's own ssh settings over one connection."""
+def deployed(request: pytest.FixtureRequest) -> Deployed:
+    """The host of that name, reached as the inventory says."""
     (host,) = [each for each in hosts_of(request.config.getoption("--inventory")) if each.name == request.param]
-    directory = tmp_path_factory.mktemp("ssh")
-    config = directory / "config"
-    config.write_text(ssh_config(host.name, host.data.dict()))
-    handle = testinfra.get_host(
-        f"ssh://{host.name}",
-        ssh_config=str(config),
-        sudo=bool(host.data.get("_sudo", False)),
-        controlpath=str(directory / "socket"),
-    )
-    return Deployed(host.name, handle, parse(host.data.dict()))
-
-
-def ssh_config(name: str, data: dict[str, Any]) -> str:
-    """Pyinfra's ssh data as a configuration for OpenSSH."""
-    options = {
-        "HostName": data.get("ssh_hostname", name),
-        "User": data.get("ssh_user"),
-        "Port": data.get("ssh_port"),
-        "IdentityFile": data.get("ssh_key"),
-        "UserKnownHostsFile": data.get("ssh_known_hosts_file"),
-        "StrictHostKeyChecking": data.get("ssh_strict_host_key_checking", "yes"),
-        "BatchMode": "yes",
-    }
-    lines = [f"  {option} {value}" for option, value in options.items() if value is not None]
-    return "\n".join([f"Host {name}", *lines, ""])
+    return Deployed(host.name, handle(host), parse(host.data.dict()))

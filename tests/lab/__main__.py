@@ -20,6 +20,7 @@ from tests.lab import (
     network,
     npm,
     pypi,
+    readers,
     registry,
     requirements,
     ssh,
@@ -117,6 +118,7 @@ def _arguments() -> argparse.Namespace:
     command.add_argument("host", choices=tuple(HOST_ADDRESSES))
     command.add_argument("--no-gpu", action="store_true", help="a host without a card")
     commands.add_parser("livekit", help="build the LiveKit server and print where it is")
+    commands.add_parser("readers", help="fetch and build what tests/render/readers reads the rendered files with")
     commands.add_parser("status", help="what runs")
     command = commands.add_parser("ssh", help="run a command on a host, or open a shell")
     command.add_argument("host", choices=tuple(HOST_ADDRESSES))
@@ -142,6 +144,8 @@ def _run(arguments: argparse.Namespace) -> None:
             fresh(arguments.host, gpu=not arguments.no_gpu)
         case "livekit":
             print(binaries.livekit_server())
+        case "readers":
+            readers.install()
         case "status":
             status()
         case "ssh":

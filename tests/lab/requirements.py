@@ -25,12 +25,17 @@ _PACKAGE_OF = {
     "ld": "binutils",
     "dpkg-deb": "dpkg",
     "apt-get": "apt",
+    "systemd-analyze": "systemd",
+    "ss": "iproute2",
+    "unshare": "util-linux",
     "chroot": "coreutils",
     "mount": "mount",
 }
 _NO_PROGRAM = ("debian-archive-keyring", "ca-certificates", "zstd")
 _BROWSER = ("chromium", "chromium-driver", "libnss3-tools")
 """What the page to talk from is tested with; the lab itself comes up without."""
+_INSTANCE_CONNECT = ("openssh-server", "curl")
+"""What EC2 Instance Connect is tested with (tests/lab/ec2); the lab itself comes up without."""
 
 
 def check() -> None:
@@ -48,19 +53,23 @@ def check() -> None:
 
 def install() -> None:
     """Install them with apt, showing its own progress; works on Debian 12 and 13."""
-    packages = sorted({*_PACKAGE_OF.values(), *_NO_PROGRAM, *_BROWSER})
+    packages = sorted({*_PACKAGE_OF.values(), *_NO_PROGRAM, *_BROWSER, *_INSTANCE_CONNECT})
+    had_sshd = shutil.which("sshd") is not None
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with step("what the lab needs, from apt"):
         for words in (["update"], ["install", "--yes", "--no-upgrade", "--no-install-recommends", *packages]):
             if subprocess.run(["apt-get", "-q", *words], env=environment, check=False).returncode != 0:
                 raise LabError(f"apt-get {' '.join(words)} failed; its output is above")
-        _leave_docker_registry_off()
+        # Debian starts services of its own; the lab runs a registry itself, and sshd for single tests.
+    _leave_off("docker-registry.service")
+    if not had_sshd:
+        _leave_off("ssh.service")
 
 
-def _leave_docker_registry_off() -> None:
-    """Debian starts a registry of its own on port 5000; the lab runs one itself."""
+def _leave_off(unit: str) -> None:
+    """Not now and not after a reboot."""
     if Path("/run/systemd/system").is_dir():
-        subprocess.run(["systemctl", "disable", "--now", "docker-registry.service"], check=False)
+        subprocess.run(["systemctl", "disable", "--now", unit], check=False)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from deploys.access.secrets import READERS
 from deploys.gpu.wishes import plan
 from deploys.remote import File
 from deploys.settings import Settings, parse
@@ -71,6 +72,24 @@ def test_finding_03_no_flag_that_the_stage_file_overrules_is_on_voxtrals_command
     assert sum(memory) < 0.55
     # 4 sequences of 4096 tokens and a spare block each, at 106,496 bytes a token.
     assert stages[0]["engine_args"]["kv_cache_memory_bytes"] == 4 * (4096 + 16) * 106_496
+
+
+@pytest.mark.parametrize(
+    ("release", "flag", "stages", "where"),
+    [("0.18.0", "--stage-configs-path", "stage_args", "engine_args"), ("0.28.0", "--deploy-config", "stages", None)],
+)
+def test_the_images_tag_chooses_flag_and_schema(
+    rendered: Rendered, release: str, flag: str, stages: str, where: str | None
+) -> None:
+    files = rendered(image_vllm_voxtral=f"vllm/vllm-omni:v{release}")
+    words = command(files, "vllm-voxtral")
+    assert [word for word in words if word.endswith("=/etc/voxtral/voxtral_tts.yaml")] == [
+        f"{flag}=/etc/voxtral/voxtral_tts.yaml"
+    ]
+    first, second = yaml.safe_load(files["voxtral/voxtral_tts.yaml"].content)[stages]
+    arguments = first[where] if where else first
+    assert (arguments["max_num_seqs"], arguments["max_model_len"]) == (4, 4096)
+    assert (second[where] if where else second)["max_model_len"] == 65536
 
 
 def test_finding_04_flags_of_later_releases_and_files_over_site_packages_are_not_used(rendered: Rendered) -> None:
@@ -287,3 +306,13 @@ def test_the_agents_image_is_named_by_its_content(data: dict[str, Any]) -> None:
     assert "Dockerfile" in files
     assert agent_sources(parse(data))[1] == image
     assert agent_sources(parse({**data, "image_agent_base": "python:3.14-slim-trixie"}))[1] != image
+
+
+def test_each_service_gets_the_secrets_that_the_map_says_and_no_others(rendered: Rendered) -> None:
+    for service, definition in compose(rendered())["services"].items():
+        files = {file for file in definition["env_file"] if file.startswith("secrets/")}
+        for volume in definition["volumes"]:
+            source = volume.partition(":")[0].removeprefix("./")
+            files |= {file for held in READERS.values() for file in held if f"{file}/".startswith(f"{source}/")}
+        # The digest of LiveKit's pair is no secret.
+        assert files - {"secrets/livekit-digest.env"} == set(READERS.get(service, {})), service

@@ -28,11 +28,19 @@ def test_the_readmes_settings_are_those_of_group_data() -> None:
 
 
 def test_every_finding_of_the_handover_has_a_test_named_after_it() -> None:
-    """Finding 16 (no SSM agent: EC2 Instance Connect) is the work of issue 6."""
     names = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     found = {
         int(number)
         for match in re.findall(r"def test_finding((?:_(?:and_)?\d\d)+)_", names)
         for number in re.findall(r"\d\d", match)
     }
-    assert found == set(range(1, 19)) - {16}
+    assert found == set(range(1, 19))
+
+
+def test_the_runbook_tells_of_every_finding_and_names_tests_that_exist() -> None:
+    runbook = (ROOT / "docs" / "runbook.md").read_text()
+    rows = re.findall(r"^\| (\d+) \|.*$", runbook, re.MULTILINE)
+    assert [int(number) for number in rows] == list(range(1, 19))
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    named = re.findall(r"`(test_finding_\w+)`", runbook)
+    assert [name for name in named if f"def {name}(" not in tests] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from deploys import redaction
 from deploys.stack.target.releases import NoReleaseError, Release, choose
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "deploys" / "stack" / "target"))
-import adopt  # as on the host, where their own directory is on the path
-import releases
-import start
-from waiting import NotHealthyError
+sys.modules["redaction"] = redaction  # it lies beside start.py on a host; here its directory has names of others
+import adopt  # noqa: E402 - as on the host, where their own directory is on the path
+import releases  # noqa: E402
+import start  # noqa: E402
+from waiting import NotHealthyError  # noqa: E402
 
 FILES = ["bin/start.json", "caddy/Caddyfile", "compose.yml", "env/caddy.env"]
 IMAGES = {"caddy": ("caddy:2", "sha256:good")}
@@ -251,9 +254,11 @@ def test_what_runs_on_an_older_host_is_its_first_release(tmp_path: Path, monkeyp
     assert kept == {"groups": [["caddy"]], "files": [*FILES, "env/new.env"], "reloads": {}}
 
 
-def test_a_broken_line_to_the_reader_ends_nothing() -> None:
+def test_a_broken_line_to_the_reader_ends_nothing(tmp_path: Path) -> None:
     """The ssh connection may go while a service is awaited: the way back must not depend on it."""
-    target = Path(start.__file__).parent
+    target = tmp_path / "bin"
+    shutil.copytree(Path(start.__file__).parent, target)
+    shutil.copy(str(redaction.__file__), target)
     program = (
         "import os, sys, waiting; waiting.say('one'); "
         "waiting.say('two', error=True); os.system('echo three'); sys.exit(7)"

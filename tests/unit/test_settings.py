@@ -73,7 +73,11 @@ def test_numbers_from_the_command_line_become_text_where_text_is_wanted(data: di
         ({"guard_model": "voxtral-4b-tts"}, "has the architecture voxtral_tts, llama_guard_3 is needed"),
         ({"livekit_turn_enabled": False}, "LiveKit sends callers to Google's and Twilio's STUN servers"),
         ({"image_vllm_voxtral": "vllm/vllm-openai:v0.18.0"}, "cannot serve Voxtral-4B-TTS"),
-        ({"image_vllm_voxtral": "vllm/vllm-omni:v0.24.0"}, "the templates speak vllm-omni v0.18.0, not v0.24.0"),
+        (
+            {"image_vllm_voxtral": "vllm/vllm-omni:v0.24.0"},
+            "image_vllm_voxtral: vllm-omni 0.24.0 is broken for Voxtral",
+        ),
+        ({"image_vllm_guard": "vllm/vllm-omni:latest"}, "image_vllm_guard: vllm/vllm-omni:latest names no release"),
         ({"nvidia_repository_keys": {}}, "nvidia_repository_keys: no key for debian12, debian13, ubuntu2204"),
         ({"guard_placement": "http://8.8.8.8:8000"}, "guard_placement: http://8.8.8.8:8000 would carry what callers"),
         ({"gpu_card": "T4"}, "gpu_card: 'T4' is not a card known here (L4, L40S, A10G, H100)"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,13 +11,16 @@ from typing import Any
 
 import pytest
 
+from deploys import redaction
 from deploys.models.store import PROVENANCE
 from deploys.stack.target.causes import CAUSES, likely_cause
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "deploys" / "stack" / "target"))
-import compare  # as on the host, where their own directory is on the path
-import services
-from waiting import NotHealthyError
+sys.modules["redaction"] = redaction  # it lies beside start.py on a host; here its directory has names of others
+import compare  # noqa: E402 - as on the host, where their own directory is on the path
+import services  # noqa: E402
+import waiting  # noqa: E402
+from waiting import NotHealthyError  # noqa: E402
 
 ASKED = compare.Wanted(configuration="h", image="i", weights="w", reloaded="r")
 STARTED = compare.Started(configuration="h", container="c", weights="w", reloaded="r")
@@ -65,9 +69,37 @@ def test_replaced_weights_are_the_reason_whatever_else_differs(present: dict[str
     assert compare.difference(None, STARTED._replace(weights="another"), ASKED) == "has no container"
 
 
-def test_only_replaced_weights_recreate_by_force() -> None:
+def test_a_file_that_changed_after_the_start_is_a_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "HOME", tmp_path)
+    (tmp_path / "livekit").mkdir()
+    file = tmp_path / "livekit" / "livekit.yaml"
+    file.touch()
+    mounting = service(tmp_path / "livekit", Path("/models/x"))
+    early, late = (container(State={"StartedAt": f"2026-11-23T14:00:0{second}Z"}) for second in ("0", "0.250000001"))
+    for changed, expected in ((0.0, ""), (1_795_442_400.2, compare.FILES_CHANGED)):
+        os.utime(file, (changed, changed))
+        asked = ASKED._replace(changed_at=compare.changed_at(mounting, ()))
+        assert compare.difference(early, STARTED, asked) == expected
+        assert compare.difference(late, STARTED, asked) == ""
+    assert compare.changed_at(mounting, [file]) == 0
+    assert compare.changed_at({}, ()) == 0
+
+
+def test_a_file_that_was_edited_and_is_as_before_is_another_version(tmp_path: Path) -> None:
+    file = tmp_path / "Caddyfile"
+    file.write_text("as rendered")
+    os.utime(file, (0, 0))
+    before = compare.version([file])
+    assert compare.version([file]) == before != ""
+    os.utime(file, (1, 1))
+    assert compare.version([file]) not in (before, "")
+    assert compare.version([tmp_path / "absent"]) == ""
+
+
+def test_only_replaced_weights_and_mended_files_recreate_by_force() -> None:
     """A warm-up takes minutes: it is awaited, not begun again."""
     assert services.recreation("its weights were replaced") == ["--force-recreate"]
+    assert services.recreation(compare.FILES_CHANGED) == ["--force-recreate"]
     for reason in ("has no container", "its configuration changed", "its image changed", "is exited", "is starting"):
         assert services.recreation(reason) == []
 
@@ -236,3 +268,14 @@ def test_unknown_errors_have_none_and_the_last_telling_line_wins() -> None:
 
 def test_causes_are_plain_sentences() -> None:
     assert all(cause == cause.strip() and not cause.endswith(".") for _, cause in CAUSES)
+
+
+def test_a_failure_shows_log_lines_without_what_identifies_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    address, token = ".".join(["3", "120", "7", "9"]), "hf_" + "x" * 34
+    monkeypatch.setattr(waiting, "log_lines", lambda *_: [f"listening on {address}", f"HF_TOKEN is {token}", "stopped"])
+    health = {"Log": [{"Output": f"GET http://{address}/: refused\n"}]}
+    message = waiting.failure("caddy", container(State={"Health": health}), "ended 3 times")
+    assert address not in message
+    assert token not in message
+    assert "  | listening on [IP address]\n  | HF_TOKEN is [Hugging Face token]\n  | stopped\n" in message
+    assert "last health check: GET http://[IP address]/: refused" in message

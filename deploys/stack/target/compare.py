@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import calendar
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +20,7 @@ PROVENANCE = ".provenance.json"
 """In each directory of weights; every replacement of the directory writes it anew."""
 
 WEIGHTS_REPLACED = "its weights were replaced"
+FILES_CHANGED = "files that it reads changed after it started"
 RELOADS = "its file changed, which it reloads"
 
 NOT_OURS = "does not run on this host any more"
@@ -28,13 +31,15 @@ class Wanted(NamedTuple):
     """What a service shall run: hashes of its configuration (environment files included) and of its weights' origin.
 
     `image` is the id of its image, "" if it is not here; `reloaded` a hash of the files that it reads without a
-    restart, "" if there are none.
+    restart, "" if there are none. `changed_at` is when another file that it reads below HOME was last changed, in
+    seconds since 1970: the label `voice.inputs` tells what was rendered, not what was edited by hand and mended.
     """
 
     configuration: str
     image: str
     weights: str
     reloaded: str
+    changed_at: float = 0.0
 
 
 class Started(NamedTuple):
@@ -53,15 +58,14 @@ def definitions() -> dict[str, Any]:
 
 def wanted(services: Mapping[str, Any], reloads: Mapping[str, Any]) -> dict[str, Wanted]:
     """What the files say, for every service; `reloads` as in start.json."""
-    return {
-        name: Wanted(
-            digest(service),
-            image_id(service["image"]),
-            weights(service),
-            content([HOME / file for file in reloads[name]["files"]]) if name in reloads else "",
-        )
-        for name, service in services.items()
-    }
+    return {name: _wanted(service, reloads.get(name, {}).get("files", [])) for name, service in services.items()}
+
+
+def _wanted(service: dict[str, Any], reloaded: Sequence[str]) -> Wanted:
+    files = [HOME / file for file in reloaded]
+    return Wanted(
+        digest(service), image_id(service["image"]), weights(service), version(files), changed_at(service, files)
+    )
 
 
 def digest(service: dict[str, Any]) -> str:
@@ -79,6 +83,29 @@ def content(files: Sequence[Path]) -> str:
     """A hash of those of the files that are there, "" when none of them has anything in it."""
     read = b"".join(file.read_bytes() for file in files if file.is_file())
     return hashlib.sha256(read).hexdigest() if read else ""
+
+
+def version(files: Sequence[Path]) -> str:
+    """A hash of what the files say and of when they were changed, "" when there are none.
+
+    The time, because a file that was edited by hand and is as rendered again must be read again.
+    """
+    read = b"".join(f"{file.stat().st_mtime_ns} ".encode() + file.read_bytes() for file in files if file.is_file())
+    return hashlib.sha256(read).hexdigest() if read else ""
+
+
+def changed_at(service: dict[str, Any], without: Collection[Path]) -> float:
+    """When the newest of the files was changed that the service mounts from below HOME; 0 when it mounts none."""
+    places = [Path(mount["source"]) for mount in service.get("volumes", []) if mount["type"] == "bind"]
+    files = [file for place in places if HOME in place.parents for file in place.rglob("*") if file.is_file()]
+    return max((file.stat().st_mtime for file in files if file not in without), default=0.0)
+
+
+def started_at(container: dict[str, Any]) -> float:
+    """When a container started, in seconds since 1970; Docker says "2026-11-23T14:00:00.123456789Z"."""
+    text = str(container["State"]["StartedAt"]).removesuffix("Z")
+    whole, _, fraction = text.partition(".")
+    return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + float(f"0.{fraction or 0}")
 
 
 def recorded() -> dict[str, Started]:
@@ -113,9 +140,11 @@ def difference(container: dict[str, Any] | None, started: Started | None, asked:
     """Why this container is not the wanted one, or ""."""
     if container is None:
         return "has no container"
-    # Before all else: it is the one reason for which Compose must be told to recreate, and that settles the others too.
+    # Before all else: Compose must be told to recreate, and that settles the other reasons too.
     if started is not None and started.weights != asked.weights:
         return WEIGHTS_REPLACED
+    if asked.changed_at and asked.changed_at > started_at(container):
+        return FILES_CHANGED
     running = Started(asked.configuration, container["Id"], asked.weights, asked.reloaded)
     if started is None or started._replace(reloaded=asked.reloaded) != running:
         return "its configuration changed"

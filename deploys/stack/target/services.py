@@ -11,6 +11,7 @@ import compare
 import releases
 from compare import Started, Wanted
 from containers import HOME, compose, containers, docker
+from redaction import redact
 from waiting import NotHealthyError, await_health, say
 
 
@@ -57,10 +58,10 @@ def start(services: list[str], made: Mapping[str, Any], asked: Mapping[str, Want
     for service in services:
         say(f"{service}: {pending.get(service, 'healthy, not touched')}")
     for service in changed:
-        configuration, _, origin, reloaded = asked[service]
+        now = asked[service]
         bring_up_one(service, pending[service], made["reloads"].get(service))
         # Before it is healthy: if this run ends early, the next one must not recreate what is warming up.
-        compare.record(service, Started(configuration, containers()[service]["Id"], origin, reloaded))
+        compare.record(service, Started(now.configuration, containers()[service]["Id"], now.weights, now.reloaded))
     for service in changed:
         await_health(service, made["timeouts"][service])
         yield service
@@ -85,10 +86,11 @@ def bring_up_one(service: str, reason: str, reloads: Mapping[str, Any] | None) -
 def recreation(reason: str) -> list[str]:
     """What `docker compose up` must be told besides the service.
 
-    Compose does not see that weights were replaced, and the container would keep the directory that it mounted. For
-    every other reason Compose knows what to do; above all it leaves alone what is still warming up.
+    Compose does not see that weights were replaced, and the container would keep the directory that it mounted; nor
+    that a hand's edit was mended. For every other reason Compose knows what to do; above all it leaves alone what is
+    still warming up.
     """
-    return ["--force-recreate"] if reason == compare.WEIGHTS_REPLACED else []
+    return ["--force-recreate"] if reason in (compare.WEIGHTS_REPLACED, compare.FILES_CHANGED) else []
 
 
 def process_of(service: str) -> tuple[str, str]:
@@ -115,6 +117,6 @@ def reload(service: str, command: list[str]) -> None:
             check=False,
         )
         if done.returncode:
-            lines = "\n".join(f"  | {line}" for line in done.stdout.splitlines()[-10:])
+            lines = "\n".join(f"  | {line}" for line in redact(done.stdout).splitlines()[-10:])
             raise NotHealthyError(service, f"{service} {what}; {' '.join(words[:2])} says:\n{lines}")
     say(f"{service}: reloaded")

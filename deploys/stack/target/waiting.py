@@ -9,6 +9,7 @@ from typing import Any
 
 from causes import likely_cause
 from containers import containers, log_lines
+from redaction import redact
 
 LOG_LINES = 30
 RESTARTS_THAT_MEAN_FAILURE = 3
@@ -58,12 +59,15 @@ def await_health(service: str, timeout_s: int) -> None:
         if time.monotonic() - reported >= REPORT_EVERY_S:
             reported = time.monotonic()
             last = log_lines(container["Id"], 1)
-            say(f"{service}: {state['Status']}, {elapsed:.0f} of {timeout_s} s: {' '.join(last)}")
+            say(f"{service}: {state['Status']}, {elapsed:.0f} of {timeout_s} s: {redact(' '.join(last))}")
         time.sleep(1)
 
 
 def failure(service: str, container: dict[str, Any], what: str) -> str:
-    """The whole message about a service that failed: what, last health check, log lines, likely cause."""
+    """The whole message about a service that failed: what, last health check, log lines, likely cause.
+
+    It ends in terminals and issues: what identifies the host or opens something is redacted.
+    """
     checks = container["State"].get("Health", {}).get("Log") or []
     last_check = checks[-1]["Output"].strip() if checks else "none ran"
     lines = log_lines(container["Id"], LOG_LINES)
@@ -71,9 +75,9 @@ def failure(service: str, container: dict[str, Any], what: str) -> str:
     return "\n".join(
         [
             f"{service} {what}.",
-            f"last health check: {last_check}",
+            f"last health check: {redact(last_check)}",
             f"last {len(lines)} log lines of {service}:",
-            *(f"  | {line}" for line in lines),
+            *(f"  | {line}" for line in redact("\n".join(lines)).split("\n")),
             f"likely cause: {cause or 'not one of the known ones; read the log lines above'}",
         ]
     )

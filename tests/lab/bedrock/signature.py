@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.message import Message
 from functools import reduce
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from tests.lab import aws
 from tests.lab.bedrock.errors import Refused
@@ -42,8 +42,8 @@ def claimed_key(headers: Message) -> str | None:
     return found["key"] if found else None
 
 
-def check(request: Request, now: float) -> None:
-    """Return if the request is from somebody known, for this service in this region, and not an old one.
+def check(request: Request, now: float, service: str = SERVICE) -> None:
+    """Return if the request is from somebody known, for `service` in this region, and not an old one.
 
     Raises:
         Refused: as AWS does.
@@ -56,8 +56,8 @@ def check(request: Request, now: float) -> None:
     owner = _owner(found["key"], request.headers.get("X-Amz-Security-Token"), now)
     if found["region"] != aws.REGION:
         raise _wrong("Credential should be scoped to a valid region. ")
-    if found["service"] != SERVICE:
-        raise _wrong(f"Credential should be scoped to correct service: '{SERVICE}'. ")
+    if found["service"] != service:
+        raise _wrong(f"Credential should be scoped to correct service: '{service}'. ")
     signed = found["headers"].split(";")
     if "host" not in signed or "x-amz-date" not in signed:
         raise _wrong("'Host' or 'X-Amz-Date' must be a 'SignedHeader' in the AWS Authorization.")
@@ -69,6 +69,32 @@ def check(request: Request, now: float) -> None:
             "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
             "Access Key and signing method. Consult the service documentation for details."
         )
+
+
+def check_url(target: str, headers: Message, now: float, service: str) -> None:
+    """The same for a GET whose signature is in its URL, for as many seconds as that says.
+
+    Raises:
+        Refused: as AWS does.
+    """
+    url = urlsplit(target)
+    fields = dict(parse_qsl(url.query))
+    scope = re.fullmatch(
+        rf"(?P<key>[^/]+)/(?P<day>\d{{8}})/(?P<region>{aws.REGION})/(?P<service>{service})/aws4_request",
+        fields.get("X-Amz-Credential", ""),
+    )
+    if scope is None or fields.get("X-Amz-SignedHeaders") != "host":
+        raise _wrong("The URL is not signed for this service and region.")
+    owner = _owner(scope["key"], fields.get("X-Amz-Security-Token"), now)
+    stamp = fields["X-Amz-Date"]
+    _check_age(stamp, scope["day"], now)
+    if datetime.strptime(stamp, _STAMP).replace(tzinfo=timezone.utc).timestamp() + int(fields["X-Amz-Expires"]) < now:
+        raise _wrong("The URL has expired.")
+    pairs = [pair for pair in url.query.split("&") if not pair.startswith("X-Amz-Signature=")]
+    request = Request("GET", f"{url.path}?{'&'.join(pairs)}", headers, b"")
+    expected = _signature(owner.secret_access_key, scope, stamp, _canonical(request, ["host"]))
+    if not hmac.compare_digest(expected, fields.get("X-Amz-Signature", "")):
+        raise _wrong("The URL's signature does not match.")
 
 
 def _wrong(message: str) -> Refused:

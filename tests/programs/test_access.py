@@ -17,6 +17,7 @@ from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 from pyinfra.context import ctx_state
 
+from deploys.access.aws import Account
 from deploys.access.checks import NoHostsError, check
 from deploys.access.ec2 import InstancesError, running_instances
 from deploys.access.transport import harden
@@ -34,8 +35,10 @@ def test_connections_do_not_wait_for_small_packets_and_accept_no_sha1() -> None:
         transport = paramiko.Transport(theirs)
         try:
             assert theirs.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
-            assert "ssh-rsa" not in transport.get_security_options().key_types
-            assert "ssh-ed25519" in transport.get_security_options().key_types
+            options = transport.get_security_options()
+            options.key_types = ["ssh-rsa", *options.key_types]  # as SSHClient does for an RSA key in known_hosts
+            assert "ssh-rsa" not in transport.preferred_keys
+            assert {"ssh-ed25519", "rsa-sha2-512"} <= set(transport.preferred_keys)
             assert "ssh-rsa" not in transport.preferred_pubkeys
         finally:
             transport.close()
@@ -58,19 +61,19 @@ def test_running_instances_are_found_by_tag() -> None:
     launch(client, "second")
     launch(client, "first")
     launch(client, "other", role="web")
-    assert [each.name for each in running_instances("Role=voice", region=REGION, client=client)] == ["first", "second"]
+    assert [each.name for each in running_instances("tag:Role=voice", Account(REGION))] == ["first", "second"]
 
 
 @mock_aws
 def test_missing_and_stopped_instances_are_said_clearly() -> None:
     client = boto3.client("ec2", region_name=REGION)
-    with pytest.raises(InstancesError, match="no EC2 instance in eu-central-1 has the tag Role=voice"):
-        running_instances("Role=voice", region=REGION, client=client)
+    with pytest.raises(InstancesError, match="no EC2 instance in eu-central-1 with Role=voice"):
+        running_instances("tag:Role=voice", Account(REGION))
     client.stop_instances(InstanceIds=[launch(client, "asleep")])
-    with pytest.raises(InstancesError, match="asleep is stopped"):
-        running_instances("Role=voice", region=REGION, client=client)
-    with pytest.raises(InstancesError, match="must be KEY=VALUE"):
-        running_instances("voice", region=REGION, client=client)
+    with pytest.raises(InstancesError, match=r"asleep \(i-\w+\) is stopped. Start them"):
+        running_instances("tag:Role=voice", Account(REGION))
+    with pytest.raises(InstancesError, match="must be tag:KEY=VALUE"):
+        running_instances("tag:voice", Account(REGION))
 
 
 def test_missing_credentials_are_said_clearly(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,9 +81,8 @@ def test_missing_credentials_are_said_clearly(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
-    client = boto3.Session().client("ec2", region_name=REGION)
     with pytest.raises(InstancesError, match=r"cannot be asked .* Unable to locate credentials"):
-        running_instances("Role=voice", region=REGION, client=client)
+        running_instances("tag:Role=voice", Account(REGION))
 
 
 @pytest.mark.parametrize(

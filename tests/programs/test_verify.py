@@ -15,7 +15,7 @@ from deploys.models.origin import RefusedError
 from deploys.models.state import plan
 from tests.lab.hub import GRANTED, models
 from tests.lab.hub.server import LabServer, serving
-from tests.unit.test_fetch import Lab
+from tests.programs.test_fetch import Lab
 from tests.unit.weights import GUARD, WEIGHTS, flip, guard, model, observe, put, request, sha256, stats, tree
 
 FILES = guard()

@@ -1,0 +1,71 @@
+"""What the operator's environment says about where the hosts are. None of it stands in the repository.
+
+VOICE_TAG         KEY=VALUE that the instances carry, several with ";" between them; default Role=voice
+VOICE_REGION      where they are; default eu-central-1
+VOICE_ROLE_ARN    a role to assume for asking AWS, instead of the credentials that boto3 finds
+VOICE_CONNECT     instance-connect (default), tunnel (the same through an EC2 Instance Connect Endpoint, for instances
+                  without a public address) or ssh (your own keys, ~/.ssh/config and ~/.ssh/known_hosts)
+VOICE_ENDPOINT    the id of that endpoint; default: the one in the instance's subnet, else in its VPC
+VOICE_KNOWN_HOSTS where verified host keys are remembered by instance id; default ~/.ssh/voice_known_hosts
+VOICE_DOMAIN, VOICE_ACME_EMAIL    the settings site_domain and site_acme_email
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyinfra.api.exceptions import PyinfraError
+
+CONNECTORS = {"instance-connect": "eic", "tunnel": "eic", "ssh": "ec2"}
+"""VOICE_CONNECT's values, and the pyinfra connector that each means."""
+
+_SITE = {"site_domain": "VOICE_DOMAIN", "site_acme_email": "VOICE_ACME_EMAIL"}
+
+
+class EnvironmentVariableError(PyinfraError):
+    """A variable cannot be used; the message names it."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The variables of this module's description."""
+
+    tags: str
+    region: str
+    role_arn: str
+    connect: str
+    endpoint: str
+    known_hosts: Path
+    site: Mapping[str, str]
+
+    @property
+    def inventory(self) -> str:
+        """The pyinfra inventory that is meant, for example @eic/tag:Role=voice."""
+        return f"@{CONNECTORS[self.connect]}/tag:{self.tags}"
+
+
+def read(variables: Mapping[str, str] = os.environ) -> Environment:
+    """The environment; an empty variable counts as unset.
+
+    Raises:
+        EnvironmentVariableError: VOICE_CONNECT names no way to connect.
+    """
+
+    def value(name: str, default: str = "") -> str:
+        return variables.get(name) or default
+
+    connect = value("VOICE_CONNECT", "instance-connect")
+    if connect not in CONNECTORS:
+        raise EnvironmentVariableError(f"VOICE_CONNECT: {connect!r} must be one of {', '.join(CONNECTORS)}")
+    return Environment(
+        tags=value("VOICE_TAG", "Role=voice"),
+        region=value("VOICE_REGION", "eu-central-1"),
+        role_arn=value("VOICE_ROLE_ARN"),
+        connect=connect,
+        endpoint=value("VOICE_ENDPOINT"),
+        known_hosts=Path(value("VOICE_KNOWN_HOSTS", "~/.ssh/voice_known_hosts")).expanduser(),
+        site={key: variables[name] for key, name in _SITE.items() if name in variables},
+    )

@@ -1,0 +1,33 @@
+# Holds this host's lock for one run, for as long as stdin stays open, and keeps the record of runs.
+# Argument: the run as the start of a JSON object: {"who": ..., "from": ..., "what": ..., "commit": ...
+# Says "held" and reads lines: "begun", "failed NAME", "done CHANGED OF ALL", "pause". Exit status 75: another run has
+# the lock, and who it is stands on stderr. A connection that breaks ends this program and frees the lock.
+run=$1
+lock=/run/voice-run.lock
+record=/var/log/voice/runs.jsonl
+
+exec 9>>"$lock"
+if ! flock --nonblock 9; then
+    cat "$lock" >&2
+    exit 75
+fi
+since=$(date -u +%FT%TZ)
+printf '%s, "since": "%s", "pid": %s}\n' "$run" "$since" $$ >"$lock"
+echo held
+
+begun='' outcome='cut off'
+while IFS= read -r line; do
+    case $line in
+    begun) begun=yes ;;
+    pause) begun='' ;;
+    *) outcome=$line ;;
+    esac
+done
+: >"$lock"
+# A run that changed nothing because it never got so far, a dry one above all, leaves no trace.
+if [ -n "$begun" ]; then
+    umask 077
+    mkdir -p "${record%/*}"
+    outcome=${outcome//[\\\"]/}
+    printf '%s, "since": "%s", "until": "%s", "outcome": "%s"}\n' "$run" "$since" "$(date -u +%FT%TZ)" "$outcome" >>"$record"
+fi

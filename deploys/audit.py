@@ -1,0 +1,13 @@
+"""The audit: compares each live host with what this clone would make of it; changes nothing.
+
+    pyinfra -y inventories/prod.py deploys/audit.py [--data audit_report=PATH] [--data audit_against=CLONE]
+
+Facts only. The exit status is 1 when a host differs.
+"""
+
+from pyinfra.context import host
+
+from deploys.doctor import examination
+from deploys.settings import load
+
+examination.examine(host, load(host))

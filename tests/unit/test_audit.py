@@ -1,0 +1,319 @@
+"""The audit's comparisons: silent about a host that is as wanted, and one finding for each thing that is not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploys.doctor import containers, files, machine, network, weights
+from deploys.doctor.facts import Certificate, Container, HostState, Listener, LiveFile, parse
+from deploys.doctor.findings import Audit, Finding
+from deploys.doctor.wanted import Service, Wanted, wanted
+from deploys.gate.document import write
+from deploys.gpu.wishes import plan
+from deploys.host.docker import DockerState, daemon_config
+from deploys.host.nvidia import DriverState
+from deploys.host.packages import AptState
+from deploys.host.platform import Platform
+from deploys.models.state import OnDisk, WeightsDirectory
+from deploys.remote import File
+from deploys.settings import Settings
+from deploys.settings import parse as parse_settings
+from tests.conftest import default_data
+
+UBUNTU = Platform("ubuntu", "2404", "noble", "6.8.0-1029-aws", "aws")
+NOW = 1_800_000_000
+DAY = 86_400
+HOME = "/opt/voice"
+GUARD = "vllm-guard"
+
+
+@pytest.fixture
+def clone(settings: Settings) -> Wanted:
+    return wanted(settings, UBUNTU, "192.0.2.10")
+
+
+@pytest.fixture
+def healthy(clone: Wanted, settings: Settings) -> HostState:
+    """A host exactly as wanted."""
+    ids = {service: hashlib.sha256(service.encode()).hexdigest() for service in clone.services}
+    public = [Listener(protocol, f"*:{port}", ids["livekit"], "x") for protocol, port in network.public_ports(settings)]
+    local = [Listener("tcp", f"127.0.0.1:{port}", "-", "docker-proxy") for _, port in network.local_ports(settings)]
+    return HostState(
+        now=NOW,
+        files={path: live(file) for path, file in clone.files.items()},
+        secrets={f"{HOME}/secrets": "700 0", **dict.fromkeys(files.REQUIRED_SECRETS, "600 0")},
+        others=(*clone.files, f"{HOME}/.running.json", f"{HOME}/livekit/keys.yaml.20261123T120000Z"),
+        containers=tuple(container(name, each, ids[name]) for name, each in clone.services.items()),
+        differences={},
+        listeners=(*public, *local, Listener("tcp", "0.0.0.0:22", "-", "sshd")),
+        certificates=(Certificate("/x/certificates/acme-v02/y.crt", NOW - 60 * DAY, NOW + 30 * DAY),),
+        kernel="6.8.0-1029-aws",
+        newest_kernel="6.8.0-1029-aws",
+        memory="23034, 17846",
+    )
+
+
+def live(file: File, **changes: Any) -> LiveFile:
+    return replace(LiveFile(f"{file.mode:o} {file.uid}", hashlib.sha256(file.content).hexdigest(), b""), **changes)
+
+
+def container(service: str, wanted: Service, identity: str = "0" * 64) -> Container:
+    name = f"voice-{service}-1"
+    return Container(identity, name, service, wanted.image, "running", 0, 0, wanted.entrypoint, wanted.command)
+
+
+def severities(found: list[Finding]) -> dict[str, str]:
+    return {each.subject: each.severity for each in found if each.severity != "ok"}
+
+
+def everything(clone: Wanted, settings: Settings, state: HostState) -> list[Finding]:
+    return [
+        *files.files(clone.files, state),
+        *files.others(clone.files, state),
+        *files.secrets(state),
+        *containers.containers(clone.services, state),
+        *machine.reboot(state),
+        *machine.memory(plan(settings), state),
+        *network.ports(settings, state, 22),
+        *network.certificates(settings, state),
+    ]
+
+
+def test_a_host_as_wanted_has_no_findings(clone: Wanted, settings: Settings, healthy: HostState) -> None:
+    audit = Audit("example.org", everything(clone, settings, healthy), strict=True)
+    assert severities(list(audit.findings)) == {}
+    assert audit.passed
+    assert audit.lines()[-1] == "PASSED: 0 differences, 0 warnings"
+
+
+def test_what_a_run_writes_is_what_is_compared(clone: Wanted) -> None:
+    assert {"/opt/voice/compose.yml", "/opt/voice/env/voice-agent.env", "/etc/sysctl.d/60-voice.conf"} <= set(
+        clone.files
+    )
+    assert "/etc/apt/sources.list.d/voice-docker.sources" in clone.files
+    assert clone.services["livekit"].command == ("--config", "/etc/livekit/livekit.yaml")
+    assert clone.services["caddy"].command is None
+    assert "nvidia-container-toolkit" in clone.packages.hold
+
+
+def test_an_edited_file_is_shown_and_a_missing_and_an_open_one_are_named(clone: Wanted, healthy: HostState) -> None:
+    caddyfile, environment, daemon = f"{HOME}/caddy/Caddyfile", f"{HOME}/env/caddy.env", f"{HOME}/bin/start.py"
+    edited = clone.files[caddyfile].content.replace(b"respond 404", b"respond 200")
+    changed = {
+        **healthy.files,
+        caddyfile: live(File(edited), content=edited),
+        environment: replace(healthy.files[environment], owner="644 0"),
+    }
+    del changed[daemon]
+    found = {each.subject: each for each in files.files(clone.files, replace(healthy, files=changed))}
+    assert found.keys() == {caddyfile, environment, daemon}
+    assert found[caddyfile].diff[-3:] == ("-\trespond 200", "+\trespond 404", " }")
+    assert "644 0, not 600 0" in found[environment].detail
+    assert found[daemon].detail == "is missing"
+
+
+def test_a_secret_that_others_can_read_or_that_is_missing_fails(healthy: HostState) -> None:
+    found = severities(files.secrets(replace(healthy, secrets={f"{HOME}/secrets/livekit.env": "640 0"})))
+    assert found == dict.fromkeys(files.REQUIRED_SECRETS, "fail")
+
+
+def test_another_file_in_the_stacks_home_is_a_warning(clone: Wanted, healthy: HostState) -> None:
+    state = replace(healthy, others=(*healthy.others, f"{HOME}/caddy/old.conf"))
+    assert severities(files.others(clone.files, state)) == {f"{HOME}/caddy/old.conf": "warn"}
+
+
+def test_start_pys_reasons_are_the_findings(clone: Wanted, healthy: HostState) -> None:
+    state = replace(healthy, differences={GUARD: "is exited"})
+    (found,) = containers.containers(clone.services, state)
+    assert (found.severity, found.subject, found.detail) == ("fail", GUARD, "is exited")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"image": "vllm/vllm-omni:v0.17.0"}, "runs the image vllm/vllm-omni:v0.17.0, not vllm/vllm-omni:v0.18.0"),
+        ({"command": ("vllm", "serve")}, "runs with another command"),
+        ({"entrypoint": None}, "runs with another entrypoint"),
+        ({"service": "telephony"}, "is not a service of this clone's settings"),
+    ],
+)
+def test_a_container_of_another_image_or_with_other_words_fails(
+    clone: Wanted, healthy: HostState, change: dict[str, Any], said: str
+) -> None:
+    others = [each for each in healthy.containers if each.service != GUARD]
+    altered = replace(container(GUARD, clone.services[GUARD]), **change)
+    (found,) = containers.containers(clone.services, replace(healthy, containers=(*others, altered)))
+    assert (found.severity, found.detail) == ("fail", said)
+
+
+def test_the_words_that_differ_are_shown(clone: Wanted, healthy: HostState) -> None:
+    command = clone.services[GUARD].command or ()
+    altered = tuple("--max-num-seqs=256" if word == "--max-num-seqs=4" else word for word in command)
+    state = replace(healthy, containers=(replace(container(GUARD, clone.services[GUARD]), command=altered),))
+    (found,) = containers.containers(clone.services, state)
+    assert found.diff == ("- --max-num-seqs=256", "+ --max-num-seqs=4")
+
+
+def test_strangers_and_restarts_are_warnings_and_a_runs_own_container_is_none(
+    clone: Wanted, healthy: HostState
+) -> None:
+    stranger = Container("1" * 64, "minio", "", "minio:1", "exited", 0, 137, None, None)
+    gate = replace(stranger, name="voice-gate")
+    restarted = replace(healthy.containers[0], restarts=3)
+    found = containers.containers(clone.services, replace(healthy, containers=(restarted, stranger, gate)))
+    assert severities(found) == {"livekit": "warn", "minio": "warn"}
+    assert "exited, exit status 137" in found[1].detail
+
+
+def test_a_host_that_cannot_be_compared_is_no_healthy_one(clone: Wanted) -> None:
+    assert severities(containers.containers(clone.services, HostState())) == {"the stack": "fail"}
+    broken = HostState(faults={"start.py --check": "exit status 15"})
+    assert severities(containers.containers(clone.services, broken)) == {"start.py --check": "fail"}
+
+
+def test_ports(settings: Settings, healthy: HostState) -> None:
+    def judged(*more: Listener, without: int = 0) -> dict[str, str]:
+        kept = tuple(each for each in healthy.listeners if each.port != without)
+        return severities(network.ports(settings, replace(healthy, listeners=(*kept, *more)), 2222))
+
+    own = healthy.containers[0].id
+    assert judged(without=443) == {"tcp 443": "fail"}
+    assert judged(Listener("tcp", "0.0.0.0:443", "-", "nginx"), without=443) == {"tcp 443": "fail"}
+    assert judged(Listener("tcp", "0.0.0.0:8000", "-", "docker-proxy"), without=8000) == {"tcp 8000": "fail"}
+    assert judged(Listener("tcp", "0.0.0.0:9999", "-", "python3")) == {"tcp 0.0.0.0:9999": "warn"}
+    assert judged(Listener("tcp", "[::]:9999", own, "python3")) == {"tcp [::]:9999": "warn"}
+    silent = (
+        Listener("udp", "0.0.0.0:50010", own, "livekit-server"),
+        Listener("udp", "0.0.0.0:41234", own, "python"),
+        Listener("tcp", "[::1]:631", "-", "cupsd"),
+        Listener("udp", "127.0.0.53%lo:53", "-", "systemd-resolve"),
+        Listener("udp", "10.0.0.4%ens5:68", "-", "systemd-network"),
+        Listener("tcp", "[::]:2222", "-", "sshd"),
+        Listener("tcp", "[::]:22", "-", "systemd"),
+    )
+    assert judged(*silent) == {}
+    assert judged(Listener("udp", "0.0.0.0:50010", "-", "iperf")) == {"udp 0.0.0.0:50010": "warn"}
+
+
+@pytest.mark.parametrize(
+    ("acme", "folder", "life_h", "left_h", "severity"),
+    [
+        ("production", "acme-v02", 90 * 24, 15 * 24, "ok"),
+        ("production", "acme-v02", 90 * 24, 13 * 24, "warn"),
+        ("production", "acme-v02", 90 * 24, -1, "fail"),
+        ("production", "acme-v02", 6 * 24, 2 * 24, "ok"),
+        ("production", "local", 12, 10, "fail"),
+        ("internal", "local", 12, 4, "ok"),
+        ("internal", "local", 12, 2, "warn"),
+    ],
+)
+def test_certificates(acme: str, folder: str, life_h: int, left_h: int, severity: str) -> None:
+    ends = NOW + left_h * 3600
+    state = HostState(now=NOW, certificates=(Certificate(f"/d/certificates/{folder}/x", ends - life_h * 3600, ends),))
+    (found,) = network.certificates(parse_settings({**default_data(), "site_acme": acme}), state)
+    assert found.severity == severity
+
+
+def test_packages_off_their_pins_unheld_in_the_way(clone: Wanted) -> None:
+    good = AptState(
+        files={
+            **{path: hashlib.sha256(text.encode()).hexdigest() for path, text in clone.packages.all_files.items()},
+            **{each.keyring: "" for each in clone.packages.repositories},
+        },
+        installed={name: version or "1" for name, version in clone.packages.install.items()},
+        held=frozenset(clone.packages.hold),
+    )
+    assert severities(machine.packages(clone.packages, good)) == {}
+    installed = {**good.installed, "nvidia-container-toolkit": "1.20.0-1", "podman-docker": "4"}
+    del installed["curl"]
+    bad = replace(good, installed=installed, held=good.held - {"docker-ce"}, rivals=("/etc/apt/sources.list.d/d.list",))
+    found = {each.subject: each.detail for each in machine.packages(clone.packages, bad)}
+    assert found == {
+        "curl": "is not installed",
+        "nvidia-container-toolkit": "is 1.20.0-1, pinned is 1.19.1-1",
+        "podman-docker": "is in the way of ours",
+        "docker-ce": "is not held",
+        "/etc/apt/sources.list.d/d.list": "names a repository of ours",
+    }
+
+
+def test_dockers_configuration(settings: Settings) -> None:
+    config = daemon_config(settings)
+    good = DockerState(config=json.dumps({**config, "debug": True}), active=True, enabled=True)
+    assert severities(machine.docker(config, good)) == {}
+    edited = replace(good, config=json.dumps({**config, "live-restore": False}))
+    (found,) = machine.docker(config, edited)
+    assert [line.strip(" ,") for line in found.diff if line[0] in "+-"][2:] == [
+        '-  "live-restore": false',
+        '+  "live-restore": true',
+    ]
+    for bad in (replace(good, config="{"), replace(good, stale=True), replace(good, enabled=False), DockerState()):
+        assert "fail" in severities(machine.docker(config, bad)).values()
+
+
+def test_driver_and_reboot(healthy: HostState) -> None:
+    good = DriverState("580.95.05", "580.95.05", "580.95.05", persistent=True)
+    assert severities(machine.driver(good)) == {}
+    assert severities(machine.driver(replace(good, installed="580.105.08"))) == {"NVIDIA": "fail"}
+    assert severities(machine.driver(replace(good, persistent=False))) == {"NVIDIA": "fail"}
+    pending = replace(healthy, reboot=("linux-image-aws",), newest_kernel="6.8.0-1030-aws")
+    assert severities(machine.reboot(pending)) == {"/run/reboot-required": "warn", "kernel": "warn"}
+
+
+def test_weights(settings: Settings) -> None:
+    state = WeightsDirectory(now=NOW)
+    state.strangers["old \udcff"] = state.staged["x-0"] = state.models["x"] = OnDisk(None, {"x": 1})
+    found = severities(weights.weights(settings, state))
+    assert found == {
+        **dict.fromkeys(settings.models, "fail"),
+        "/models/old �": "fail",
+        "/models/.staging/x-0": "warn",
+    }
+
+
+def test_strict_counts_warnings_and_the_document_says_who_passed(tmp_path: Path) -> None:
+    warning = Finding("reboot", "warn", "kernel", "old", "reboot")
+    lenient, strict = Audit("example.org", [warning]), Audit("example.org", [warning], strict=True)
+    assert (lenient.passed, strict.passed) == (True, False)
+    assert strict.lines() == [
+        "  warn  reboot       kernel: old",
+        "        fix: reboot",
+        "FAILED: 0 differences, 1 warning",
+    ]
+    report = tmp_path / "a" / "report.json"
+    write(str(report), {"one": lenient.document(), "two": strict.document()})
+    document = json.loads(report.read_text())
+    assert document["passed"] is False
+    assert document["hosts"]["one"] == {
+        "format": 1,
+        "domain": "example.org",
+        "passed": True,
+        "failures": 0,
+        "warnings": 1,
+        "findings": [
+            {"area": "reboot", "severity": "warn", "subject": "kernel", "detail": "old", "fix": "reboot", "diff": []}
+        ],
+    }
+
+
+def test_lines_that_pyinfra_stripped_are_read(clone: Wanted) -> None:
+    state = parse(["now\t1", "file\t/a\t644 0\tabc", "listener\ttcp\t*:80\t-", "kernel\t6.8", "reboot"])
+    assert state.files["/a"].content == b""
+    assert state.listeners[0].program == ""
+    assert (state.newest_kernel, state.reboot) == ("", ("",))
+    assert state.differences is None
+
+
+@given(st.lists(st.sampled_from(["ok", "warn", "fail"])), st.booleans())
+def test_a_host_passes_exactly_when_nothing_that_counts_was_found(severities: list[Any], strict: bool) -> None:
+    audit = Audit("d", [Finding("a", severity, "s", "d") for severity in severities], strict)
+    assert audit.passed == ("fail" not in severities and not (strict and "warn" in severities))
+    assert audit.lines()[-1].startswith("PASSED" if audit.passed else "FAILED")

@@ -1,0 +1,73 @@
+"""The lock: what a run says of itself, and what who finds a host locked is told."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from deploys.access.lock import BUSY, HELD, busy, commit, run
+
+SCRIPT = Path("deploys/access/lock.sh")
+RUN = '{"who": "root", "from": "there", "what": "deploys/voice.py", "commit": "abc"'
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> list[str]:
+    """The host's part with its two paths below a temporary directory."""
+    text = SCRIPT.read_text().replace("/run/", f"{tmp_path}/").replace("/var/log/", f"{tmp_path}/")
+    return ["bash", "-euo", "pipefail", "-c", text, "voice", RUN]
+
+
+def test_a_run_that_ends_well_is_recorded_with_its_last_word(script: list[str], tmp_path: Path) -> None:
+    said = subprocess.run(
+        script, input="begun\nbegun\ndone\ndone: 1 of 2\n", capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == HELD
+    record = json.loads((tmp_path / "voice/runs.jsonl").read_text())
+    assert (record["what"], record["commit"], record["outcome"]) == ("deploys/voice.py", "abc", "done: 1 of 2")
+    assert (tmp_path / "voice-run.lock").read_text() == ""
+    assert (tmp_path / "voice/runs.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_run_whose_connection_breaks_was_cut_off(script: list[str], tmp_path: Path) -> None:
+    subprocess.run(script, input="begun\n", capture_output=True, text=True, check=True)
+    assert json.loads((tmp_path / "voice/runs.jsonl").read_text())["outcome"] == "cut off"
+
+
+@pytest.mark.parametrize("words", ["", "done\n", "begun\npause\n"])
+def test_a_run_that_did_not_begin_or_waits_for_a_reboot_leaves_no_record(
+    script: list[str], tmp_path: Path, words: str
+) -> None:
+    subprocess.run(script, input=words, capture_output=True, text=True, check=True)
+    assert not (tmp_path / "voice").exists()
+
+
+def test_quotes_in_an_outcome_do_not_break_the_record(script: list[str], tmp_path: Path) -> None:
+    subprocess.run(script, input='begun\nfailed: "x\\y"\n', capture_output=True, text=True, check=True)
+    assert json.loads((tmp_path / "voice/runs.jsonl").read_text())["outcome"] == "failed: xy"
+
+
+def test_who_comes_second_is_told_who_is_there(script: list[str], tmp_path: Path) -> None:
+    with (tmp_path / "voice-run.lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        held.write(RUN + ', "since": "2026-11-23T12:00:00Z", "pid": 4711}\n')
+        held.flush()
+        second = subprocess.run(script, input="begun\n", capture_output=True, text=True, check=False)
+    assert second.returncode == BUSY
+    told = busy(second.stderr)
+    assert "another run is at work since 2026-11-23T12:00:00Z: deploys/voice.py of root on there (commit abc)" in told
+    assert "`sudo kill 4711`" in told
+
+
+@pytest.mark.parametrize("said", ["", "nonsense", "[]", "{}"])
+def test_a_lock_without_a_readable_holder_is_still_a_refusal(said: str) -> None:
+    assert busy(said).startswith("another run is at work; nothing was changed")
+
+
+def test_a_run_names_its_commit() -> None:
+    assert json.loads(run() + "}").keys() == {"who", "from", "what", "commit"}
+    assert len(commit().removesuffix("-dirty")) == 40

@@ -286,6 +286,18 @@ class Agent(Section):
     start_timeout_s: Positive
 
 
+class Releases(Section):
+    """What is kept of the sets of files that were healthy."""
+
+    keep: Annotated[int, Field(ge=2)]
+
+
+class Rollback(Section):
+    """Going back by hand (deploys/rollback.py): a release's number, 0 for the one before."""
+
+    to: Annotated[int, Field(ge=0)]
+
+
 class Gate(Section):
     """The verification (deploys/verify.py); paths are the controller's."""
 
@@ -324,6 +336,8 @@ class Settings(Section):
     voxtral: Voxtral
     guard: Guard
     agent: Agent
+    releases: Releases
+    rollback: Rollback
     gate: Gate
     audit: Audit
 

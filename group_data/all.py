@@ -227,6 +227,10 @@ agent_silent_call_s = 300  # a call in which nobody speaks for so long is ended
 agent_aws_keys = "keep"  # for a host without an instance role: a run's, else those on the host; "none": removed
 agent_start_timeout_s = 300
 
+# --- releases: the sets of files that were healthy (docs/decisions/releases.md); deploys/rollback.py goes back -------
+releases_keep = 5  # so many healthy ones stay on the host, at least 2; images are not removed with them
+rollback_to = 0  # the number of the release that deploys/rollback.py puts back; 0: the healthy one before
+
 # --- gate: deploys/verify.py -------------------------------------------------------------------------------------
 gate_rotation = False  # True also changes LiveKit's key pair and puts it back; calls under way end
 gate_report = ""  # a file on the controller for the JSON document

@@ -31,9 +31,24 @@ STATE = "/var/lib/voice"
 SERVICES = ("livekit", "caddy", "vllm-voxtral", "vllm-guard", "voice-agent")
 """All there can be; `services` says which are on a host."""
 
+HOST_PROGRAMS = ("adopt", "causes", "compare", "containers", "releases", "services", "start", "waiting")
+"""What runs on the host, in bin/. They are no part of a release: what goes back must be the newest that knows how."""
+
+CADDYS_FILE = "caddy/Caddyfile"
+RELOADS = {
+    "caddy": {
+        "files": [CADDYS_FILE],
+        "command": [
+            *("caddy", "reload", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"),
+            *("--address", "unix//config/admin.sock"),
+        ],
+    }
+}
+"""Service -> the mounted files that it reads again without a restart, and the command in its container that says so."""
+
 MOUNTED = {
     "livekit": ("livekit/livekit.yaml",),
-    "caddy": ("caddy/Caddyfile",),
+    "caddy": (),
     "vllm-voxtral": (
         "voxtral/voxtral_tts.yaml",
         "engine/gpu_start.py",
@@ -44,7 +59,7 @@ MOUNTED = {
     "voice-agent": (),
 }
 """Service -> the files it reads through mounts. Compose does not see their content: a label carries its hash.
-Weights are not among them: start.py on the host compares where they came from."""
+Not among them: weights, where start.py on the host compares where they came from, and what RELOADS has."""
 
 
 @dataclass(frozen=True)
@@ -75,15 +90,11 @@ def render(settings: Settings, facts: HostFacts) -> dict[str, File]:
     release = omni.release_of(settings.image.vllm_voxtral)
     files = {
         "livekit/livekit.yaml": _text(_template("livekit.yaml.j2", settings, public_address=facts.public_address)),
-        "caddy/Caddyfile": _text(_template("Caddyfile.j2", settings)),
+        CADDYS_FILE: _text(_template("Caddyfile.j2", settings)),
         "voxtral/voxtral_tts.yaml": _text(_template("voxtral_tts.yaml.j2", settings, plan=memory, omni=release)),
         "engine/logging.json": _copy(TEMPLATES / "engine_logging.json"),
         "engine/gpu_start.py": _copy(PROGRAMS / "engine" / "gpu_start.py"),
         "engine/health.py": _copy(PROGRAMS / "engine" / "health.py"),
-        "bin/start.py": _copy(PROGRAMS / "target" / "start.py"),
-        "bin/causes.py": _copy(PROGRAMS / "target" / "causes.py"),
-        "bin/redaction.py": _copy(REPOSITORY / "deploys" / "redaction.py"),
-        "bin/start.json": _text(json.dumps(start_plan(settings), indent=2) + "\n"),
     }
     for service, variables in environments(settings).items():
         files[f"env/{service}.env"] = _text(environment_file(variables), mode=0o600)
@@ -104,7 +115,10 @@ def render(settings: Settings, facts: HostFacts) -> dict[str, File]:
             agent_memory_limit=host_memory(memory).agent_limit,
         )
     )
-    return files
+    released = sorted([*files, "bin/start.json"])
+    files["bin/start.json"] = _text(json.dumps({**start_plan(settings), "files": released}, indent=2) + "\n")
+    programs = {f"bin/{name}.py": _copy(PROGRAMS / "target" / f"{name}.py") for name in HOST_PROGRAMS}
+    return {**files, **programs, "bin/redaction.py": _copy(REPOSITORY / "deploys" / "redaction.py")}
 
 
 def environments(settings: Settings) -> dict[str, dict[str, str]]:
@@ -176,7 +190,10 @@ def _quoted(value: str) -> str:
 
 
 def start_plan(settings: Settings) -> dict[str, object]:
-    """What start.py needs to know: the order, and how long each service may take (seconds)."""
+    """What start.py needs to know: the order, how long each service may take (seconds), what reloads, what to keep.
+
+    Old releases have their own: names are added, not changed.
+    """
     timeouts = {
         "livekit": 60,
         "caddy": 60,
@@ -188,6 +205,8 @@ def start_plan(settings: Settings) -> dict[str, object]:
     return {
         "groups": start_order(settings),
         "timeouts": {service: seconds for service, seconds in timeouts.items() if service in here},
+        "reloads": RELOADS,
+        "releases_keep": settings.releases.keep,
     }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,7 @@ from tests.lab.places import DESCRIPTION
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTEFACTS = Path(os.environ.get("VOICE_TEST_ARTEFACTS", ROOT / ".artefacts"))
+AGENT_FILES = ("Dockerfile", ".dockerignore", "requirements.txt", "requirements-cuda.txt")
 PYINFRA = Path(sys.executable).with_name("pyinfra")
 CATALOG: dict[str, Any] = run_path(str(ROOT / "group_data" / "lab.py"))["weights_catalog"]
 
@@ -140,6 +142,15 @@ class LabHost:
             text=True,
             check=False,
         )
+
+
+def copied(to: Path) -> Path:
+    """A copy of what a deploy needs of the repository, to be broken; `to` again."""
+    for part in ("deploys", "templates", "group_data", "inventories", "agent/voice_agent"):
+        shutil.copytree(ROOT / part, to / part)
+    for part in ("config.py", *(f"agent/{name}" for name in AGENT_FILES)):
+        shutil.copy(ROOT / part, to / part)
+    return to
 
 
 def assert_a_run_changes_nothing(host: LabHost) -> None:

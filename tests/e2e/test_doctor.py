@@ -127,7 +127,7 @@ def test_the_host_is_healthy_again_and_a_run_changes_nothing(host: LabHost, tmp_
 
 
 def test_an_edit_that_the_service_has_loaded_is_mended_in_the_service_too(host: LabHost, tmp_path: Path) -> None:
-    """To Compose nothing changed: a restart by hand recreates no container."""
+    """To Compose nothing changed, and by its content neither for us: the time of the file tells."""
     answers = "curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:8088/elsewhere"
     host.shell("sed -i 's/respond 404/respond 200/' /opt/voice/caddy/Caddyfile; docker restart voice-caddy-1")
     await_that(lambda: host.shell(answers, check=False) == "200", "Caddy has the edit")
@@ -136,9 +136,8 @@ def test_an_edit_that_the_service_has_loaded_is_mended_in_the_service_too(host: 
     before = host.containers()
     mended = host.deploy()
     assert mended.status == 0, mended.printed[-4000:]
-    assert "caddy: files that it reads changed after it started" in mended.printed
-    after = host.containers()
-    assert {name for name in before if before[name] != after.get(name)} == {"voice-caddy-1"}
+    assert "caddy: its file changed, which it reloads" in mended.printed
+    assert host.containers() == before
     assert host.shell(answers) == "404"
     assert_a_run_changes_nothing(host)
 

@@ -45,6 +45,15 @@ def test_secrets_are_roots_alone(deployed: Deployed) -> None:
     assert [line for line in listing if not line.startswith("600 root ")] == []
 
 
+def test_what_runs_is_kept_as_a_healthy_release_that_is_roots_alone(deployed: Deployed) -> None:
+    kept = json.loads(deployed.output(f"python3 {HOME}/bin/start.py --releases"))
+    in_use = [each for each in kept["releases"] if each["number"] == kept["current"]]
+    assert [each["healthy"] for each in in_use] == [True]
+    running = {service: each["Image"] for service, each in deployed.containers.items()}
+    assert {service: image for service, (_, image) in in_use[0]["images"].items()} == running
+    assert deployed.output(f"stat -c '%a %U' {HOME}/releases") == "700 root"
+
+
 def test_no_container_may_download_models(deployed: Deployed) -> None:
     for service in services(deployed.settings):
         assert "HF_HUB_OFFLINE=1" in deployed.containers[service]["Config"]["Env"], service

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -240,8 +242,30 @@ def test_a_changed_setting_changes_only_its_services_inputs(rendered: Rendered) 
         services = compose(files)["services"]
         return {name: service["labels"]["voice.inputs"] for name, service in services.items()}
 
-    before, after = labels(rendered()), labels(rendered(caddy_log_level="WARN"))
-    assert {name for name in before if before[name] != after[name]} == {"caddy"}
+    before, after = labels(rendered()), labels(rendered(livekit_log_level="warn"))
+    assert {name for name in before if before[name] != after[name]} == {"livekit"}
+
+
+def test_a_changed_caddyfile_recreates_nothing_because_caddy_reloads_it(rendered: Rendered) -> None:
+    before, after = rendered(), rendered(caddy_log_level="WARN")
+    assert {path for path in before if before[path] != after[path]} == {"caddy/Caddyfile"}
+    reloads = json.loads(before["bin/start.json"].content)["reloads"]
+    assert reloads["caddy"]["files"] == ["caddy/Caddyfile"]
+    assert b"admin unix//config/admin.sock" in before["caddy/Caddyfile"].content
+    assert reloads["caddy"]["command"][-2:] == ["--address", "unix//config/admin.sock"]
+    # Without it Caddy closes every caller's WebSocket when it reloads.
+    assert after["caddy/Caddyfile"].content.count(b"reverse_proxy ") == 1
+    assert b"stream_close_delay 24h" in after["caddy/Caddyfile"].content
+
+
+def test_a_release_is_every_file_of_the_set_but_the_programs_that_go_back(rendered: Rendered) -> None:
+    files = rendered()
+    listed = json.loads(files["bin/start.json"].content)["files"]
+    programs = {path for path in files if path.startswith("bin/") and path.endswith(".py")}
+    assert listed == sorted(set(files) - programs)
+    for program in programs:
+        used = re.findall(r"^(?:from|import) (\w+)", files[program].content.decode(), re.MULTILINE)
+        assert all(f"bin/{name}.py" in programs or name in sys.stdlib_module_names for name in used), program
 
 
 def test_weights_are_compared_on_the_host_alone(rendered: Rendered, data: dict[str, Any]) -> None:

@@ -1,9 +1,10 @@
-"""start.py and its causes: what differs, what is recreated, and what a log line means."""
+"""What start.py compares and brings up: what differs, what is recreated or reloaded, and what a log line means."""
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,13 @@ from deploys.stack.target.causes import CAUSES, likely_cause
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "deploys" / "stack" / "target"))
 sys.modules["redaction"] = redaction  # it lies beside start.py on a host; here its directory has names of others
-import start  # noqa: E402 - as on the host, where its own directory is on the path
+import compare  # noqa: E402 - as on the host, where their own directory is on the path
+import services  # noqa: E402
+import waiting  # noqa: E402
+from waiting import NotHealthyError  # noqa: E402
 
-ASKED = start.Wanted(configuration="h", image="i", weights="w")
-STARTED = start.Started(configuration="h", container="c", weights="w")
+ASKED = compare.Wanted(configuration="h", image="i", weights="w", reloaded="r")
+STARTED = compare.Started(configuration="h", container="c", weights="w", reloaded="r")
 
 
 def container(**changes: Any) -> dict[str, Any]:
@@ -40,12 +44,12 @@ def container(**changes: Any) -> dict[str, Any]:
     ],
 )
 def test_a_container_differs_for_a_reason(present: dict[str, Any] | None, expected: str) -> None:
-    assert start.difference(present, STARTED, ASKED) == expected
+    assert compare.difference(present, STARTED, ASKED) == expected
 
 
 def test_a_changed_configuration_or_a_lost_record_is_a_difference() -> None:
-    assert start.difference(container(), STARTED._replace(configuration="old"), ASKED) == "its configuration changed"
-    assert start.difference(container(), None, ASKED) == "its configuration changed"
+    assert compare.difference(container(), STARTED._replace(configuration="old"), ASKED) == "its configuration changed"
+    assert compare.difference(container(), None, ASKED) == "its configuration changed"
 
 
 @pytest.mark.parametrize(
@@ -61,46 +65,54 @@ def test_a_changed_configuration_or_a_lost_record_is_a_difference() -> None:
 def test_replaced_weights_are_the_reason_whatever_else_differs(present: dict[str, Any]) -> None:
     """Only for this reason is the container recreated by force, so no other one may hide it."""
     for old in ("another", ""):
-        assert start.difference(present, STARTED._replace(weights=old), ASKED) == "its weights were replaced"
-    assert start.difference(None, STARTED._replace(weights="another"), ASKED) == "has no container"
+        assert compare.difference(present, STARTED._replace(weights=old), ASKED) == "its weights were replaced"
+    assert compare.difference(None, STARTED._replace(weights="another"), ASKED) == "has no container"
 
 
 def test_a_file_that_changed_after_the_start_is_a_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start, "HOME", tmp_path)
-    (tmp_path / "caddy").mkdir()
-    (tmp_path / "caddy" / "Caddyfile").touch()
-    service = {
-        "volumes": [
-            {"type": "bind", "source": str(tmp_path / "caddy")},
-            {"type": "bind", "source": "/models/x"},
-            {"type": "volume", "source": "cache"},
-        ]
-    }
+    monkeypatch.setattr(compare, "HOME", tmp_path)
+    (tmp_path / "livekit").mkdir()
+    file = tmp_path / "livekit" / "livekit.yaml"
+    file.touch()
+    mounting = service(tmp_path / "livekit", Path("/models/x"))
     early, late = (container(State={"StartedAt": f"2026-11-23T14:00:0{second}Z"}) for second in ("0", "0.250000001"))
-    for changed, expected in ((0.0, ""), (1_795_442_400.2, start.FILES_CHANGED)):
-        os.utime(tmp_path / "caddy" / "Caddyfile", (changed, changed))
-        asked = ASKED._replace(changed_at=start.changed_at(service))
-        assert start.difference(early, STARTED, asked) == expected
-        assert start.difference(late, STARTED, asked) == ""
-    assert start.changed_at({}) == 0
+    for changed, expected in ((0.0, ""), (1_795_442_400.2, compare.FILES_CHANGED)):
+        os.utime(file, (changed, changed))
+        asked = ASKED._replace(changed_at=compare.changed_at(mounting, ()))
+        assert compare.difference(early, STARTED, asked) == expected
+        assert compare.difference(late, STARTED, asked) == ""
+    assert compare.changed_at(mounting, [file]) == 0
+    assert compare.changed_at({}, ()) == 0
+
+
+def test_a_file_that_was_edited_and_is_as_before_is_another_version(tmp_path: Path) -> None:
+    file = tmp_path / "Caddyfile"
+    file.write_text("as rendered")
+    os.utime(file, (0, 0))
+    before = compare.version([file])
+    assert compare.version([file]) == before != ""
+    os.utime(file, (1, 1))
+    assert compare.version([file]) not in (before, "")
+    assert compare.version([tmp_path / "absent"]) == ""
 
 
 def test_only_replaced_weights_and_mended_files_recreate_by_force() -> None:
     """A warm-up takes minutes: it is awaited, not begun again."""
-    assert start.recreation("its weights were replaced") == ["--force-recreate"]
-    assert start.recreation(start.FILES_CHANGED) == ["--force-recreate"]
+    assert services.recreation("its weights were replaced") == ["--force-recreate"]
+    assert services.recreation(compare.FILES_CHANGED) == ["--force-recreate"]
     for reason in ("has no container", "its configuration changed", "its image changed", "is exited", "is starting"):
-        assert start.recreation(reason) == []
+        assert services.recreation(reason) == []
 
 
 def test_a_container_that_the_files_do_not_have_is_left_over_and_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A guard that moved to another host would keep its part of the card."""
     said: list[tuple[str, ...]] = []
-    monkeypatch.setattr(start, "containers", lambda: {"caddy": container(), "vllm-guard": container(Id="old")})
-    monkeypatch.setattr(start, "recorded", lambda: {"caddy": STARTED})
-    monkeypatch.setattr(start, "docker", lambda *words: said.append(words))
-    assert start.differences({"caddy": ASKED}) == {"vllm-guard": "does not run on this host any more"}
-    start.remove_left_over({"caddy": ASKED})
+    for module in (compare, services):
+        monkeypatch.setattr(module, "containers", lambda: {"caddy": container(), "vllm-guard": container(Id="old")})
+    monkeypatch.setattr(compare, "recorded", lambda: {"caddy": STARTED})
+    monkeypatch.setattr(services, "docker", lambda *words: said.append(words))
+    assert compare.differences({"caddy": ASKED}) == {"vllm-guard": "does not run on this host any more"}
+    services.remove_left_over({"caddy": ASKED})
     assert said == [("stop", "old"), ("rm", "old")]
 
 
@@ -124,48 +136,113 @@ def replace(directory: Path, fetched_at: str) -> Path:
 
 def test_weights_replaced_under_the_same_revision_are_another_digest(tmp_path: Path) -> None:
     mounted = model(tmp_path / "guard", "10:00")
-    before = start.weights(service(mounted))
-    assert before == start.weights(service(mounted)) != ""
-    assert before != start.weights(service(replace(mounted, "11:00")))
+    before = compare.weights(service(mounted))
+    assert before == compare.weights(service(mounted)) != ""
+    assert before != compare.weights(service(replace(mounted, "11:00")))
 
 
 def test_the_weights_of_others_and_what_lies_deeper_do_not_count(tmp_path: Path) -> None:
     mounted, other = model(tmp_path / "guard", "10:00"), model(tmp_path / "voxtral", "10:00")
-    before = start.weights(service(mounted))
+    before = compare.weights(service(mounted))
     replace(other, "11:00")
     model(mounted / "kept", "09:00")
-    assert start.weights(service(mounted)) == before
-    assert start.weights(service(mounted, other)) != before
+    assert compare.weights(service(mounted)) == before
+    assert compare.weights(service(mounted, other)) != before
 
 
 def test_a_service_without_weights_has_no_digest_of_them(tmp_path: Path) -> None:
-    assert start.weights({"image": "i"}) == ""
-    assert start.weights(service(tmp_path, tmp_path / "not there")) == ""
+    assert compare.weights({"image": "i"}) == ""
+    assert compare.weights(service(tmp_path, tmp_path / "not there")) == ""
 
 
 def test_the_record_keeps_what_each_service_was_started_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start, "RECORD", tmp_path / ".running.json")
-    assert start.recorded() == {}
-    start.record("caddy", STARTED)
-    start.record("vllm-guard", STARTED._replace(weights="first"))
-    start.record("vllm-guard", STARTED._replace(weights="second"))
-    assert start.recorded() == {"caddy": STARTED, "vllm-guard": STARTED._replace(weights="second")}
-    assert json.loads(start.RECORD.read_text())["caddy"] == ["h", "c", "w"]
-    start.RECORD.write_text("torn")
-    assert start.recorded() == {}
+    monkeypatch.setattr(compare, "RECORD", tmp_path / ".running.json")
+    assert compare.recorded() == {}
+    compare.record("caddy", STARTED)
+    compare.record("vllm-guard", STARTED._replace(weights="first"))
+    compare.record("vllm-guard", STARTED._replace(weights="second"))
+    assert compare.recorded() == {"caddy": STARTED, "vllm-guard": STARTED._replace(weights="second")}
+    assert json.loads(compare.RECORD.read_text())["caddy"] == ["h", "c", "w", "r"]
+    compare.RECORD.write_text("torn")
+    assert compare.recorded() == {}
 
 
 def test_an_older_runs_record_reads_as_a_changed_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start, "RECORD", tmp_path / ".running.json")
-    start.RECORD.write_text(json.dumps({"caddy": ["h", "c"], "livekit": ["h", "c", "w"]}))
-    started = start.recorded()
-    assert start.difference(container(), started.get("caddy"), ASKED) == "its configuration changed"
-    assert start.difference(container(), started.get("livekit"), ASKED) == ""
+    monkeypatch.setattr(compare, "RECORD", tmp_path / ".running.json")
+    compare.RECORD.write_text(json.dumps({"caddy": ["h", "c", "w"], "livekit": ["h", "c", "w", "r"]}))
+    started = compare.recorded()
+    assert compare.difference(container(), started.get("caddy"), ASKED) == "its configuration changed"
+    assert compare.difference(container(), started.get("livekit"), ASKED) == ""
+
+
+def test_a_file_that_is_reloaded_is_the_last_of_the_reasons() -> None:
+    older = STARTED._replace(reloaded="older")
+    assert compare.difference(container(), older, ASKED) == compare.RELOADS
+    assert compare.difference(container(Image="old"), older, ASKED) == "its image changed"
+    assert compare.difference(container(State={"Status": "exited"}), older, ASKED) == "is exited"
+
+
+class Machine:
+    """Docker with one container of Caddy's: counts what is asked of it; `after_up` is its process after `up`."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, after_up: str = "first", answers: tuple[int, ...] = (0, 0)
+    ) -> None:
+        self.asked: list[str] = []
+        self.process, self.after_up, self.answers = "first", after_up, list(answers)
+        monkeypatch.setattr(services, "containers", self.containers)
+        monkeypatch.setattr(services, "compose", self.compose)
+        monkeypatch.setattr(services.subprocess, "run", self.run)
+
+    def containers(self) -> dict[str, Any]:
+        state = {"StartedAt": self.process}
+        return {"caddy": container(State=state, Config={"Healthcheck": {"Test": ["CMD", "wget", "health"]}})}
+
+    def compose(self, *words: str) -> None:
+        self.asked.append(words[0])
+        self.process = self.after_up
+
+    def run(self, words: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        self.asked.append(" ".join(words[3:]))
+        return subprocess.CompletedProcess(words, self.answers.pop(0), stdout="no such directive\n")
+
+
+RELOADS = {"files": [], "command": ["caddy", "reload"]}
+
+
+def test_a_changed_file_is_reloaded_and_the_health_check_asked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch)
+    services.bring_up_one("caddy", compare.RELOADS, RELOADS)
+    assert machine.asked == ["caddy reload", "wget health"]
+
+
+def test_a_container_that_compose_leaves_as_it_is_reloads_and_a_new_process_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The record may be lost: that the container is the wanted one says nothing of the file it has read."""
+    machine = Machine(monkeypatch)
+    services.bring_up_one("caddy", "its configuration changed", RELOADS)
+    assert machine.asked == ["up", "caddy reload", "wget health"]
+    machine = Machine(monkeypatch, after_up="second")
+    services.bring_up_one("caddy", "its configuration changed", RELOADS)
+    assert machine.asked == ["up"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"), [((1,), "refuses its new file; caddy reload says"), ((0, 1), "is not healthy with its new")]
+)
+def test_a_reload_that_fails_says_what_the_service_said(
+    monkeypatch: pytest.MonkeyPatch, answers: tuple[int, ...], said: str
+) -> None:
+    Machine(monkeypatch, answers=answers)
+    with pytest.raises(NotHealthyError, match=said) as caught:
+        services.bring_up_one("caddy", compare.RELOADS, RELOADS)
+    assert "  | no such directive" in str(caught.value)
 
 
 def test_the_digest_sees_every_value_and_no_order() -> None:
-    assert start.digest({"a": 1, "b": {"c": "x"}}) == start.digest({"b": {"c": "x"}, "a": 1})
-    assert start.digest({"environment": {"K": "1"}}) != start.digest({"environment": {"K": "2"}})
+    assert compare.digest({"a": 1, "b": {"c": "x"}}) == compare.digest({"b": {"c": "x"}, "a": 1})
+    assert compare.digest({"environment": {"K": "1"}}) != compare.digest({"environment": {"K": "2"}})
 
 
 @pytest.mark.parametrize(
@@ -195,9 +272,9 @@ def test_causes_are_plain_sentences() -> None:
 
 def test_a_failure_shows_log_lines_without_what_identifies_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     address, token = ".".join(["3", "120", "7", "9"]), "hf_" + "x" * 34
-    monkeypatch.setattr(start, "log_lines", lambda *_: [f"listening on {address}", f"HF_TOKEN is {token}", "stopped"])
+    monkeypatch.setattr(waiting, "log_lines", lambda *_: [f"listening on {address}", f"HF_TOKEN is {token}", "stopped"])
     health = {"Log": [{"Output": f"GET http://{address}/: refused\n"}]}
-    message = start.failure("caddy", container(State={"Health": health}), "ended 3 times")
+    message = waiting.failure("caddy", container(State={"Health": health}), "ended 3 times")
     assert address not in message
     assert token not in message
     assert "  | listening on [IP address]\n  | HF_TOKEN is [Hugging Face token]\n  | stopped\n" in message

@@ -1,0 +1,45 @@
+"""What runs on the host, asked of Docker. Runs on the host as root; standard library only."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+HOME = Path(__file__).resolve().parent.parent
+
+
+def docker(*words: str, check: bool = True) -> str:
+    """Run docker and return its stdout; its stderr goes to ours."""
+    return subprocess.run(["docker", *words], stdout=subprocess.PIPE, text=True, check=check).stdout
+
+
+def compose(*words: str) -> str:
+    """Run docker compose on the stack's file."""
+    return docker("compose", "--project-directory", str(HOME), "-f", str(HOME / "compose.yml"), *words)
+
+
+def image_id(image: str) -> str:
+    """The id of an image, "" when it is not on the host."""
+    inspect = ["docker", "image", "inspect", "-f", "{{.Id}}", image]
+    return subprocess.run(inspect, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def containers() -> dict[str, dict[str, Any]]:
+    """Service -> `docker inspect` of its container."""
+    ids = docker("ps", "-aq", "--no-trunc", "--filter", "label=com.docker.compose.project=voice").split()
+    inspected = json.loads(docker("inspect", *ids)) if ids else []
+    return {each["Config"]["Labels"]["com.docker.compose.service"]: each for each in inspected}
+
+
+def log_lines(container: str, count: int) -> list[str]:
+    """The container's last log lines, stdout and stderr."""
+    logs = subprocess.run(
+        ["docker", "logs", "--tail", str(count), container],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return logs.stdout.splitlines()

@@ -1,0 +1,122 @@
+"""Bringing services up: Compose recreates what differs, Caddy reloads its file, health is awaited. Runs on the host."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import compare
+import releases
+from compare import Started, Wanted
+from containers import HOME, compose, containers, docker
+from redaction import redact
+from waiting import NotHealthyError, await_health, say
+
+
+def plan() -> dict[str, Any]:
+    """start.json."""
+    return dict(json.loads((HOME / releases.PLAN).read_text(encoding="utf-8")))
+
+
+def wanted() -> dict[str, Wanted]:
+    """What the files say, for every service."""
+    asked: dict[str, Wanted] = compare.wanted(compare.definitions(), plan()["reloads"])
+    return asked
+
+
+def bring_up() -> Iterator[str]:
+    """Bring up what differs, group by group; yields each service that was brought up, once it is healthy.
+
+    Raises:
+        NotHealthyError: the first service that did not become so.
+        subprocess.CalledProcessError: Docker does not do what it shall.
+    """
+    remove_left_over(wanted())
+    made = plan()
+    for group in made["groups"]:
+        yield from start(group, made, wanted())
+
+
+def remove_left_over(asked: Mapping[str, Wanted]) -> None:
+    """Stop and remove what is no longer part of the stack, before others need its memory."""
+    for service, container in containers().items():
+        if service not in asked:
+            say(f"{service}: {compare.NOT_OURS}, removed")
+            docker("stop", container["Id"])
+            docker("rm", container["Id"])
+
+
+def start(services: list[str], made: Mapping[str, Any], asked: Mapping[str, Wanted]) -> Iterator[str]:
+    """Bring one group up and wait until every service in it is healthy.
+
+    `asked` was read before anything was compared: what changes on the disk meanwhile is the next run's difference.
+    """
+    pending = compare.differences(asked)
+    changed = [service for service in services if service in pending]
+    for service in services:
+        say(f"{service}: {pending.get(service, 'healthy, not touched')}")
+    for service in changed:
+        now = asked[service]
+        bring_up_one(service, pending[service], made["reloads"].get(service))
+        # Before it is healthy: if this run ends early, the next one must not recreate what is warming up.
+        compare.record(service, Started(now.configuration, containers()[service]["Id"], now.weights, now.reloaded))
+    for service in changed:
+        await_health(service, made["timeouts"][service])
+        yield service
+
+
+def bring_up_one(service: str, reason: str, reloads: Mapping[str, Any] | None) -> None:
+    """Have Compose start or recreate one service, and one that still is the same process reload its file.
+
+    Raises:
+        NotHealthyError: Compose cannot, or the service refuses its new file.
+    """
+    before = process_of(service)
+    if reason != compare.RELOADS:
+        try:
+            compose("up", "-d", "--no-deps", *recreation(reason), service)
+        except subprocess.CalledProcessError as error:
+            raise NotHealthyError(service, f"{service}: docker compose up failed (exit {error.returncode})") from error
+    if reloads and process_of(service) == before:
+        reload(service, reloads["command"])
+
+
+def recreation(reason: str) -> list[str]:
+    """What `docker compose up` must be told besides the service.
+
+    Compose does not see that weights were replaced, and the container would keep the directory that it mounted; nor
+    that a hand's edit was mended. For every other reason Compose knows what to do; above all it leaves alone what is
+    still warming up.
+    """
+    return ["--force-recreate"] if reason in (compare.WEIGHTS_REPLACED, compare.FILES_CHANGED) else []
+
+
+def process_of(service: str) -> tuple[str, str]:
+    """The container and when it was started: another pair has read its files anew."""
+    container = containers().get(service)
+    return (container["Id"], container["State"]["StartedAt"]) if container else ("", "")
+
+
+def reload(service: str, command: list[str]) -> None:
+    """Have a running service read its file again, and ask its own health check at once: Docker asks later.
+
+    Raises:
+        NotHealthyError: it refuses the file and goes on with the one before, or is not healthy with the new one.
+    """
+    container = containers()[service]
+    check = container["Config"]["Healthcheck"]["Test"][1:]
+    for what, words in (("refuses its new file", command), ("is not healthy with its new file", check)):
+        done = subprocess.run(
+            ["docker", "exec", container["Id"], *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if done.returncode:
+            lines = "\n".join(f"  | {line}" for line in redact(done.stdout).splitlines()[-10:])
+            raise NotHealthyError(service, f"{service} {what}; {' '.join(words[:2])} says:\n{lines}")
+    say(f"{service}: reloaded")

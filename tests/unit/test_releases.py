@@ -1,0 +1,269 @@
+"""Releases: what is kept, what comes back, and what start.py does when a new one does not become healthy."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploys import redaction
+from deploys.stack.target.releases import NoReleaseError, Release, choose
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "deploys" / "stack" / "target"))
+sys.modules["redaction"] = redaction  # it lies beside start.py on a host; here its directory has names of others
+import adopt  # noqa: E402 - as on the host, where their own directory is on the path
+import releases  # noqa: E402
+import start  # noqa: E402
+from waiting import NotHealthyError  # noqa: E402
+
+FILES = ["bin/start.json", "caddy/Caddyfile", "compose.yml", "env/caddy.env"]
+IMAGES = {"caddy": ("caddy:2", "sha256:good")}
+
+
+def write(home: Path, text: str, files: list[str] = FILES) -> None:
+    for path in files:
+        (home / path).parent.mkdir(parents=True, exist_ok=True)
+        (home / path).write_text(text)
+        (home / path).chmod(0o600 if path.startswith("env/") else 0o644)
+    plan = {"files": files, "releases_keep": 2, "text": text}
+    (home / "bin" / "start.json").write_text(json.dumps(plan))
+
+
+def tree(home: Path) -> dict[str, tuple[str, int]]:
+    files = [file for file in home.rglob("*") if file.is_file() and "releases" not in file.relative_to(home).parts]
+    return {file.relative_to(home).as_posix(): (file.read_text(), file.stat().st_mode & 0o777) for file in files}
+
+
+def release(number: int, *, healthy: bool = True) -> Release:
+    return Release(number, "2026-11-23T10:00:00+00:00", healthy, f"d{number}", {})
+
+
+def test_a_release_is_made_when_something_changed_and_only_then(tmp_path: Path) -> None:
+    write(tmp_path, "one")
+    first = releases.keep(tmp_path, FILES, IMAGES)
+    assert (first.number, first.healthy) == (1, False)
+    assert releases.keep(tmp_path, FILES, IMAGES) == first
+    assert releases.keep(tmp_path, FILES, {"caddy": ("caddy:2", "sha256:other")}).number == 2
+    (tmp_path / "env" / "caddy.env").chmod(0o644)
+    assert releases.keep(tmp_path, FILES, IMAGES).number == 3
+    write(tmp_path, "two")
+    assert releases.keep(tmp_path, FILES, IMAGES).number == 4
+    write(tmp_path, "one")
+    assert releases.keep(tmp_path, FILES, IMAGES) == first
+
+
+def test_a_release_is_roots_alone_and_comes_back_whole(tmp_path: Path) -> None:
+    write(tmp_path, "one")
+    before = tree(tmp_path)
+    kept = releases.keep(tmp_path, FILES, IMAGES)
+    assert (tmp_path / "releases").stat().st_mode & 0o777 == 0o700
+    write(tmp_path, "two", [*FILES, "env/another.env"])
+    (tmp_path / "env" / "caddy.env").chmod(0o644)
+    (tmp_path / "bin" / "start.py").write_text("the newest program")
+    releases.put_back(tmp_path, kept)
+    assert tree(tmp_path) == {**before, "bin/start.py": ("the newest program", 0o644)}
+    assert releases.keep(tmp_path, FILES, IMAGES) == kept
+
+
+def test_the_one_in_use_is_the_one_that_was_last_healthy(tmp_path: Path) -> None:
+    assert releases.current(tmp_path) is None
+    for text in ("one", "two"):
+        write(tmp_path, text)
+        releases.accept(tmp_path, releases.keep(tmp_path, FILES, IMAGES), 5)
+    write(tmp_path, "three")
+    releases.keep(tmp_path, FILES, IMAGES)
+    in_use = releases.current(tmp_path)
+    assert in_use is not None
+    assert (in_use.number, in_use.healthy) == (2, True)
+    assert [each.healthy for each in releases.held(tmp_path)] == [True, True, False]
+
+
+def test_a_torn_release_is_none(tmp_path: Path) -> None:
+    write(tmp_path, "one")
+    releases.accept(tmp_path, releases.keep(tmp_path, FILES, IMAGES), 5)
+    (tmp_path / "releases" / "1" / "release.json").write_text("{")
+    assert releases.held(tmp_path) == []
+    assert releases.current(tmp_path) is None
+
+
+def test_so_many_healthy_ones_are_kept_and_never_fewer_for_failed_ones(tmp_path: Path) -> None:
+    every = [release(1), release(2), release(3, healthy=False), release(4), release(5, healthy=False), release(6)]
+    assert releases.surplus(every, 6, 2) == [1, 2]
+    assert releases.surplus(every, 1, 2) == [2]
+    assert releases.surplus(every, 6, 1) == [1, 2, 4, 3]
+
+
+def test_the_release_to_go_back_to() -> None:
+    every = [release(1), release(2, healthy=False), release(3), release(4)]
+    assert choose(every, every[3], 0).number == 3
+    assert choose(every, every[2], 0).number == 1
+    assert choose(every, every[2], 4).number == 4
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [(0, "none of them is before the one in use"), (2, "release 2 is not one of them"), (9, "release 9 is not one")],
+)
+def test_an_unknown_or_unhealthy_release_is_refused_with_a_list(wanted: int, said: str) -> None:
+    every = [release(1), release(2, healthy=False)]
+    with pytest.raises(NoReleaseError) as caught:
+        choose(every, every[0], wanted)
+    assert said in str(caught.value)
+    assert "the host has 1 (2026-11-23T10:00:00+00:00, in use), 2 (2026-11-23T10:00:00+00:00, never h" in str(
+        caught.value
+    )
+    with pytest.raises(NoReleaseError, match="the host has none"):
+        choose([], None, wanted)
+
+
+class Host:
+    """A home whose services are healthy with every text but those in `broken`; `ids` are the images' names."""
+
+    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.home, self.broken, self.ids = home, {"broken"}, {"caddy:2": "sha256:good"}
+        self.tagged: list[tuple[str, ...]] = []
+        monkeypatch.setattr(start, "HOME", home)
+        monkeypatch.setattr(start, "bring_up", self.bring_up)
+        monkeypatch.setattr(start, "image_id", self.image_id)
+        monkeypatch.setattr(start, "docker", self.tag)
+        monkeypatch.setattr(start, "plan", lambda: json.loads((home / "bin" / "start.json").read_text()))
+        monkeypatch.setattr(start.compare, "definitions", lambda: {"caddy": {"image": "caddy:2"}})
+
+    def place(self, text: str) -> int:
+        write(self.home, text)
+        return int(start.run())
+
+    def bring_up(self) -> Iterator[str]:
+        text = (self.home / "compose.yml").read_text()
+        if text in self.broken or self.ids["caddy:2"] == "sha256:bad":
+            raise NotHealthyError("caddy", f"caddy ended 3 times with {text}.")
+        yield "caddy"
+
+    def image_id(self, image: str) -> str:
+        return self.ids.get(image, image if image in ("sha256:good", "sha256:bad") else "")
+
+    def tag(self, *words: str) -> None:
+        self.tagged.append(words)
+        self.ids[words[2]] = words[1]
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    return Host(tmp_path, monkeypatch)
+
+
+def test_a_release_that_does_not_become_healthy_gives_way_to_the_one_before(
+    host: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert host.place("one") == 0
+    before = tree(host.home)
+    assert host.place("broken") == 1
+    assert tree(host.home) == before
+    said = capsys.readouterr()
+    assert "caddy ended 3 times with broken." in said.err
+    assert "release 2 did not become healthy because of caddy; release 1 is back, healthy after 0 s" in said.err
+    assert "caddy: back on release 1 0 s after the failure" in said.out
+    assert host.place("two") == 0
+    assert [(each.number, each.healthy) for each in releases.held(host.home)] == [(1, True), (2, False), (3, True)]
+
+
+def test_both_failures_are_shown_when_the_way_back_fails(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    host.place("one")
+    host.broken = {"broken", "one"}
+    assert host.place("broken") == 1
+    said = capsys.readouterr().err
+    assert "caddy ended 3 times with broken." in said
+    assert "caddy ended 3 times with one." in said
+    assert "release 1 was put back, but is not healthy either: caddy" in said
+    assert (host.home / "compose.yml").read_text() == "one"
+
+
+def test_a_host_that_never_was_healthy_fails_as_it_is(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    assert host.place("broken") == 1
+    assert "no other release was healthy here: nothing is put back" in capsys.readouterr().err
+    assert (host.home / "compose.yml").read_text() == "broken"
+
+
+def test_a_failure_of_the_release_in_use_has_nothing_to_go_back_to(host: Host) -> None:
+    host.place("one")
+    host.broken = {"one"}
+    assert host.place("one") == 1
+    assert [each.number for each in releases.held(host.home)] == [1]
+
+
+def test_an_image_that_changed_under_its_name_is_put_back_too(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    host.place("one")
+    host.ids["caddy:2"] = "sha256:bad"
+    assert start.run() == 1
+    assert host.tagged == [("tag", "sha256:good", "caddy:2")]
+    assert "release 1 is back" in capsys.readouterr().err
+
+
+def test_a_release_whose_image_is_gone_is_not_gone_back_to(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    host.place("one")
+    host.place("two")
+    before = tree(host.home)
+    host.ids.clear()
+    file = host.home / "releases" / "1" / "release.json"
+    file.write_text(file.read_text().replace("sha256:good", "sha256:deleted"))
+    assert start.go_back(1) == 1
+    assert "release 1 needs caddy:2 as it was: it is gone" in capsys.readouterr().err
+    assert tree(host.home) == before
+
+
+def test_by_hand_to_the_one_before_and_forward_again(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    host.place("one")
+    host.place("two")
+    assert start.go_back(0) == 0
+    assert (host.home / "compose.yml").read_text() == "one"
+    assert start.listing()["current"] == 1
+    assert host.place("two") == 0
+    assert "release 2 again, in the place of release 1" in capsys.readouterr().out
+    assert start.listing()["current"] == 2
+    assert start.go_back(7) == 1
+
+
+def test_what_is_not_kept_yet_is_a_difference(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host whose services are as wanted may not have its release yet: a run that was broken off, an older tool."""
+    monkeypatch.setattr(start.compare, "wanted", lambda *_: {})
+    monkeypatch.setattr(start.compare, "differences", lambda _: {})
+    write(host.home, "one")
+    (host.home / "bin" / "start.json").write_text(json.dumps({"files": FILES, "releases_keep": 2, "reloads": {}}))
+    assert start.check() == start.NOT_KEPT
+    assert start.run() == 0
+    assert start.check() == {}
+    host.ids["caddy:2"] = "sha256:other"
+    assert start.check() == start.NOT_KEPT
+
+
+def test_what_runs_on_an_older_host_is_its_first_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "older")
+    (tmp_path / "bin" / "start.json").write_text('{"groups": [["caddy"]]}')
+    caddy = {"Config": {"Image": "caddy:2"}, "Image": "sha256:good"}
+    monkeypatch.setattr(adopt, "containers", lambda: {"caddy": caddy})
+    adopt.adopt(tmp_path, {"groups": [], "files": [*FILES, "env/new.env"], "reloads": {}})
+    first = releases.current(tmp_path)
+    assert first is not None
+    assert (first.number, first.healthy, first.images) == (1, True, IMAGES)
+    kept = json.loads((tmp_path / "releases" / "1" / "bin" / "start.json").read_text())
+    assert kept == {"groups": [["caddy"]], "files": [*FILES, "env/new.env"], "reloads": {}}
+
+
+def test_a_broken_line_to_the_reader_ends_nothing(tmp_path: Path) -> None:
+    """The ssh connection may go while a service is awaited: the way back must not depend on it."""
+    target = tmp_path / "bin"
+    shutil.copytree(Path(start.__file__).parent, target)
+    shutil.copy(str(redaction.__file__), target)
+    program = (
+        "import os, sys, waiting; waiting.say('one'); "
+        "waiting.say('two', error=True); os.system('echo three'); sys.exit(7)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], cwd=target, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait() == 7

@@ -2,7 +2,7 @@
 
 The defaults fit the owner's host: an EC2 g6.xlarge in Frankfurt (4 vCPU, 16 GiB RAM, one L4 with 24 GiB), Ubuntu
 24.04, German callers, health data that stays in the EU. `group_data/prod.py` and `group_data/lab.py` override.
-Keys are SECTION_NAME; deploys/settings.py says what each may be, and refuses unknown ones.
+Keys are SECTION_NAME; deploys/sections/ says what each may be, and refuses unknown ones.
 """
 
 # --- site: who this deployment is for --------------------------------------------------------------------------

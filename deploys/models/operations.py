@@ -19,7 +19,8 @@ from deploys.models.facts import WeightsState
 from deploys.models.progress import size
 from deploys.models.state import Plan, WeightsDirectory, plan
 from deploys.remote import File, Streamed, refuse, script_file, tree_on_stdin
-from deploys.settings import Settings, Weights
+from deploys.sections.host import Weights
+from deploys.settings import Settings
 
 HERE = Path(__file__).parent
 PROGRAM = (

@@ -110,7 +110,7 @@ def _arguments() -> argparse.Namespace:
     command = commands.add_parser("demo", help="up, the whole deploy, and what runs where")
     command.add_argument("host", nargs="?", choices=tuple(HOST_ADDRESSES), default="debian")
     commands.add_parser("requirements", help="install what this machine needs, with apt")
-    command = commands.add_parser("up", help="bring the lab up (hosts: debian, ubuntu; default debian)")
+    command = commands.add_parser("up", help="bring the lab up (hosts: debian, ubuntu, spare; default debian)")
     command.add_argument("hosts", nargs="*", metavar="HOST")
     command = commands.add_parser("down", help="remove every trace of it")
     command.add_argument("--cache", action="store_true", help="also what was built and downloaded")

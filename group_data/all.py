@@ -245,3 +245,9 @@ gate_least_overlap = 0.6  # of the words said and the words that Whisper heard (
 audit_report = ""  # a file on the controller for the JSON document
 audit_against = ""  # another clone on the controller, say of main: its commits are compared with the live one too
 audit_strict = False  # True: a warning too makes the exit status 1
+
+# --- teardown: deploys/teardown.py removes the stack; what else it removes (docs/decisions/teardown.md) ---------------
+teardown_confirm = ""  # must say site_domain: nothing is removed by mistake; give it with --data, do not write it here
+teardown_packages = False  # True: also driver, toolkit, Docker, repositories, as far as the deploys installed them
+teardown_weights = False  # True: also the models in weights_directory, replaced ones too
+teardown_secrets = False  # True: key pairs and certificates are deleted, not moved to /var/backups/voice on the host

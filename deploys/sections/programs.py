@@ -46,3 +46,12 @@ class Audit(Section):
     report: SingleLine
     against: SingleLine
     strict: bool
+
+
+class Teardown(Section):
+    """What deploys/teardown.py takes down beyond the stack; `confirm` must be the site's name."""
+
+    confirm: SingleLine
+    packages: bool
+    weights: bool
+    secrets: bool

@@ -22,5 +22,9 @@ while read -r id name; do
     docker rm --volumes "$id" >/dev/null
     echo "$name: stopped and removed"
 done
-for network in $networks; do docker network rm "$network" >/dev/null; done
-for volume in $volumes; do docker volume rm "$volume" >/dev/null; done
+remove() { # $1: network or volume, $2: its name; one that a stranger's container uses stays
+    local said
+    said=$(docker "$1" rm "$2" 2>&1) || echo "$1 $2 stays: $(tail -n 1 <<<"$said")"
+}
+for network in $networks; do remove network "$network"; done
+for volume in $volumes; do remove volume "$volume"; done

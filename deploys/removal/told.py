@@ -59,6 +59,8 @@ def _secrets(settings: Settings, found: OnHost) -> Iterator[str]:
     if paths:
         what = f"{len(paths)} files and directories with key pairs, certificates and environments: {_list(paths)}"
         yield f"goes for good: {what}" if gone else f"is moved to {KEPT_ASIDE}: {what}"
+    if gone and (paths or found.aside):
+        yield "deleting is not revoking: the agent's key pair for AWS works on until it is deleted in IAM"
     if found.aside:
         said = _list(found.aside)
         yield f"goes for good: {said}" if gone else f"stays: {said} (teardown_secrets = True deletes them)"

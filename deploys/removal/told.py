@@ -31,13 +31,13 @@ def _stack(settings: Settings, found: OnHost) -> Iterator[str]:
         drain = f"; calls that are under way may go on for {settings.agent.drain_s} s"
         yield f"goes: containers {_list(each.name for each in running)}{drain}"
     if found.docker == "silent" and plan.needs_docker(found, settings.teardown.packages):
-        yield "Docker does not answer: it is started, and asked then what goes"
+        yield "Docker does not answer: it is started, and asked then what of its own goes, and whether packages can go"
     if others := (*plan.networks(found), *plan.volumes(found)):
         yield f"goes: network and volumes {_list(others)}"
     if images := plan.images(found):
         yield f"goes: images {_list(images)}"
     if paths := (*plan.paths(found, "always"), *plan.empty_directories(found)):
-        yield f"goes: {len(paths)} files and directories in {_list(_places(paths))}"
+        yield f"goes: files in {_list(_places(paths))}"
     if KERNEL_PARAMETERS in paths:
         yield "the kernel keeps its parameters until the next reboot"
     for image in plan.images_in_use(found):
@@ -57,7 +57,7 @@ def _stack(settings: Settings, found: OnHost) -> Iterator[str]:
 def _secrets(settings: Settings, found: OnHost) -> Iterator[str]:
     paths, gone = plan.paths(found, "secrets"), settings.teardown.secrets
     if paths:
-        what = f"{len(paths)} files and directories with key pairs, certificates and environments: {_list(paths)}"
+        what = f"key pairs, certificates and environments ({_list(paths)})"
         yield f"goes for good: {what}" if gone else f"is moved to {KEPT_ASIDE}: {what}"
     if gone and (paths or found.aside):
         yield "deleting is not revoking: the agent's key pair for AWS works on until it is deleted in IAM"
@@ -92,6 +92,8 @@ def _machine(settings: Settings, found: OnHost) -> Iterator[str]:
             count = f"{len(found.packages)} packages that the deploys installed, " if found.packages else ""
             what = f"{count}repositories, holds and settings of driver, toolkit and Docker"
             yield f"stays: {what} (teardown_packages = True removes them)"
+    elif found.docker == "silent" and plan.needs_docker(found, True):
+        pass  # told above
     elif reason := plan.obstacle(found):
         if found.packages or plan.paths(found, "packages"):
             yield f"stays: packages, repositories and settings of driver and Docker; {reason}"

@@ -123,7 +123,6 @@ def test_an_image_that_was_there_before_the_deploy_stays_and_is_told(settings: S
         ({"networks": {"mine": ""}}, "network mine"),
         ({"namespaces": ("moby", "k8s.io")}, "containerd's namespace k8s.io"),
         ({"swarm": "active"}, "a swarm"),
-        ({"docker": "silent"}, "Docker does not answer"),
         ({"docker": "absent", "shims": True}, "reboot the host"),
         ({"ledger": {"image": ("caddy:2",)}}, "no deploy noted here what it installed"),
         ({"apt_fault": "E: broken"}, "apt: E: broken"),
@@ -138,6 +137,16 @@ def test_packages_and_their_settings_go_together_or_not_at_all(
     assert not plan.packages(found, WANTED)
     to_go = parse_settings({**default_data(), "teardown_packages": True})
     assert any(said in line for line in told.lines(to_go, found))
+
+
+def test_a_docker_that_does_not_answer_is_started_before_anything_is_decided(settings: Settings) -> None:
+    silent = deployed(docker="silent", containers=(), images=(), networks={}, volumes={})
+    assert plan.needs_docker(silent, with_packages=False)
+    assert not plan.packages(silent, WANTED)
+    assert "Docker does not answer: it is started" in "\n".join(told.lines(settings, silent))
+    bare = OnHost(docker="silent", paths=(f"{HOME}/notes.txt",), packages=("docker-ce",))
+    assert not plan.needs_docker(bare, with_packages=False)
+    assert plan.needs_docker(bare, with_packages=True)
 
 
 def test_dockers_directories_stay_when_docker_was_here_before_or_they_are_elsewhere() -> None:
@@ -182,7 +191,7 @@ def test_a_person_is_told_what_stays_and_how_to_have_it_go(settings: Settings) -
     found = deployed(weights=weights, aside=("/var/backups/voice/20261123T120000Z",))
     said = "\n".join(told.lines(settings, found))
     assert "goes: containers voice-caddy-1; calls that are under way may go on for 60 s" in said
-    assert "is moved to /var/backups/voice: 2 files and directories" in said
+    assert "is moved to /var/backups/voice: key pairs, certificates and environments (/opt/voice/s" in said
     assert "stays: 8.0 GB of weights in /models (teardown_weights = True deletes them)" in said
     assert "stays, not ours: /models/exploration" in said
     assert "stays: 2 packages that the deploys installed" in said

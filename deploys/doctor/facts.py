@@ -12,9 +12,10 @@ from pyinfra.api.facts import FactBase
 
 from deploys.doctor import runs
 from deploys.doctor.runs import Run
+from deploys.host.report import Socket
 from deploys.remote import File, script_file
 
-COLUMNS = {"file": 4, "listener": 4, "kernel": 2}
+COLUMNS = {"file": 4, "kernel": 2}
 """Of the lines whose last value may be empty."""
 
 FAULTS = {"docker_fault": "Docker", "check_fault": "start.py --check"}
@@ -43,27 +44,6 @@ class Container:
     exit_code: int
     entrypoint: tuple[str, ...] | None
     command: tuple[str, ...] | None
-
-
-@dataclass(frozen=True)
-class Listener:
-    """A listening socket ("tcp", "0.0.0.0:22"), in which container (64 hex, or "-"), of which program."""
-
-    protocol: str
-    address: str
-    container: str
-    program: str
-
-    @property
-    def port(self) -> int:
-        """The port number."""
-        return int(self.address.rpartition(":")[2])
-
-    @property
-    def is_on_loopback(self) -> bool:
-        """Whether the host alone can reach it."""
-        host, _, device = self.address.rpartition(":")[0].strip("[]").partition("%")
-        return device == "lo" or host.startswith(("127.", "::ffff:127.")) or host == "::1"
 
 
 @dataclass(frozen=True)
@@ -100,7 +80,7 @@ class HostState:
     containers: tuple[Container, ...] = ()
     differences: Mapping[str, str] | None = None
     faults: Mapping[str, str] = field(default_factory=dict)
-    listeners: tuple[Listener, ...] = ()
+    listeners: tuple[Socket, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     reboot: tuple[str, ...] = ()
     kernel: str = ""
@@ -150,7 +130,7 @@ def parse(lines: list[str]) -> HostState:
         containers=tuple(_container(row) for row in rows.get("container", [])),
         differences=dict(json.loads(_decoded(one("differences")))) if "differences" in rows else None,
         faults={subject: one(key) for key, subject in FAULTS.items() if key in rows},
-        listeners=tuple(Listener(*row) for row in rows.get("listener", [])),
+        listeners=tuple(Socket(*row) for row in rows.get("listener", [])),
         certificates=tuple(Certificate(path, int(a), int(b)) for path, a, b in rows.get("certificate", [])),
         reboot=tuple(one("reboot").split(" ")) if "reboot" in rows else (),
         kernel=one("kernel"),

@@ -67,7 +67,7 @@ fi
 ss -Hlntup | while read -r protocol _ _ _ local _ users; do
     pid=$(grep -o 'pid=[0-9]*' <<<"$users" | head -n 1)
     container=$(grep -oE '[0-9a-f]{64}' "/proc/${pid#pid=}/cgroup" 2>/dev/null | head -n 1)
-    say listener "$protocol" "$local" "${container:--}" "$(cut -s -d '"' -f 2 <<<"$users" | tr '\t' ' ')"
+    say listener "$protocol" "$local" "$(cut -s -d '"' -f 2 <<<"$users" | tr '\t' ' ')" "${container:--}"
 done
 
 for certificate in "$state"/caddy/data/caddy/certificates/*/"$domain/$domain.crt"; do

@@ -34,10 +34,12 @@ def settings_table(source: str) -> str:
     }
     rows = ["| setting | default | |", "| --- | --- | --- |"]
     for node in ast.parse(source).body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+        if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
+            continue
+        if (name := node.targets[0].id)[0] != "_":
             value = ast.get_source_segment(source, node.value) or ""
             shown = f"`{value}`" if len(value) <= LONGEST_VALUE and "\n" not in value else "see group_data/all.py"
-            rows.append(f"| `{node.targets[0].id}` | {shown} | {comments.get(node.lineno, '')} |")
+            rows.append(f"| `{name}` | {shown} | {comments.get(node.lineno, '')} |")
     return "\n".join(rows) + "\n"
 
 

@@ -168,3 +168,30 @@ def test_what_the_runbook_quotes_is_what_this_repository_says() -> None:
     quoted = [phrase for cell in cells for phrase in re.findall(r"\"(.+?)\"", re.sub(r"`[^`]*`", "", cell))]
     assert len(quoted) > 60
     assert [phrase for phrase in quoted if not all(part.strip() in said for part in phrase.split("..."))] == []
+
+
+def documents() -> list[Path]:
+    return [ROOT / "README.md", ROOT / "agent" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def test_the_readme_lists_every_deploy() -> None:
+    deploys = {
+        path.name for path in (ROOT / "deploys").glob("*.py") if "pyinfra.context import host" in path.read_text()
+    }
+    rows = re.findall(r"^\| `deploys/(\w+\.py)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted(deploys)
+
+
+@pytest.mark.parametrize("document", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_a_document_points_to_is_there(document: Path) -> None:
+    text = document.read_text()
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", text)
+    assert [link for link in links if not (document.parent / link).exists()] == []
+    # A file of the repository in a command or in a sentence; "x.{py,sh}" are two. agent/ has commands of its own.
+    top = "deploys|docs|tests|inventories|group_data|templates|benchmarks"
+    named = re.findall(rf"(?<![\w/.-])((?:{top})/[\w/.-]*(?:\w|\{{[\w,]+\}}))", text)
+    places = (ROOT, ROOT / "agent", document.parent)
+    assert [path for path in named if "{" not in path and not any((each / path).exists() for each in places)] == []
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)
+    assert [target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []

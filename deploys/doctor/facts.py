@@ -61,9 +61,11 @@ class HostState:
 
     Attributes:
         now: the host's clock, in seconds since 1970; 0 if it did not answer.
-        secrets: path -> mode and uid.
-        others: every file below the stack's home.
-        runs: of deploys/voice.py: the last one, and the last one that went through.
+        secrets: path -> mode and uid; of the kept releases' directory too.
+        others: every file below the stack's home, but for what the releases hold.
+        runs: of deploys/voice.py and rollback.py: the last one, the last one that went through, the last one of
+            voice.py that did; some may be the same.
+        release: the number of the release in use; "" if there is none.
         at_work: whether a run is at work now.
         differences: what `start.py --check` said; None if it could not.
         faults: who could not be asked -> their last words.
@@ -76,6 +78,7 @@ class HostState:
     secrets: Mapping[str, str] = field(default_factory=dict)
     others: tuple[str, ...] = ()
     runs: tuple[Run, ...] = ()
+    release: str = ""
     at_work: bool = False
     containers: tuple[Container, ...] = ()
     differences: Mapping[str, str] | None = None
@@ -126,6 +129,7 @@ def parse(lines: list[str]) -> HostState:
         secrets=dict(rows.get("secret", [])),
         others=tuple(row[0] for row in rows.get("other", [])),
         runs=tuple(runs.read(_decoded(row[0]).decode("utf-8", errors="replace") for row in rows.get("run", []))),
+        release=one("release"),
         at_work="at_work" in rows,
         containers=tuple(_container(row) for row in rows.get("container", [])),
         differences=dict(json.loads(_decoded(one("differences")))) if "differences" in rows else None,

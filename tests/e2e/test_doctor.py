@@ -129,7 +129,7 @@ def test_an_edit_that_the_service_has_loaded_is_mended_in_the_service_too(host: 
     host.shell("sed -i 's/respond 404/respond 200/' /opt/voice/caddy/Caddyfile; docker restart voice-caddy-1")
     await_that(lambda: host.shell(answers, check=False) == "200", "Caddy has the edit")
     _, document = audit(host, tmp_path / "report.json")
-    assert found(document, "fail") == {("files", "/opt/voice/caddy/Caddyfile")}
+    assert found(document, "fail") == {("files", "/opt/voice/caddy/Caddyfile"), ("containers", "caddy")}
     before = host.containers()
     mended = host.deploy()
     assert mended.status == 0, mended.printed[-4000:]

@@ -50,7 +50,11 @@ def healthy(clone: Wanted, settings: Settings) -> HostState:
     return HostState(
         now=NOW,
         files={path: live(file) for path, file in clone.files.items()},
-        secrets={f"{HOME}/secrets": "700 0", **dict.fromkeys(files.REQUIRED_SECRETS, "600 0")},
+        secrets={
+            f"{HOME}/secrets": "700 0",
+            f"{HOME}/releases": "700 0",
+            **dict.fromkeys(files.REQUIRED_SECRETS, "600 0"),
+        },
         others=(*clone.files, f"{HOME}/.running.json", f"{HOME}/livekit/keys.yaml.20261123T120000Z"),
         containers=tuple(container(name, each, ids[name]) for name, each in clone.services.items()),
         differences={},
@@ -124,6 +128,8 @@ def test_an_edited_file_is_shown_and_a_missing_and_an_open_one_are_named(clone: 
 def test_a_secret_that_others_can_read_or_that_is_missing_fails(healthy: HostState) -> None:
     found = severities(files.secrets(replace(healthy, secrets={f"{HOME}/secrets/livekit.env": "640 0"})))
     assert found == dict.fromkeys(files.REQUIRED_SECRETS, "fail")
+    opened = {**healthy.secrets, f"{HOME}/releases": "755 0"}
+    assert severities(files.secrets(replace(healthy, secrets=opened))) == {f"{HOME}/releases": "fail"}
 
 
 def test_another_file_in_the_stacks_home_is_a_warning(clone: Wanted, healthy: HostState) -> None:

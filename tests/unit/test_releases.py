@@ -59,6 +59,20 @@ def test_a_release_is_made_when_something_changed_and_only_then(tmp_path: Path) 
     assert releases.keep(tmp_path, FILES, IMAGES) == first
 
 
+def test_files_that_left_the_set_are_removed_once_the_new_one_is_healthy_and_edited_ones_stay(tmp_path: Path) -> None:
+    old = [*FILES, "env/vllm-guard.env", "guard/edited"]
+    write(tmp_path, "one", old)
+    before = releases.keep(tmp_path, old, IMAGES)
+    (tmp_path / "guard" / "edited").write_text("by hand")
+    write(tmp_path, "two")
+    assert releases.drop_what_left(tmp_path, before) == ["env/vllm-guard.env"]
+    assert not (tmp_path / "env" / "vllm-guard.env").exists()
+    assert (tmp_path / "guard" / "edited").read_text() == "by hand"
+    assert releases.drop_what_left(tmp_path, before) == []
+    releases.put_back(tmp_path, before)
+    assert (tmp_path / "env" / "vllm-guard.env").read_text() == "one"
+
+
 def test_a_release_is_roots_alone_and_comes_back_whole(tmp_path: Path) -> None:
     write(tmp_path, "one")
     before = tree(tmp_path)

@@ -128,7 +128,7 @@ def put_back(home: Path, release: Release, loaded: Collection[str] = ()) -> None
             tells: where the release's differs, it gets this moment as its time of change (see compare.py).
     """
     source = home / "releases" / str(release.number)
-    paths = {file.relative_to(source).as_posix() for file in source.rglob("*") if file.is_file()} - {DESCRIPTION}
+    paths = _files_in(source)
     replaced = files_of(home)
     for path in sorted(paths):
         place = home / path
@@ -143,10 +143,27 @@ def put_back(home: Path, release: Release, loaded: Collection[str] = ()) -> None
             (home / path).unlink(missing_ok=True)
 
 
+def drop_what_left(home: Path, before: Release) -> list[str]:
+    """Remove the files of the release before that the set in `home` has no more; that release keeps them.
+
+    What is not as it was there stays: a hand made it so, and nothing else keeps it.
+    """
+    kept = home / "releases" / str(before.number)
+    left = _files_in(kept) - set(files_of(home))
+    dropped = sorted(path for path in left if _equal(home / path, kept / path))
+    for path in dropped:
+        (home / path).unlink()
+    return dropped
+
+
 def edited(home: Path, in_use: Release) -> set[str]:
     """The files of the set that are not as the release in use has them: hands changed them since."""
     kept = home / "releases" / str(in_use.number)
     return {path for path in files_of(home) if not _equal(home / path, kept / path)}
+
+
+def _files_in(kept: Path) -> set[str]:
+    return {file.relative_to(kept).as_posix() for file in kept.rglob("*") if file.is_file()} - {DESCRIPTION}
 
 
 def _equal(one: Path, other: Path) -> bool:

@@ -106,6 +106,7 @@ class Weights(Section):
     directory: Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/-]+[A-Za-z0-9]$")]
     endpoint: Url
     source: Annotated[str, Field(pattern=r"^(/[^\s]+)?$")]
+    volume: Annotated[str, Field(pattern=r"^(/dev/[A-Za-z0-9._/-]+)?$")]
     verify: Literal["quick", "deep"]
     keep_replaced_days: KeepDays
     catalog: dict[str, Model] = Field(min_length=1)

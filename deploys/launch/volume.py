@@ -81,8 +81,8 @@ def _refusals(volume: dict[str, Any], known: Known) -> list[str]:
     for each in volume.get("Attachments", []):
         if each["InstanceId"] != known.instance:
             problems.append(
-                f"{name} is {each['State']} to {each['InstanceId']}: end that instance or detach it there, and wait until "
-                "that is done; nothing is detached by force"
+                f"{name} is {each['State']} to {each['InstanceId']}: end that instance or detach it there, and wait "
+                "until that is done; nothing is detached by force"
             )
         elif each["Device"] != DEVICE:
             problems.append(

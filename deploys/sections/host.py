@@ -104,9 +104,9 @@ class Weights(Section):
     """What /models holds."""
 
     directory: Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/-]+[A-Za-z0-9]$")]
+    volume: Annotated[str, Field(pattern=r"^(/dev/[A-Za-z0-9._/-]+)?$")]
     endpoint: Url
     source: Annotated[str, Field(pattern=r"^(/[^\s]+)?$")]
-    volume: Annotated[str, Field(pattern=r"^(/dev/[A-Za-z0-9._/-]+)?$")]
     verify: Literal["quick", "deep"]
     keep_replaced_days: KeepDays
     catalog: dict[str, Model] = Field(min_length=1)

@@ -55,7 +55,7 @@ def test_what_is_switched_off_is_not_open(data: dict[str, Any]) -> None:
         st.sampled_from(["tcp", "udp"]),
         st.integers(1, 65535),
         st.integers(1, 65535),
-        st.sampled_from(["0.0.0.0/0", "2001:db8::/32", "sg-1234abcd", "203.0.113.0/24"]),
+        st.sampled_from(["0.0.0.0/0", "2001:db8::/32", "sg-endpoint", "203.0.113.0/24"]),
     )
 )
 def test_a_rule_that_was_opened_is_recognised(rule: Rule) -> None:

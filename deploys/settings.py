@@ -17,7 +17,7 @@ from deploys.contradictions import contradictions
 from deploys.models.catalog import Model
 from deploys.sections.base import Section
 from deploys.sections.host import Docker, Gpu, Nvidia, Preflight, Pypi, Site, Weights
-from deploys.sections.programs import Audit, Gate, Releases, Rollback, Teardown
+from deploys.sections.programs import Audit, Gate, Launch, Releases, Rollback, Teardown
 from deploys.sections.services import Agent, Caddy, Guard, Image, Livekit, Talk, Voxtral
 
 
@@ -46,6 +46,7 @@ class Settings(Section):
     rollback: Rollback
     gate: Gate
     audit: Audit
+    launch: Launch
     teardown: Teardown
 
     @property

@@ -17,7 +17,7 @@ from deploys.contradictions import contradictions
 from deploys.models.catalog import Model
 from deploys.sections.base import Section
 from deploys.sections.host import Docker, Gpu, Nvidia, Preflight, Pypi, Site, Weights
-from deploys.sections.programs import Audit, Gate, Releases, Rollback
+from deploys.sections.programs import Audit, Backup, Gate, Releases, Restore, Rollback
 from deploys.sections.services import Agent, Caddy, Guard, Image, Livekit, Talk, Voxtral
 
 
@@ -44,6 +44,8 @@ class Settings(Section):
     agent: Agent
     releases: Releases
     rollback: Rollback
+    backup: Backup
+    restore: Restore
     gate: Gate
     audit: Audit
 

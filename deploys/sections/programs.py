@@ -1,13 +1,15 @@
-"""What single programs of an operator read: verify, rollback, audit."""
+"""What single programs of an operator read: verify, rollback, backup and restore, audit."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from deploys.archive import encryption
 from deploys.sections.base import (
     Fraction,
+    HostName,
     Positive,
     Section,
     Sentence,
@@ -25,6 +27,31 @@ class Rollback(Section):
     """Going back by hand (deploys/rollback.py): a release's number, 0 for the one before."""
 
     to: Annotated[int, Field(ge=0)]
+
+
+class Backup(Section):
+    """What deploys/backup.py makes: the public keys that can read it, and the controller's directory for it."""
+
+    recipients: list[str]
+    directory: Sentence
+
+    @field_validator("recipients", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = [value] if value else []
+        if isinstance(value, list):
+            for each in value:
+                encryption.recipient(str(each))
+        return value
+
+
+class Restore(Section):
+    """What deploys/restore.py brings back: paths of the controller, and the backup's domain if it is another."""
+
+    file: SingleLine
+    identity: SingleLine
+    domain: HostName | Literal[""]
 
 
 class Gate(Section):

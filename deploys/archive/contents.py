@@ -1,0 +1,105 @@
+"""Whether the files of a backup are whole and fit each other, and what they are in words. Pure.
+
+Caddy writes while a backup is made, the key of a certificate before the certificate: a key that does not fit shows
+that the two were read between its writes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from pydantic import SecretStr
+
+from deploys.access.secrets import AGENT_PAIR, LIVEKIT_PAIR, SECRETS, KeyPair
+from deploys.archive.places import AGENT_ENV, CADDYS_DATA, LIVEKIT_ENV
+
+_IN_FILE = {
+    LIVEKIT_ENV: dict(zip(("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"), LIVEKIT_PAIR, strict=True)),
+    AGENT_ENV: dict(zip(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), AGENT_PAIR, strict=True)),
+}
+"""Env file -> the names in it -> the secrets that they are, as keys.sh writes them."""
+
+Files = Mapping[str, bytes]
+
+
+class ContentsError(ValueError):
+    """A file of a backup cannot be used; the message repeats no content."""
+
+
+def pair(files: Files, path: str) -> KeyPair | None:
+    """The key pair in the env file `path`; None if there is none.
+
+    Raises:
+        ContentsError: the file is not as keys.sh writes it.
+    """
+    if path not in files:
+        return None
+    lines = files[path].decode("utf-8", errors="replace").splitlines()
+    values = dict(line.partition("=")[::2] for line in lines)
+    names = _IN_FILE[path]
+    if list(values) != list(names) or len(lines) != len(names):
+        raise ContentsError(f"/{path}: must have the lines {', '.join(f'{name}=...' for name in names)} alone")
+    for name, secret in names.items():
+        if not SECRETS[secret].shape.fullmatch(values[name]):
+            raise ContentsError(f"/{path}: {name} must be {SECRETS[secret].must_be}")
+    return KeyPair(*(SecretStr(values[name]) for name in names))
+
+
+def unsound(files: Files) -> list[str]:
+    """A line for each file that is missing, not whole, or does not fit the one that it belongs to."""
+    problems = [] if LIVEKIT_ENV in files else [f"/{LIVEKIT_ENV} is missing"]
+    for path in _IN_FILE:
+        try:
+            pair(files, path)
+        except ContentsError as error:
+            problems.append(str(error))
+    for path, content in files.items():
+        try:
+            if path.endswith(".json"):
+                json.loads(content)
+            elif path.endswith(".key"):
+                _public_part(content)
+            elif path.endswith(".crt"):
+                x509.load_pem_x509_certificates(content)
+        except (ValueError, TypeError):
+            problems.append(f"/{path} is not whole")
+    return problems or [f"/{path} does not fit its key" for path in _without_their_key(files)]
+
+
+def summary(files: Files) -> list[str]:
+    """What a backup is, a line for each thing."""
+    lines = ["LiveKit's key pair", *(["the agent's key pair for AWS"] if AGENT_ENV in files else [])]
+    for path in sorted(files):
+        name = PurePosixPath(path)
+        if path.startswith(f"{CADDYS_DATA}/acme/") and name.suffix == ".key":
+            lines.append(f"the account with {name.parts[-4]}")
+        elif name.suffix == ".crt":
+            issuer = name.parts[-3 if "/certificates/" in path else -2]
+            ends = x509.load_pem_x509_certificates(files[path])[0].not_valid_after_utc
+            lines.append(f"the certificate {name.stem} of {issuer}, good until {ends:%Y-%m-%d %H:%M} UTC")
+    return lines
+
+
+def _public_part(key: bytes) -> bytes:
+    public = load_pem_private_key(key, password=None).public_key()
+    return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _without_their_key(files: Files) -> Iterator[str]:
+    """The certificates whose key is another one; an authority's may be kept elsewhere, a site's may not."""
+    for path in files:
+        if not path.endswith(".crt"):
+            continue
+        key = files.get(f"{path.removesuffix('.crt')}.key")
+        if key is None:
+            if "/certificates/" in path:
+                yield path
+            continue
+        certificate = x509.load_pem_x509_certificates(files[path])[0]
+        certified = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        if certified != _public_part(key):
+            yield path

@@ -10,15 +10,20 @@ import io
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deploys.archive.places import belongs
+from deploys.models.catalog import Sha256
+from deploys.sections.base import HostName
 
 MANIFEST = "voice-backup.json"
 LARGEST = 64 * 1024 * 1024
 """Bytes of a backup; a real one has some tens of kilobytes."""
+
+Printable = Annotated[str, Field(pattern=r"^[!-~]{1,300}$")]
+"""Letters, digits and signs, for a terminal: whoever has a public key can write a manifest."""
 
 _PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
 
@@ -36,12 +41,12 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
-    domain: str
-    host: str
-    made: str
-    commit: str
-    images: dict[str, str]
-    files: dict[str, str]
+    domain: HostName
+    host: Printable
+    made: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\+00:00$")]
+    commit: Annotated[str, Field(pattern=r"^([0-9a-f]{40}(-dirty)?|unknown)$")]
+    images: dict[Printable, Printable]
+    files: dict[str, Sha256]
 
 
 @dataclass(frozen=True)

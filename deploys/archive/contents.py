@@ -7,7 +7,7 @@ that the two were read between its writes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePosixPath
 
 from cryptography import x509
@@ -49,30 +49,41 @@ def pair(files: Files, path: str) -> KeyPair | None:
     return KeyPair(*(SecretStr(values[name]) for name in names))
 
 
-def unsound(files: Files) -> list[str]:
-    """A line for each file that is missing, not whole, or does not fit the one that it belongs to."""
-    problems = [] if LIVEKIT_ENV in files else [f"/{LIVEKIT_ENV} is missing"]
+def unusable_pairs(files: Files) -> list[str]:
+    """A line for each key pair that is missing or not as keys.sh writes it."""
+    problems = [] if LIVEKIT_ENV in files else [f"/{LIVEKIT_ENV}: missing, there is no LiveKit key pair"]
     for path in _IN_FILE:
         try:
             pair(files, path)
         except ContentsError as error:
             problems.append(str(error))
-    for path, content in files.items():
-        try:
-            if path.endswith(".json"):
-                json.loads(content)
-            elif path.endswith(".key"):
-                _public_part(content)
-            elif path.endswith(".crt"):
-                x509.load_pem_x509_certificates(content)
-        except (ValueError, TypeError):
-            problems.append(f"/{path} is not whole")
-    return problems or [f"/{path} does not fit its key" for path in _without_their_key(files)]
+    return problems
+
+
+def torn(files: Files) -> list[str]:
+    """A line for each of Caddy's files that is not whole, or does not fit the one that it belongs to."""
+    problems = [f"/{path}: not whole" for path, content in files.items() if not _is_whole(path, content)]
+    return problems or [f"/{path}: its key is missing or another one's" for path in _without_their_key(files)]
+
+
+def _is_whole(path: str, content: bytes) -> bool:
+    readers: dict[str, Callable[[bytes], object]] = {
+        ".json": json.loads,
+        ".key": _public_part,
+        ".crt": x509.load_pem_x509_certificates,
+    }
+    try:
+        readers.get(PurePosixPath(path).suffix, len)(content)
+    except (ValueError, TypeError):
+        return False
+    return True
 
 
 def summary(files: Files) -> list[str]:
     """What a backup is, a line for each thing."""
     lines = ["LiveKit's key pair", *(["the agent's key pair for AWS"] if AGENT_ENV in files else [])]
+    if not any("/certificates/" in path for path in files):
+        lines.append("no certificate: Caddy has none yet")
     for path in sorted(files):
         name = PurePosixPath(path)
         if path.startswith(f"{CADDYS_DATA}/acme/") and name.suffix == ".key":

@@ -28,6 +28,9 @@ from deploys.stack import operations as stack
 from deploys.stack.render import HOME
 
 IDENTITY = "AGE_IDENTITY_FILE"
+STAGED = "/run/voice-restore"
+"""On the host, in memory."""
+
 KEYS_SCRIPT = Path(stack.__file__).with_name("keys.sh")
 
 
@@ -80,7 +83,7 @@ def opened(chosen: Source) -> Bundle:
         backup = bundle.unpack(encryption.decrypt(Path(chosen.file).read_bytes(), known))
     except (DecryptionError, BundleError, OSError) as error:
         raise _refusal([f"restore_file: {chosen.file}: {error}; take another backup or identity"]) from None
-    if problems := contents.unsound(backup.files):
+    if problems := [*contents.unusable_pairs(backup.files), *contents.torn(backup.files)]:
         raise _refusal([f"restore_file: {chosen.file}: {each}" for each in problems])
     return backup
 
@@ -113,8 +116,15 @@ def install(settings: Settings) -> None:
         identity=chosen.identity,
         with_agents=settings.agent.aws_keys == "keep",
     )
-    # Not only if something changed: a run that was broken off before this step has left it to do.
-    stack.restart(name="Restart the services that read what was restored")
+    stack.restart(name="Restart the services that read what was restored", _if=_in_any_case)
+
+
+def _in_any_case() -> bool:
+    """Not only if something changed: a run that was broken off before this step has left it to do.
+
+    A condition all the same, because that is how a dry run shows it: the host can answer only then.
+    """
+    return True
 
 
 @operation()
@@ -132,6 +142,8 @@ def restore(file: str, identity: str, with_agents: bool) -> Generator[StringComm
     given = livekit_keys()
     if given and given != livekit:
         host.log("this run brings another LIVEKIT_API_KEY: a run of deploys/voice.py would put that one in place again")
+    if places.AGENT_ENV in files and not with_agents:
+        host.log("the agent's key pair for AWS is not restored: agent_aws_keys = 'none'")
     certificates = {path: content for path, content in files.items() if places.is_caddys(path)}
     if _is_there(livekit, agent, certificates):
         host.noop(f"all {len(files)} files are as in the backup")
@@ -144,7 +156,7 @@ def restore(file: str, identity: str, with_agents: bool) -> Generator[StringComm
         "keys.sh": File(KEYS_SCRIPT.read_bytes()),
         **{f"tree/{path}": File(content, 0o600) for path, content in certificates.items()},
     }
-    yield Streamed(script_file(__file__, "restore.sh", places.ROOT, *_PLACES), _stdin=tree_on_stdin(tree))
+    yield Streamed(script_file(__file__, "restore.sh", STAGED, places.ROOT, *_PLACES), _stdin=tree_on_stdin(tree))
 
 
 _PLACES = tuple(place.lstrip("/") for place in (HOME, places.CADDY))

@@ -21,7 +21,7 @@ from pyinfra.connectors.util import CommandOutput
 from deploys.access.lock import commit
 from deploys.archive import bundle, places, shelf
 from deploys.archive.bundle import Bundle, BundleError, Manifest
-from deploys.archive.contents import summary, unsound
+from deploys.archive.contents import summary, torn, unusable_pairs
 from deploys.archive.encryption import encrypt
 from deploys.remote import script_file
 from deploys.settings import Settings
@@ -99,23 +99,21 @@ class Save(StringCommand):
         return done, CommandOutput([])
 
     def _execute(self, state: State, host: Host, connector_arguments: ConnectorArguments) -> bool:
-        problems: list[str] = []
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempts_left in reversed(range(ATTEMPTS)):
             status, output = host.run_shell_command(
                 self, print_output=False, print_input=state.print_input, **connector_arguments
             )
-            try:
-                files, problems = _read(output) if status else ({}, output.stderr_lines)
-            except BundleError as error:
-                problems = [str(error)]
-            if not problems:
+            files = _files(output.stdout_lines) if status else {}
+            # What is wrong with the pairs does not mend itself; what is wrong with a certificate may.
+            if status and (problems := unusable_pairs(files)):
+                return _failed(host, problems, "run deploys/voice.py")
+            problems = torn(files) if status else output.stderr_lines
+            if status and not problems:
                 return self._keep(host, files)
-            if attempt < ATTEMPTS:
-                host.log(f"what was read is not whole, Caddy may be writing; once more ({attempt} of {ATTEMPTS})")
+            if attempts_left:
+                host.log(f"not whole, Caddy may be writing; it is read again in {PAUSE_S:.0f} s")
                 time.sleep(PAUSE_S)
-        fix = "run deploys/voice.py; a broken certificate: remove its directory on the host, Caddy asks for a new one"
-        _fail(host, [*problems[:10], f"no backup was made. {fix}"])
-        return False
+        return _failed(host, problems, "if one certificate stays broken, remove its directory: Caddy gets a new one")
 
     def _keep(self, host: Host, files: dict[str, bytes]) -> bool:
         now = datetime.now(timezone.utc)
@@ -133,23 +131,22 @@ class Save(StringCommand):
         try:
             place = shelf.put(self._directory, shelf.file_name(host.name, now), encrypted)
         except OSError as error:
-            _fail(host, [f"backup_directory: {error}; no backup was made"])
-            return False
+            return _failed(host, [f"backup_directory: {error}"], "make room, or name another directory")
         count = "1 key" if len(self._recipients) == 1 else f"{len(self._recipients)} keys"
         host.log(f"{len(files)} files, encrypted to {count}: {place} ({len(encrypted)} bytes)")
         return True
 
 
-def _read(output: CommandOutput) -> tuple[dict[str, bytes], list[str]]:
-    """The host's files that a backup holds, and what is wrong with them."""
+def _files(lines: list[str]) -> dict[str, bytes]:
+    """Those files in the host's answer that a backup holds; none if it is not whole."""
     try:
-        content = base64.b64decode(output.stdout, validate=False)
-    except ValueError:
-        raise BundleError("the host's answer is not whole") from None
-    files = {path: content for path, content in bundle.members(content).items() if places.belongs(path)}
-    return files, unsound(files)
+        content = base64.b64decode("".join(lines), validate=True)
+        return {path: content for path, content in bundle.members(content).items() if places.belongs(path)}
+    except (ValueError, BundleError):
+        return {}
 
 
-def _fail(host: Host, lines: list[str]) -> None:
-    for line in lines:
+def _failed(host: Host, problems: list[str], fix: str) -> bool:
+    for line in [*problems[:10], f"no backup was made; {fix}"]:
         host.log_styled(line, fg="red")
+    return False

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from deploys.archive import encryption
 from deploys.sections.base import (
     Fraction,
-    HostName,
     Positive,
     Section,
     Sentence,
@@ -29,21 +28,21 @@ class Rollback(Section):
     to: Annotated[int, Field(ge=0)]
 
 
+def _recipient(text: str) -> str:
+    encryption.recipient(text)
+    return text
+
+
 class Backup(Section):
     """What deploys/backup.py makes: the public keys that can read it, and the controller's directory for it."""
 
-    recipients: list[str]
+    recipients: list[Annotated[str, AfterValidator(_recipient)]]
     directory: Sentence
 
     @field_validator("recipients", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            value = [value] if value else []
-        if isinstance(value, list):
-            for each in value:
-                encryption.recipient(str(each))
-        return value
+        return value.splitlines() if isinstance(value, str) else value
 
 
 class Restore(Section):
@@ -51,7 +50,7 @@ class Restore(Section):
 
     file: SingleLine
     identity: SingleLine
-    domain: HostName | Literal[""]
+    domain: SingleLine
 
 
 class Gate(Section):

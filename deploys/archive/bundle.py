@@ -22,9 +22,10 @@ MANIFEST = "voice-backup.json"
 LARGEST = 64 * 1024 * 1024
 """Bytes of a backup; a real one has some tens of kilobytes."""
 
-Printable = Annotated[str, Field(pattern=r"^[!-~]{1,300}$")]
-"""Letters, digits and signs, for a terminal: whoever has a public key can write a manifest."""
+Printable = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,300}$")]
+"""Nothing that steers a terminal: whoever has a public key can write a manifest."""
 
+_END = bytes(2 * tarfile.BLOCKSIZE)
 _PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
 
 
@@ -103,6 +104,10 @@ def members(content: bytes) -> dict[str, bytes]:
         BundleError: it is no tar, cut, or has something else than plain files in it, or a name twice.
     """
     files: dict[str, bytes] = {}
+    if not content.endswith(_END):
+        raise BundleError(
+            "its content is no whole tar archive"
+        )  # tarfile reads one that ends at a header without a word
     try:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
             for member in archive:

@@ -103,13 +103,17 @@ class Save(StringCommand):
             status, output = host.run_shell_command(
                 self, print_output=False, print_input=state.print_input, **connector_arguments
             )
-            files = _files(output.stdout_lines) if status else {}
-            # What is wrong with the pairs does not mend itself; what is wrong with a certificate may.
-            if status and (problems := unusable_pairs(files)):
-                return _failed(host, problems, "run deploys/voice.py")
-            problems = torn(files) if status else output.stderr_lines
-            if status and not problems:
-                return self._keep(host, files)
+            try:
+                files = _files(output.stdout_lines) if status else {}
+                problems = torn(files) if status else output.stderr_lines
+            except BundleError as error:
+                problems = [f"the host's answer: {error}"]
+            else:
+                # What is wrong with the pairs does not mend itself; what is wrong with a certificate may.
+                if status and (unusable := unusable_pairs(files)):
+                    return _failed(host, unusable, "run deploys/voice.py")
+                if status and not problems:
+                    return self._keep(host, files)
             if attempts_left:
                 host.log(f"not whole, Caddy may be writing; it is read again in {PAUSE_S:.0f} s")
                 time.sleep(PAUSE_S)
@@ -138,12 +142,16 @@ class Save(StringCommand):
 
 
 def _files(lines: list[str]) -> dict[str, bytes]:
-    """Those files in the host's answer that a backup holds; none if it is not whole."""
+    """Those files in the host's answer that a backup holds.
+
+    Raises:
+        BundleError: it is not whole.
+    """
     try:
         content = base64.b64decode("".join(lines), validate=True)
-        return {path: content for path, content in bundle.members(content).items() if places.belongs(path)}
-    except (ValueError, BundleError):
-        return {}
+    except ValueError:
+        raise BundleError("it is not whole") from None
+    return {path: content for path, content in bundle.members(content).items() if places.belongs(path)}
 
 
 def _failed(host: Host, problems: list[str], fix: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from pathlib import PurePosixPath
 
 from cryptography import x509
@@ -83,16 +84,27 @@ def summary(files: Files) -> list[str]:
     """What a backup is, a line for each thing."""
     lines = ["LiveKit's key pair", *(["the agent's key pair for AWS"] if AGENT_ENV in files else [])]
     if not any("/certificates/" in path for path in files):
-        lines.append("no certificate: Caddy has none yet")
+        lines.append("no certificate of a site; Caddy gets one")
     for path in sorted(files):
         name = PurePosixPath(path)
         if path.startswith(f"{CADDYS_DATA}/acme/") and name.suffix == ".key":
             lines.append(f"the account with {name.parts[-4]}")
         elif name.suffix == ".crt":
             issuer = name.parts[-3 if "/certificates/" in path else -2]
-            ends = x509.load_pem_x509_certificates(files[path])[0].not_valid_after_utc
+            ends = _first(files[path]).not_valid_after_utc
             lines.append(f"the certificate {name.stem} of {issuer}, good until {ends:%Y-%m-%d %H:%M} UTC")
     return lines
+
+
+def ended(files: Files, now: datetime) -> list[str]:
+    """The sites' certificates that have ended, each with its key and Caddy's note of it: Caddy gets new ones."""
+    certificates = [path for path in files if "/certificates/" in path and path.endswith(".crt")]
+    stems = [path.removesuffix(".crt") for path in certificates if _first(files[path]).not_valid_after_utc <= now]
+    return sorted(path for path in files if path.rpartition(".")[0] in stems)
+
+
+def _first(chain: bytes) -> x509.Certificate:
+    return x509.load_pem_x509_certificates(chain)[0]
 
 
 def _public_part(key: bytes) -> bytes:
@@ -110,7 +122,6 @@ def _without_their_key(files: Files) -> Iterator[str]:
             if "/certificates/" in path:
                 yield path
             continue
-        certificate = x509.load_pem_x509_certificates(files[path])[0]
-        certified = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        certified = _first(files[path]).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         if certified != _public_part(key):
             yield path

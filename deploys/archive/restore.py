@@ -10,6 +10,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Generator, Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,9 @@ from deploys.stack.render import HOME
 IDENTITY = "AGE_IDENTITY_FILE"
 STAGED = "/run/voice-restore"
 """On the host, in memory."""
+
+PLACES = tuple(place.lstrip("/") for place in (HOME, places.CADDY))
+"""What restore.sh writes below."""
 
 KEYS_SCRIPT = Path(stack.__file__).with_name("keys.sh")
 
@@ -136,17 +140,21 @@ def restore(file: str, identity: str, with_agents: bool) -> Generator[StringComm
         identity: the file with the identity that reads it.
         with_agents: whether the agent's key pair for AWS is restored, if the backup has one.
     """
-    files = opened(Source(file, identity)).files
-    livekit = contents.pair(files, places.LIVEKIT_ENV)
-    agent = contents.pair(files, places.AGENT_ENV) if with_agents else None
+    saved = opened(Source(file, identity)).files
+    gone = contents.ended(saved, datetime.now(timezone.utc))
+    if gone:
+        host.log(f"not restored, for the certificates have ended: {', '.join(gone)}; Caddy gets new ones")
+    if places.AGENT_ENV in saved and not with_agents:
+        host.log("the agent's key pair for AWS is not restored: agent_aws_keys = 'none'")
+        gone = [*gone, places.AGENT_ENV]
+    files = {path: content for path, content in saved.items() if path not in gone}
+    livekit, agent = contents.pair(files, places.LIVEKIT_ENV), contents.pair(files, places.AGENT_ENV)
     given = livekit_keys()
     if given and given != livekit:
         host.log("this run brings another LIVEKIT_API_KEY: a run of deploys/voice.py would put that one in place again")
-    if places.AGENT_ENV in files and not with_agents:
-        host.log("the agent's key pair for AWS is not restored: agent_aws_keys = 'none'")
     certificates = {path: content for path, content in files.items() if places.is_caddys(path)}
     if _is_there(livekit, agent, certificates):
-        host.noop(f"all {len(files)} files are as in the backup")
+        host.noop("the host has what is in the backup")
         return
     for line in contents.summary(files):
         host.log(f"restores: {line}")
@@ -156,10 +164,7 @@ def restore(file: str, identity: str, with_agents: bool) -> Generator[StringComm
         "keys.sh": File(KEYS_SCRIPT.read_bytes()),
         **{f"tree/{path}": File(content, 0o600) for path, content in certificates.items()},
     }
-    yield Streamed(script_file(__file__, "restore.sh", STAGED, places.ROOT, *_PLACES), _stdin=tree_on_stdin(tree))
-
-
-_PLACES = tuple(place.lstrip("/") for place in (HOME, places.CADDY))
+    yield Streamed(script_file(__file__, "restore.sh", STAGED, places.ROOT, *PLACES), _stdin=tree_on_stdin(tree))
 
 
 def _is_there(livekit: KeyPair | None, agent: KeyPair | None, certificates: Mapping[str, bytes]) -> bool:

@@ -83,7 +83,9 @@ def workplace(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(workplace: Path, place: str, *options: str, crash: str = "") -> subprocess.CompletedProcess[str]:
+def run(
+    workplace: Path, place: str, *options: str, crash: str = "", pipe: int | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [Path(sys.executable).with_name("pyinfra"), "-y", *options, "inventory.py", "deploy.py"],
         cwd=workplace,
@@ -93,10 +95,11 @@ def run(workplace: Path, place: str, *options: str, crash: str = "") -> subproce
             "PYTHONDONTWRITEBYTECODE": "1",
             "VOICE_LAB_STATE": "/nonexistent",
             "VOICE_SECRETS_FILE": "",
-            "AGE_IDENTITY_FILE": str(workplace / "identity.txt"),
+            "AGE_IDENTITY_FILE": str(workplace / "identity.txt") if pipe is None else f"/dev/fd/{pipe}",
             "PLACE": str(workplace / place),
             "CRASH": crash,
         },
+        pass_fds=() if pipe is None else (pipe,),
         capture_output=True,
         text=True,
         check=False,
@@ -108,9 +111,11 @@ def backup(workplace: Path, *options: str, crash: str = "") -> subprocess.Comple
     return run(workplace, "old", *options, *wanted, crash=crash)
 
 
-def restored(workplace: Path, *options: str, crash: str = "") -> subprocess.CompletedProcess[str]:
+def restored(
+    workplace: Path, *options: str, crash: str = "", pipe: int | None = None
+) -> subprocess.CompletedProcess[str]:
     (file,) = (workplace / "backups").iterdir()
-    return run(workplace, "new", *options, "--data", f"restore_file={file}", crash=crash)
+    return run(workplace, "new", *options, "--data", f"restore_file={file}", crash=crash, pipe=pipe)
 
 
 def assert_silent(workplace: Path, finished: subprocess.CompletedProcess[str]) -> None:
@@ -183,6 +188,29 @@ def test_a_certificate_that_stays_torn_is_named_with_the_way_out(workplace: Path
     assert f"/{archive.SITE}.crt: its key is missing or another one's" in finished.stderr
     assert "if one certificate stays broken, remove its directory" in finished.stderr
     assert not (workplace / "backups").exists()
+
+
+def test_an_identity_can_come_through_a_pipe(workplace: Path) -> None:
+    """As the shell's <(age -d identity.age) gives it."""
+    assert backup(workplace).returncode == 0
+    reader, writer = os.pipe()
+    os.write(writer, f"{archive.IDENTITY}\n".encode())
+    os.close(writer)
+    back = restored(workplace, pipe=reader)
+    os.close(reader)
+    assert back.returncode == 0, back.stderr[-4000:]
+
+
+def test_an_ended_certificate_does_not_take_the_place_of_a_good_one(workplace: Path) -> None:
+    crt, key = archive.certificate(days=-1)
+    archive.write(workplace / "old", {f"{archive.SITE}.crt": crt, f"{archive.SITE}.key": key})
+    archive.write(workplace / "new", {f"{archive.SITE}.crt": archive.files()[f"{archive.SITE}.crt"]})
+    assert backup(workplace).returncode == 0
+    back = restored(workplace)
+    assert back.returncode == 0, back.stderr[-4000:]
+    assert f"not restored, for the certificates have ended: {archive.SITE}.crt, " in back.stderr
+    assert (workplace / "new" / f"{archive.SITE}.crt").read_bytes() == archive.files()[f"{archive.SITE}.crt"]
+    assert (workplace / "new" / f"{archive.AUTHORITY}.crt").exists()
 
 
 def test_the_agents_pair_stays_away_from_a_host_that_shall_have_none(workplace: Path) -> None:

@@ -26,15 +26,15 @@ IDENTITY = pyrage.x25519.Identity.generate()
 RECIPIENT = str(IDENTITY.to_public())
 
 
-def certificate(name: str = DOMAIN) -> tuple[bytes, bytes]:
-    """A certificate of its own making, good for a day, and its key."""
+def certificate(name: str = DOMAIN, days: int = 1) -> tuple[bytes, bytes]:
+    """A certificate of its own making, good for so many days (negative: ended so long ago), and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(timezone.utc)
     made = (
         x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(now - timedelta(days=90))
+        .not_valid_after(now + timedelta(days=days))
         .sign(key, hashes.SHA256())
     )
     return made.public_bytes(Encoding.PEM), _pem(key)

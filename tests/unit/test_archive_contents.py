@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pyrage
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from deploys.archive import contents, encryption
 from deploys.archive.bundle import pack
@@ -37,6 +46,17 @@ def test_every_recipient_can_read_it() -> None:
     other = pyrage.x25519.Identity.generate()
     sealed = encryption.encrypt(b"x", [RECIPIENT, str(other.to_public())])
     assert [encryption.decrypt(sealed, [each]) for each in (archive.IDENTITY, other)] == [b"x", b"x"]
+
+
+def test_an_ssh_key_reads_it_too(tmp_path: Path) -> None:
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+    sealed = encryption.encrypt(b"x", [f"{public} somebody@example.org"])
+    assert encryption.decrypt(sealed, encryption.identities(archive.identity_file(tmp_path, private))) == b"x"
+    locked = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, BestAvailableEncryption(b"passphrase")).decode()
+    with pytest.raises(IdentityError, match="without a passphrase"):
+        encryption.identities(archive.identity_file(tmp_path, locked))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +90,14 @@ def test_what_is_whole_has_no_fault() -> None:
     assert f"the certificate {DOMAIN} of local, good until 20" in shown
     assert "the account with acme-v02.api.letsencrypt.org-directory" in shown
     assert "the agent's key pair for AWS" in shown
-    assert contents.summary({LIVEKIT_ENV: b""})[-1] == "no certificate: Caddy has none yet"
+    assert contents.summary({LIVEKIT_ENV: b""})[-1] == "no certificate of a site; Caddy gets one"
+
+
+def test_a_sites_certificate_that_has_ended_is_of_no_use_an_authority_is() -> None:
+    now = datetime.now(timezone.utc)
+    assert contents.ended(archive.files(), now) == []
+    later = contents.ended(archive.files(), now + timedelta(days=2))
+    assert later == [f"{SITE}.crt", f"{SITE}.json", f"{SITE}.key"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ exec 9>>"$lock"
 patience_s=0
 if [ -n "$before" ] && grep -q "\"pid\": $before}" "$lock"; then
     # sshd may not have noticed that the connection before is gone.
-    kill "$before" 2>/dev/null || true
+    kill -KILL "$before" 2>/dev/null || true
     patience_s=5
 fi
 if ! flock --timeout "$patience_s" 9; then
@@ -24,6 +24,7 @@ printf '%s, "since": "%s", "pid": %s}\n' "$run" "$since" $$ >"$lock"
 echo "held $$"
 
 begun='' outcome='cut off'
+trap 'exec <&-; outcome="ended by hand"' TERM
 while IFS= read -r line; do
     case $line in
     begun) begun=yes ;;

@@ -9,13 +9,7 @@ from pydantic import Field, field_validator
 
 from deploys.gpu.cards import card
 from deploys.models.catalog import KeepDays, Model
-from deploys.sections.base import (
-    Fingerprint,
-    HostName,
-    Positive,
-    Section,
-    Url,
-)
+from deploys.sections.base import Fingerprint, HostName, Positive, Section, Url
 
 
 class Site(Section):
@@ -104,6 +98,7 @@ class Weights(Section):
     """What /models holds."""
 
     directory: Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/-]+[A-Za-z0-9]$")]
+    volume: Annotated[str, Field(pattern=r"^(/dev/[A-Za-z0-9._/-]+)?$")]
     endpoint: Url
     source: Annotated[str, Field(pattern=r"^(/[^\s]+)?$")]
     verify: Literal["quick", "deep"]

@@ -242,6 +242,14 @@ def lab_services() -> None:
     lab("up", "debian", "ubuntu", "spare")
 
 
+def deployed_host(name: str) -> LabHost:
+    """The host as the modules before left it, if they ran, or a fresh one: a deploy makes both the same."""
+    host = LabHost(name)
+    run = host.deploy()
+    assert run.status == 0, run.printed[-4000:]
+    return host
+
+
 def fresh_host(name: str) -> LabHost:
     """A host that has only sshd and systemd."""
     lab("fresh", name)

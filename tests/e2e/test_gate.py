@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.e2e.conftest import ARTEFACTS, LabHost, Run, await_that, denied_by_bedrock
+from tests.e2e.conftest import ARTEFACTS, LabHost, Run, await_that, denied_by_bedrock, deployed_host
 from tests.lab.places import DESCRIPTION
 
 pytestmark = [pytest.mark.usefixtures("lab_services"), pytest.mark.xdist_group("debian")]
@@ -21,11 +21,7 @@ PROGRAM = "deploys/verify.py"
 
 @pytest.fixture(scope="module")
 def host(lab_services: None) -> LabHost:
-    """The host as test_debian.py left it, if it ran before, or a fresh one: a deploy makes both the same."""
-    host = LabHost("debian")
-    run = host.deploy()
-    assert run.status == 0, run.printed[-4000:]
-    return host
+    return deployed_host("debian")
 
 
 def verify(host: LabHost, report: Path, **data: object) -> tuple[Run, dict[str, Any]]:

@@ -356,13 +356,18 @@ def test_several_hosts_of_one_name_at_once(place: Place, tmp_path: Path) -> None
     assert [twin.id in str(error) for error in failures] == [True]
 
 
-def test_files_travel_both_ways(place: Place) -> None:
-    host = place.connected()
-    data, back = os.urandom(300_000), io.BytesIO()
+def assert_files_travel_both_ways(place: Place, host: Any, count: int) -> None:
+    """`count` bytes to the host and back."""
+    data, back = os.urandom(count), io.BytesIO()
     target = str(place.home / "uploaded")
     assert host.put_file(io.BytesIO(data), target)
     assert host.get_file(target, back)
     assert back.getvalue() == data
+
+
+def test_files_travel_both_ways(place: Place) -> None:
+    host = place.connected()
+    assert_files_travel_both_ways(place, host, 300_000)
     with pytest.raises(NotImplementedError, match="rsync needs a key in a file"):
         host.check_can_rsync()
 
@@ -429,11 +434,7 @@ def test_plain_ssh_stays_possible(place: Place, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_tunnel_carries_commands_and_files(place: Place, endpoint: Endpoint) -> None:
     host = place.connected()
-    data, back = os.urandom(3_000_000), io.BytesIO()
-    target = str(place.home / "uploaded")
-    assert host.put_file(io.BytesIO(data), target)
-    assert host.get_file(target, back)
-    assert back.getvalue() == data
+    assert_files_travel_both_ways(place, host, 3_000_000)
     assert says(host, "echo through") == "through"
     (asked,) = endpoint.opened
     assert asked["privateIpAddress"] == "127.0.0.1"

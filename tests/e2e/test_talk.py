@@ -14,7 +14,7 @@ import pytest
 
 from deploys.gate.words import overlap
 from tests.e2e.browser import HEARING_RATE, Browser, chromium, write_question
-from tests.e2e.conftest import ARTEFACTS, LabHost, await_that, denied_by_bedrock
+from tests.e2e.conftest import ARTEFACTS, LabHost, await_that, denied_by_bedrock, deployed_host
 from tests.lab.bedrock.replies import REPLIES
 from tests.lab.places import HOST_ADDRESSES
 
@@ -49,11 +49,7 @@ print(api.AccessToken().with_identity("late").with_ttl(timedelta(hours=-1)).with
 
 @pytest.fixture(scope="module")
 def host(lab_services: None) -> LabHost:
-    """The host as the modules before left it, or a fresh one: a deploy makes both the same."""
-    host = LabHost("debian")
-    run = host.deploy()
-    assert run.status == 0, run.printed[-4000:]
-    return host
+    return deployed_host("debian")
 
 
 def get(host: LabHost, path: str) -> str:

@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import subprocess
+import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,25 @@ def test_a_run_that_ends_well_is_recorded_with_its_last_word(script: list[str], 
 def test_a_run_whose_connection_breaks_was_cut_off(script: list[str], tmp_path: Path) -> None:
     subprocess.run(script, input="begun\n", capture_output=True, text=True, check=True)
     assert json.loads((tmp_path / "voice/runs.jsonl").read_text())["outcome"] == "cut off"
+
+
+def unread(pipe: int) -> int:
+    """Bytes that nobody has taken out of it."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4), sys.byteorder)
+
+
+def test_a_run_whose_lock_is_ended_by_hand_is_recorded_so(script: list[str], tmp_path: Path) -> None:
+    with subprocess.Popen(script, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdout.readline()
+        process.stdin.write("begun\n")
+        process.stdin.flush()
+        while unread(process.stdin.fileno()):
+            assert process.poll() is None
+        process.terminate()
+        assert process.wait(10) == 0
+    assert json.loads((tmp_path / "voice/runs.jsonl").read_text())["outcome"] == "ended by hand"
 
 
 @pytest.mark.parametrize("words", ["", "done\n", "begun\npause\n"])
@@ -82,7 +103,7 @@ def test_the_same_run_takes_it_again_from_its_old_connection_and_no_other_does(s
         assert other.wait() == BUSY
         with start(pid) as again:
             assert first_line(again) == f"{HELD} {again.pid}"
-            assert old.wait() == -signal.SIGTERM
+            assert old.wait() == -signal.SIGKILL
             again.communicate("done\n")
 
 

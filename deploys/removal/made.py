@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from deploys.archive.restore import STAGED as RESTORES_PLACE
 from deploys.gate.operations import PLACE as GATES_PLACE
 from deploys.host.docker import DAEMON_JSON
 from deploys.host.ledger import LEDGER
@@ -63,15 +64,17 @@ MADE = (
     *_made("always", "the stack's files", *(f"{HOME}/engine/{name}" for name in ("*.py", "logging.json"))),
     *_made("always", "the stack's files", *_PROGRAMS, f"{HOME}/bin/start.json", f"{HOME}/bin/__pycache__/"),
     *_made("always", "a run that was cut off", *(f"{HOME}/{name}/" for name in (".staged", ".build", ".pull"))),
-    *_made("always", "a run that was cut off", f"{GATES_PLACE}/", "/run/voice-stack-staging/"),
+    *_made("always", "a run that was cut off", f"{GATES_PLACE}/", f"{RESTORES_PLACE}/", "/run/voice-stack-staging/"),
     *_made("always", "start.py", f"{HOME}/releases/", f"{HOME}/.running.json", f"{HOME}/.running.new"),
     *_made("always", "the weights' fetcher", f"{HOME}/weights/"),
+    *_made("always", "a restored backup", f"{HOME}/caddy/.restored"),
     *_made("always", "Caddy", f"{STATE}/caddy/config/"),
     *_made("always", "the proof that containers see the GPU", f"{STATE}/gpu-proof"),
     *_made("always", "deploys/host/base.py", KERNEL_PARAMETERS),
     *_made("secrets", "the key pairs", *_SECRETS, f"{HOME}/livekit/keys.yaml"),
     *_made("secrets", "the key pairs (replaced ones, dated)", *_REPLACED),
     *_made("secrets", "the stack's files", f"{HOME}/env/*.env"),
+    *_made("secrets", "a restored backup (what it replaced)", f"{STATE}/caddy/replaced/"),
     *_made("secrets", "Caddy (certificates, the account at Let's Encrypt)", f"{STATE}/caddy/data/"),
     *_made("packages", "deploys/host/base.py", "/etc/systemd/system/docker.service.d/10-voice-gpu.conf"),
     *_made(

@@ -118,10 +118,16 @@ UNRENDERED = {
     "weights_verify": FETCHER,
     "weights_keep_replaced_days": FETCHER,
     "weights_catalog": FETCHER,
+    "backup_recipients": "deploys/backup.py's own (tests/unit/test_archive_settings.py)",
+    "backup_directory": "deploys/backup.py's own (tests/unit/test_archive_settings.py)",
+    "restore_file": "deploys/restore.py's own (tests/unit/test_archive_settings.py)",
+    "restore_identity": "deploys/restore.py's own (tests/unit/test_archive_settings.py)",
+    "restore_domain": "deploys/restore.py's own (tests/unit/test_archive_settings.py)",
     "rollback_to": "deploys/rollback.py's own (tests/unit/test_releases.py)",
     **{key: PREFLIGHT for key in KEYS if key.startswith("preflight_")},
     **{key: GATE for key in KEYS if key.startswith("gate_")},
     **{key: "deploys/audit.py's own (tests/unit/test_audit.py)" for key in KEYS if key.startswith("audit_")},
+    **{key: "deploys/teardown.py's own (tests/unit/test_removal.py)" for key in KEYS if key.startswith("teardown_")},
     **{key: "deploys.launch's own (tests/programs/launching)" for key in KEYS if key.startswith("launch_")},
 }
 """Setting -> why no rendered file changes with it."""

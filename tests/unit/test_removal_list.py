@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deploys.doctor import files as doctors_files
 from deploys.doctor.wanted import wanted
 from deploys.host.docker import DAEMON_JSON
 from deploys.host.ledger import LEDGER, noting
@@ -33,6 +34,11 @@ def test_every_file_that_a_deploy_writes_is_on_the_list(settings: Settings, plat
     written = [*files.files, *(each.keyring for each in files.packages.repositories)]
     assert [path for path in written if made(path) is None] == []
     assert {each.name for each in repositories(settings, platform)} <= set(VENDORS)
+
+
+def test_what_the_audit_knows_as_ours_is_on_the_list() -> None:
+    known = (*doctors_files.OURS, *doctors_files.REQUIRED_SECRETS)
+    assert [path for path in known if made(path) is None] == []
 
 
 def test_every_directory_of_the_stack_goes_when_it_is_empty(settings: Settings) -> None:

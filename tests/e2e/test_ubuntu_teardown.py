@@ -28,7 +28,7 @@ WEIGHTS = "find /models -type f -name '*.safetensors' -printf '%p %i %C@\\n' | s
 def host(lab_services: None) -> LabHost:
     """The host as test_ubuntu.py left it, if it ran before, or a new one like it: a deploy makes both the same."""
     host = LabHost("ubuntu")
-    if host.shell(f"cat {BEFORE}", check=False) == "":
+    if "no" in host.shell(f"[ -e {BEFORE} ] && [ -e /opt/voice/compose.yml ] || echo no"):
         host = used_host()
     run = host.deploy()
     assert run.status == 0, run.printed[-4000:]
@@ -124,12 +124,10 @@ def test_everything_goes_and_the_host_has_nothing_that_it_had_not_before(host: L
     run = done(teardown(host, CONFIRM, *ALL))
     assert len(run.changed) == 6
     assert "Docker does not answer: it is started" in run.printed
-    assert "was here before the deploys, which removed it: " in run.printed
+    assert re.search(r"was here before the deploys, which removed it: .*\bdocker\.io\b", run.printed)
     before = set(host.shell(f"cat {BEFORE}").splitlines())
     after = set(host.shell("sh", stdin=INVENTORY.read_text()).splitlines())
     assert sorted(after - before) == []
-    removed = {line.split()[1] for line in before - after if line.startswith("package ")}
-    assert "docker.io" in removed
     assert json.loads(host.shell("cat /etc/docker/daemon.json")) == {"dns": ["192.0.2.53"], "debug": True}
     assert host.shell(f"ls {RIVAL}*") == RIVAL
     assert done(teardown(host, CONFIRM, *ALL)).changed == []

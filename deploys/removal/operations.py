@@ -40,8 +40,9 @@ def take_down(target: Host, settings: Settings) -> None:
         directory=directory,
         delete=wanted.secrets,
     )
-    files(name="Remove the stack's files", directory=directory)
+    # Before the files: the releases among them know images that have lost their names.
     images(name="Remove the images that were pulled and built", directory=directory)
+    files(name="Remove the stack's files", directory=directory)
     if wanted.weights:
         weights(name=f"Delete the weights in {directory}", directory=directory)
     if wanted.packages:

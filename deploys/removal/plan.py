@@ -121,19 +121,16 @@ def images_in_use(found: OnHost) -> tuple[str, ...]:
 
 def images_not_noted(found: OnHost) -> tuple[str, ...]:
     """Images that the stack ran and no deploy noted to have pulled: here before the deploys, or before the ledger."""
-    return tuple(_reference(each) for each in found.images if not _is_our_image(each, found) and _ran(each, found))
-
-
-def _ran(image: Image, found: OnHost) -> bool:
-    return image.id in found.released
+    return tuple(
+        _reference(each) for each in found.images if not _is_our_image(each, found) and each.id in found.released
+    )
 
 
 def strangers_in_docker(found: OnHost) -> tuple[str, ...]:
     """What others have in this Docker."""
-    images = [each for each in found.images if not _is_our_image(each, found) and not _ran(each, found)]
     return (
         *(f"container {each.name} ({each.image})" for each in found.containers if not _is_ours(each)),
-        *(f"image {_reference(each)}" for each in images),
+        *(f"image {_reference(each)}" for each in found.images if not _is_our_image(each, found)),
         *(f"volume {name}" for name in found.volumes if name not in volumes(found)),
         *(f"network {name}" for name in found.networks if name not in {*networks(found), *DOCKERS_OWN_NETWORKS}),
         *(f"containerd's namespace {name}" for name in found.namespaces if name != "moby"),
@@ -148,6 +145,8 @@ def models(found: OnHost) -> tuple[str, ...]:
 
 def obstacle(found: OnHost) -> str:
     """Why packages, Docker's configuration and the repositories must stay, or "": all of them go, or none."""
+    if not (found.ledger.get("installed") or found.ledger.get("held")):
+        return "no deploy noted here what it installed: that was done by hand, or before deploys noted it"
     strangers = strangers_in_docker(found)
     if strangers:
         return f"others use this Docker: {_few(strangers)}; remove them first, or leave the packages"
@@ -155,8 +154,6 @@ def obstacle(found: OnHost) -> str:
         return "Docker does not answer: nobody can tell whether others use it"
     if found.shims:
         return "containers run although Docker is gone; reboot the host, then run this again"
-    if not (found.ledger.get("installed") or found.ledger.get("held")):
-        return "no deploy noted here what it installed: that was done by hand, or before deploys noted it"
     return found.apt_fault and f"apt: {found.apt_fault}"
 
 

@@ -19,6 +19,7 @@ def lines(settings: Settings, found: OnHost) -> list[str]:
         return ["the host did not answer (see the output above)"]
     return [
         *_stack(settings, found),
+        *_strangers(found),
         *_secrets(settings, found),
         *_weights(settings, found),
         *_machine(settings, found),
@@ -40,14 +41,19 @@ def _stack(settings: Settings, found: OnHost) -> Iterator[str]:
         yield f"goes: files in {_list(_places(paths))}"
     if KERNEL_PARAMETERS in paths:
         yield "the kernel keeps its parameters until the next reboot"
+
+
+def _strangers(found: OnHost) -> Iterator[str]:
     for image in plan.images_in_use(found):
         yield f"stays: image {image}, which a container of others runs"
-    for image in plan.images_not_noted(found):
+    not_noted = plan.images_not_noted(found)
+    for image in not_noted:
         yield f"stays: image {image}, which no deploy noted to have pulled; docker image rm removes it"
     for path in plan.strange_paths(found):
         yield f"stays, not ours: {path}"
     for stranger in plan.strangers_in_docker(found):
-        yield f"stays, not ours: {stranger}"
+        if stranger not in (f"image {image}" for image in not_noted):
+            yield f"stays, not ours: {stranger}"
     if found.docker == "absent" and DOCKERS_PLACE in found.directories:
         yield f"stays: {DOCKERS_PLACE}; Docker is gone, and nobody can tell what in it is whose"
     if found.shims:
@@ -102,8 +108,8 @@ def _machine(settings: Settings, found: OnHost) -> Iterator[str]:
         _, edited = plan.daemon_json(found, wanted)
         if edited:
             yield f"stays: {DAEMON_JSON}: {edited}"
-        for name, who in found.needed.items():
-            yield f"stays: package {name}, which {who} needs"
+        for who in dict.fromkeys(found.needed.values()):
+            yield f"stays, because {who} needs it: {_list(name for name in found.needed if found.needed[name] == who)}"
         if found.driver_loaded and any(name.startswith("nvidia-") for name in found.purge):
             yield "the driver's module stays in memory until the next reboot"
     if removed := plan.removed_before(found):

@@ -120,6 +120,7 @@ def test_an_image_that_was_there_before_the_deploy_stays_and_is_told(settings: S
     [
         ({"containers": (OURS, FOREIGN)}, "others use this Docker: container metrics"),
         ({"volumes": {"mine": ""}}, "volume mine"),
+        ({"pulled": {}, "released": frozenset({"sha256:caddy"})}, "image caddy:2"),
         ({"networks": {"mine": ""}}, "network mine"),
         ({"namespaces": ("moby", "k8s.io")}, "containerd's namespace k8s.io"),
         ({"swarm": "active"}, "a swarm"),
@@ -210,5 +211,5 @@ def test_what_the_deploys_removed_and_what_others_need_is_told() -> None:
     found = deployed(ledger=ledger, needed={"python3": "somebodys-tool"}, directories={"/models": True})
     said = "\n".join(told.lines(parse_settings({**default_data(), "teardown_packages": True}), found))
     assert "was here before the deploys, which removed it: docker.io;" in said
-    assert "stays: package python3, which somebodys-tool needs" in said
+    assert "stays, because somebodys-tool needs it: python3" in said
     assert "stays: the volume that is mounted on /models" in said

@@ -1,4 +1,4 @@
-"""A release that does not become healthy goes, the one before comes back, and nothing else is touched (as user ubuntu through sudo)."""
+"""A release that does not become healthy goes, the one before comes back, nothing else is touched (on host ubuntu)."""
 
 from __future__ import annotations
 

@@ -57,6 +57,9 @@ pypi_index_url = "https://pypi.org/simple"
 
 # --- weights: what /models may hold; fetched are the three models that other settings name ------------------------
 weights_directory = "/models"  # holds the catalog's models alone: what else is in it is moved to its .replaced
+# The volume is named, never guessed: a g6.xlarge also has a blank NVMe disk of its own, and what is on that is gone when
+# the instance stops. Blank it gets a file system, with ours it is used as it is, with anything else it is refused.
+weights_volume = ""  # a disk for weights_directory, /dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol...; empty: none
 weights_endpoint = "https://huggingface.co"  # or a mirror that speaks the Hub's API and serves byte ranges
 weights_source = ""  # a directory or tarball on the host to copy from instead, with one directory for each model
 weights_verify = "quick"  # names and sizes, one round trip; "deep" reads every byte and repairs what is damaged

@@ -104,6 +104,7 @@ class Weights(Section):
     """What /models holds."""
 
     directory: Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/-]+[A-Za-z0-9]$")]
+    volume: Annotated[str, Field(pattern=r"^(/dev/[A-Za-z0-9._/-]+)?$")]
     endpoint: Url
     source: Annotated[str, Field(pattern=r"^(/[^\s]+)?$")]
     verify: Literal["quick", "deep"]

@@ -78,8 +78,10 @@ def unit_path(directory: str) -> str:
 def wanted_files(directory: str, identity: str) -> dict[str, str]:
     """Path -> text of what systemd reads; `identity` is the file system's UUID.
 
-    nofail keeps the boot from waiting for the disk, so that ssh comes up without it; Docker does wait, and without the
-    disk it does not start: containers that see an empty /models would be restarted until somebody looks.
+    nofail keeps the boot from waiting for the disk, so that ssh comes up without it; Docker does wait (90 s, systemd's
+    own patience with devices), and without the disk it does not start. It does not require the mount: a client at
+    Docker's socket would ask for it again each time that it failed, 90 s each, and hang for as long as it lives. A
+    failed assertion ends that at once.
     """
     disk = f"/dev/disk/by-uuid/{identity}"
     check = f"systemd-fsck@{escaped(disk)}.service"
@@ -100,7 +102,7 @@ def wanted_files(directory: str, identity: str) -> dict[str, str]:
     docker = (
         "# Without the disk of the weights Docker does not start: its containers would see an empty directory.\n"
         "[Unit]\n"
-        f"RequiresMountsFor={directory}\n"
+        f"After={unit_name(directory)}\n"
         f"AssertPathIsMountPoint={directory}\n"
     )
     return {unit_path(directory): mount, DROP_IN: docker}

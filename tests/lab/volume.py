@@ -42,6 +42,12 @@ _KERNEL_IS_SHARED = """\
 ReadOnlyPaths=/proc/sys/kernel /proc/sys/fs /proc/sys/vm
 """
 
+_PATIENCE = """\
+# Lab: a disk that is there is there at once; nobody here waits 90 s for one that is not.
+[Manager]
+DefaultDeviceTimeoutSec=15s
+"""
+
 
 def has_slot(name: str) -> bool:
     """Whether that host can have a volume."""
@@ -54,9 +60,10 @@ def install(root: Path, name: str) -> None:
         return
     rule = _RULE.format(number=_SLOTS[name], link=BY_ID.removeprefix("/dev/"))
     (root / "etc/udev/rules.d/90-lab-volume.rules").write_text(rule)
-    drop_in = root / "etc/systemd/system/systemd-sysctl.service.d/lab.conf"
-    drop_in.parent.mkdir(parents=True)
-    drop_in.write_text(_KERNEL_IS_SHARED)
+    for unit, text in (("system/systemd-sysctl.service.d", _KERNEL_IS_SHARED), ("system.conf.d", _PATIENCE)):
+        drop_in = root / "etc/systemd" / unit / "lab.conf"
+        drop_in.parent.mkdir(parents=True)
+        drop_in.write_text(text)
 
 
 def prepare(name: str) -> None:
@@ -87,6 +94,8 @@ def attach(name: str, *, mib: int = SIZE_MIB) -> None:
     if not image.exists() or image.stat().st_size < size:
         with image.open("ab") as file:
             file.truncate(size)
+    if _says(name, "AUTOCLEAR") == "1":
+        await_condition(f"the volume of host {name} is let go", lambda: not is_attached(name), seconds=30)
     if is_attached(name):
         run("losetup", "--set-capacity", device)
     else:
@@ -94,15 +103,15 @@ def attach(name: str, *, mib: int = SIZE_MIB) -> None:
 
 
 def detach(name: str) -> None:
-    """Take the volume away; while a host has it mounted that takes until the host is gone or unmounts it."""
+    """Take the volume away; one that is mounted goes when its host unmounts it, reboots or ends, as on EC2."""
     if is_attached(name):
         run("losetup", "--detach", _device(name))
-        await_condition(f"the volume of host {name} is let go", lambda: not is_attached(name), seconds=30)
 
 
 def remove(name: str) -> None:
-    """Delete the volume with what is on it."""
+    """Delete the volume with what is on it; no host has it mounted."""
     detach(name)
+    await_condition(f"the volume of host {name} is let go", lambda: not is_attached(name), seconds=30)
     _image(name).unlink(missing_ok=True)
 
 
@@ -116,8 +125,13 @@ def remove_all() -> None:
 
 def is_attached(name: str) -> bool:
     """Whether the host's slot holds a volume."""
-    words = ["losetup", "--noheadings", "--output", "BACK-FILE", str(_device(name))]
-    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip() != ""
+    return _says(name, "BACK-FILE") != ""
+
+
+def _says(name: str, column: str) -> str:
+    """What losetup says about the host's slot; nothing if it is empty."""
+    words = ["losetup", "--noheadings", "--output", column, str(_device(name))]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _device(name: str) -> Path:

@@ -8,7 +8,10 @@ list of those it has. The next run of deploys/voice.py goes forward again, to wh
 
 from pyinfra.context import host
 
+from deploys.access import lock
 from deploys.settings import load
 from deploys.stack import rollback
 
-rollback.go_back(name="Put an earlier release back and bring it up", to=load(host).rollback.to)
+settings = load(host)
+lock.hold(host)
+rollback.go_back(name="Put an earlier release back and bring it up", to=settings.rollback.to)

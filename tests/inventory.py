@@ -26,6 +26,12 @@ def hosts_of(inventory: str) -> list[Any]:
     return [host for host in made if GROUP in host.groups]
 
 
+def once_a_host(metafunc: pytest.Metafunc, fixture: str) -> None:
+    """Each test that takes `fixture` runs once for each host that --inventory and --host choose."""
+    if fixture in metafunc.fixturenames:
+        metafunc.parametrize(fixture, names_of(metafunc.config), indirect=True, scope="session")
+
+
 def names_of(config: pytest.Config) -> list[str]:
     """The names of the voice hosts that --inventory and --host choose.
 

@@ -8,6 +8,7 @@ import island
 # Before anything else makes threads. Everything below runs where there is no network.
 ISLAND = island.enter()
 
+import aiohttp  # noqa: E402
 import pytest  # noqa: E402
 
 from stands import Stage  # noqa: E402
@@ -21,6 +22,13 @@ LOUD = Path(__file__).parent / "loud"
 def anyio_backend() -> str:
     """The framework is asyncio's; pytest's anyio plugin comes with its dependencies."""
     return "asyncio"
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """A client for the services that a test starts."""
+    async with aiohttp.ClientSession() as session:
+        yield session
 
 
 @pytest.fixture

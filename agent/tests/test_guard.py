@@ -25,12 +25,6 @@ async def models() -> AsyncIterator[Models]:
     await built.stop()
 
 
-@pytest.fixture
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as session:
-        yield session
-
-
 def settings(models: Models, **changes: object) -> Settings:
     built = Settings.from_environment(Stage(Path(), models=models).environment)
     return replace(built, **changes)  # type: ignore[arg-type]

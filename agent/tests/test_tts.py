@@ -28,12 +28,6 @@ async def models() -> AsyncIterator[Models]:
     await built.stop()
 
 
-@pytest.fixture
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as session:
-        yield session
-
-
 async def speak(models: Models, http: aiohttp.ClientSession) -> float:
     voice = VllmOmniTTS(models.tts_url, "de_female", http=http)
     frame = await voice.synthesize(f"Ihr {PLANTED}.", conn_options=ONCE).collect()

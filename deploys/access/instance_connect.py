@@ -17,6 +17,7 @@ from deploys.access import environment, host_keys, tunnel
 from deploys.access.aws import REFUSALS, Account, account
 from deploys.access.ec2 import GROUPS, running_instances
 from deploys.access.instance_data import META, InstanceData, of_instance
+from deploys.access.lock import LockedError, held
 from deploys.access.pushed_key import VALID_S, PushedKey
 
 KEEPALIVE_S = 30
@@ -192,10 +193,15 @@ class InstanceConnect(SSHConnector):
             return
         reason = "the tunnel is half an hour old" if self._alive() else self._reason() or "the connection was lost"
         self.host.log(f"{reason}: connecting anew")
+        lock = held(self.host)
+        if lock:
+            lock.pause()
         self.disconnect()  # forgets the file transfer's channel
         try:
             self.connect()
-        except ConnectError as error:
+            if lock:
+                lock.resume()
+        except (ConnectError, LockedError) as error:
             raise ConnectionError(str(error)) from error  # which fails this host, and not the others' run
 
     def _alive(self) -> bool:

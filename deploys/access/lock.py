@@ -38,6 +38,7 @@ class Lock:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._stdin: Any = None
+        self._process = ""
 
     def take(self) -> None:
         """Have the lock, or say who has it.
@@ -46,11 +47,13 @@ class Lock:
             LockedError: another run has it.
         """
         host = self._host
-        script = StringCommand(script_file(__file__, "lock.sh", run()))
+        script = StringCommand(script_file(__file__, "lock.sh", run(), self._process))
         command = make_unix_command_for_host(host.state, host, script, _sudo=host.data.get("_sudo", False))
         client = host.connector.client  # type: ignore[attr-defined]
         self._stdin, stdout, stderr = client.exec_command(command.get_raw_value())
-        if stdout.readline().strip() == HELD:
+        first, _, process = stdout.readline().strip().partition(" ")
+        if first == HELD:
+            self._process = process
             return
         words = stderr.read().decode(errors="replace").strip()
         if stdout.channel.recv_exit_status() == BUSY:
@@ -58,12 +61,12 @@ class Lock:
         raise LockedError(f"{host.name}: the lock of the host cannot be taken: {words}")
 
     def pause(self) -> None:
-        """Let go of it, because the host reboots; the record is made after it was taken again."""
+        """Let go of it, because the host reboots or is connected anew; the record is made after it was taken again."""
         self._say("pause")
         self._stdin.close()
 
     def resume(self) -> None:
-        """Have it again after the reboot.
+        """Have it again, on the connection that the host has now.
 
         Raises:
             LockedError: another run was faster.
@@ -133,7 +136,8 @@ def hold(host: Host) -> None:
 
 def held(host: Host) -> Lock | None:
     """This run's lock of the host, if the deploy holds it."""
-    return _recorder(host.state).locks.get(host.name)
+    recorders = (handler for handler in host.state.callback_handlers if isinstance(handler, Recorder))
+    return next((recorder.locks[host.name] for recorder in recorders if host.name in recorder.locks), None)
 
 
 def _recorder(state: State) -> Recorder:

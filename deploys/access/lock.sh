@@ -1,21 +1,30 @@
 # Holds this host's lock for one run, for as long as stdin stays open, and keeps the record of runs.
-# Argument: the run as the start of a JSON object: {"who": ..., "from": ..., "what": ..., "commit": ...
-# Says "held" and reads lines: "begun", "failed NAME", "done CHANGED OF ALL", "pause". Exit status 75: another run has
+# Arguments: the run as the start of a JSON object: {"who": ..., "from": ..., "what": ..., "commit": ...; and, when the
+# same run comes again on a new connection, the process that held the lock for it on the one before.
+# Says "held PID" and reads lines: "begun", "failed NAME", "done CHANGED OF ALL", "pause". Exit status 75: another run has
 # the lock, and who it is stands on stderr. A connection that breaks ends this program and frees the lock.
 run=$1
+before=${2:-}
 lock=/run/voice-run.lock
 record=/var/log/voice/runs.jsonl
 
 exec 9>>"$lock"
-if ! flock --nonblock 9; then
+patience_s=0
+if [ -n "$before" ] && grep -q "\"pid\": $before}" "$lock"; then
+    # sshd may not have noticed that the connection before is gone.
+    kill -KILL "$before" 2>/dev/null || true
+    patience_s=5
+fi
+if ! flock --timeout "$patience_s" 9; then
     cat "$lock" >&2
     exit 75
 fi
 since=$(date -u +%FT%TZ)
 printf '%s, "since": "%s", "pid": %s}\n' "$run" "$since" $$ >"$lock"
-echo held
+echo "held $$"
 
 begun='' outcome='cut off'
+trap 'exec <&-; outcome="ended by hand"' TERM
 while IFS= read -r line; do
     case $line in
     begun) begun=yes ;;

@@ -53,7 +53,7 @@ def findings(host: Host, settings: Settings) -> list[Finding]:
     if not state.now:
         return [Finding("host", "fail", host.name, "did not answer (see the output above)")]
     return [
-        *release.release(state.runs, settings.audit.against, at_work=state.at_work),
+        *release.release(state.runs, settings.audit.against, at_work=state.at_work, in_use=state.release),
         *files.files(clone.files, state),
         *files.others(clone.files, state),
         *files.secrets(state),

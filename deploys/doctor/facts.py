@@ -12,9 +12,10 @@ from pyinfra.api.facts import FactBase
 
 from deploys.doctor import runs
 from deploys.doctor.runs import Run
+from deploys.host.report import Socket
 from deploys.remote import File, script_file
 
-COLUMNS = {"file": 4, "listener": 4, "kernel": 2}
+COLUMNS = {"file": 4, "kernel": 2}
 """Of the lines whose last value may be empty."""
 
 FAULTS = {"docker_fault": "Docker", "check_fault": "start.py --check"}
@@ -46,27 +47,6 @@ class Container:
 
 
 @dataclass(frozen=True)
-class Listener:
-    """A listening socket ("tcp", "0.0.0.0:22"), in which container (64 hex, or "-"), of which program."""
-
-    protocol: str
-    address: str
-    container: str
-    program: str
-
-    @property
-    def port(self) -> int:
-        """The port number."""
-        return int(self.address.rpartition(":")[2])
-
-    @property
-    def is_on_loopback(self) -> bool:
-        """Whether the host alone can reach it."""
-        host, _, device = self.address.rpartition(":")[0].strip("[]").partition("%")
-        return device == "lo" or host.startswith(("127.", "::ffff:127.")) or host == "::1"
-
-
-@dataclass(frozen=True)
 class Certificate:
     """A certificate's file and its life, in seconds since 1970."""
 
@@ -81,9 +61,11 @@ class HostState:
 
     Attributes:
         now: the host's clock, in seconds since 1970; 0 if it did not answer.
-        secrets: path -> mode and uid.
-        others: every file below the stack's home.
-        runs: of deploys/voice.py: the last one, and the last one that went through.
+        secrets: path -> mode and uid; of the kept releases' directory too.
+        others: every file below the stack's home, but for what the releases hold.
+        runs: of deploys/voice.py and rollback.py: the last one, the last one that went through, the last one of
+            voice.py that did; some may be the same.
+        release: the number of the release in use; "" if there is none.
         at_work: whether a run is at work now.
         differences: what `start.py --check` said; None if it could not.
         faults: who could not be asked -> their last words.
@@ -96,11 +78,12 @@ class HostState:
     secrets: Mapping[str, str] = field(default_factory=dict)
     others: tuple[str, ...] = ()
     runs: tuple[Run, ...] = ()
+    release: str = ""
     at_work: bool = False
     containers: tuple[Container, ...] = ()
     differences: Mapping[str, str] | None = None
     faults: Mapping[str, str] = field(default_factory=dict)
-    listeners: tuple[Listener, ...] = ()
+    listeners: tuple[Socket, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     reboot: tuple[str, ...] = ()
     kernel: str = ""
@@ -146,11 +129,12 @@ def parse(lines: list[str]) -> HostState:
         secrets=dict(rows.get("secret", [])),
         others=tuple(row[0] for row in rows.get("other", [])),
         runs=tuple(runs.read(_decoded(row[0]).decode("utf-8", errors="replace") for row in rows.get("run", []))),
+        release=one("release"),
         at_work="at_work" in rows,
         containers=tuple(_container(row) for row in rows.get("container", [])),
         differences=dict(json.loads(_decoded(one("differences")))) if "differences" in rows else None,
         faults={subject: one(key) for key, subject in FAULTS.items() if key in rows},
-        listeners=tuple(Listener(*row) for row in rows.get("listener", [])),
+        listeners=tuple(Socket(*row) for row in rows.get("listener", [])),
         certificates=tuple(Certificate(path, int(a), int(b)) for path, a, b in rows.get("certificate", [])),
         reboot=tuple(one("reboot").split(" ")) if "reboot" in rows else (),
         kernel=one("kernel"),

@@ -14,6 +14,9 @@ from deploys.stack.render import HOME
 OURS = (f"{HOME}/.running.json", f"{HOME}/livekit/keys.yaml")
 """Below the stack's home, written on the host; keys.yaml leaves dated predecessors."""
 
+DIRECTORIES = (f"{HOME}/secrets", f"{HOME}/releases")
+"""Root's alone; the releases hold the services' env files as they were."""
+
 REQUIRED_SECRETS = (
     f"{HOME}/secrets/livekit.env",
     f"{HOME}/secrets/livekit-digest.env",
@@ -47,7 +50,7 @@ def secrets(state: HostState) -> list[Finding]:
         Finding("secrets", "fail", path, "is missing", DEPLOY) for path in REQUIRED_SECRETS if path not in state.secrets
     ]
     for path, owner in state.secrets.items():
-        right = "700 0" if path == f"{HOME}/secrets" else "600 0"
+        right = "700 0" if path in DIRECTORIES else "600 0"
         if owner != right:
             fix = f"chmod {right.split(maxsplit=1)[0]} {path}; chown root: {path}; who could read it?"
             found.append(Finding("secrets", "fail", path, f"has mode and owner {owner}, not {right}", fix))

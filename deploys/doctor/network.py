@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deploys.contradictions import listening_ports
-from deploys.doctor.facts import Certificate, HostState, Listener
+from deploys.doctor.facts import Certificate, HostState
 from deploys.doctor.findings import DEPLOY, Finding, or_ok
+from deploys.host.report import Socket
 from deploys.settings import Settings
 
 PUBLISHER = "docker-proxy"
@@ -52,7 +53,7 @@ def ports(settings: Settings, state: HostState, ssh_port: int) -> list[Finding]:
     return or_ok(found, "ports", f"{len(ours)} ports", "the stack's; nobody else listens for the world")
 
 
-def _one_of_ours(port: str, name: str, at_port: Sequence[Listener], own: set[str], *, is_public: bool) -> list[Finding]:
+def _one_of_ours(port: str, name: str, at_port: Sequence[Socket], own: set[str], *, is_public: bool) -> list[Finding]:
     if not at_port:
         return [Finding("ports", "fail", port, f"nothing listens there ({name})", DEPLOY)]
     foreign = {each.program or "?" for each in at_port if each.container not in own and each.program != PUBLISHER}
@@ -64,27 +65,27 @@ def _one_of_ours(port: str, name: str, at_port: Sequence[Listener], own: set[str
     return []
 
 
-def _is_media(listener: Listener, own: set[str]) -> bool:
+def _is_media(listener: Socket, own: set[str]) -> bool:
     """A UDP socket of the stack's: LiveKit's ranges, and the agent's own during a call, at ports the kernel chose."""
     return listener.protocol == "udp" and listener.container in own
 
 
-def _is_known(listener: Listener, ssh_port: int) -> bool:
+def _is_known(listener: Socket, ssh_port: int) -> bool:
     if listener.protocol == "tcp":
         # systemd, where ssh.socket listens for it.
         return listener.program in ("sshd", "systemd") and listener.port in (22, ssh_port)
     return listener.port in (68, 546) and listener.program in LEASE
 
 
-def _stranger(listener: Listener) -> Finding:
+def _stranger(listener: Socket) -> Finding:
     said = f"is open beyond this host, by {listener.program or 'the kernel or a process that does not say its name'}"
     fix = "stop it, or bind it to 127.0.0.1; until then keep the firewall closed"
     return Finding("ports", "warn", f"{listener.protocol} {listener.address}", said, fix)
 
 
-def _unique(listeners: Sequence[Listener]) -> list[Listener]:
+def _unique(listeners: Sequence[Socket]) -> list[Socket]:
     """One for each protocol, port and program: IPv4 and IPv6 are two sockets of the same thing."""
-    found: dict[tuple[str, int, str, bool], Listener] = {}
+    found: dict[tuple[str, int, str, bool], Socket] = {}
     for each in listeners:
         found.setdefault((each.protocol, each.port, each.program, each.is_on_loopback), each)
     return list(found.values())

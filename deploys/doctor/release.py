@@ -14,22 +14,31 @@ MOST_NAMED = 10
 """Commits that a line names."""
 
 
-def release(runs: Sequence[Run], against: str, *, at_work: bool = False, clone: Path = OURS) -> list[Finding]:
+def release(
+    runs: Sequence[Run], against: str, *, at_work: bool = False, in_use: str = "", clone: Path = OURS
+) -> list[Finding]:
     """What the host remembers of its runs against the clones' commits.
 
     Args:
-        runs: the last one first, then the last one that went through (the same, mostly).
+        runs: the last one first, then the last one that went through, then the last one of deploys/voice.py that
+            did (the same, mostly).
         against: another clone, "" for none.
         at_work: whether a run is at work on the host.
+        in_use: the number of the release in use.
         clone: this one.
     """
     found = []
     if at_work:
         found.append(_warn("the host", "a run is at work: what is compared may be half done", "wait, audit again"))
     if runs and not runs[0].is_done:
-        said = f"the last run, of {_short(runs[0])}, ended {runs[0].until} with: {redact(runs[0].outcome)}"
+        said = f"the last run, {runs[0].what} of {_short(runs[0])}, ended {runs[0].until} with: "
+        said += redact(runs[0].outcome)
         found.append(_warn("the host", said, DEPLOY))
-    live = next((run for run in runs if run.is_done), None)
+    last = next((run for run in runs if run.is_done), None)
+    if last is not None and last.went_back:
+        said = f"went back to release {in_use} {last.until} by {last.by}: what is named below was live before"
+        found.append(_warn("the host", said, f"{DEPLOY}: it goes forward again"))
+    live = next((run for run in runs if run.is_done and run.what == "voice.py"), None)
     if live is None:
         return [*found, _warn("the host", "has no record of a run that went through", f"{DEPLOY}: it leaves one")]
     if live.dirty:

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Run:
-    """A run of deploys/voice.py: its commit ("" if it came from no clone), when it ended (UTC), by whom, and how.
+    """A run: of what ("voice.py"), its commit ("" if it came from no clone), when it ended (UTC), by whom, and how.
 
     `dirty`: the clone had changes that no commit has.
     """
 
+    what: str
     commit: str
     dirty: bool
     until: str
@@ -25,6 +26,11 @@ class Run:
     def is_done(self) -> bool:
         """Whether it went through to its end."""
         return self.outcome.startswith("done")
+
+    @property
+    def went_back(self) -> bool:
+        """Whether it put another release in place; one that was in use already is not changed."""
+        return self.what == "rollback.py" and self.is_done and not self.outcome.startswith("done: 0 of ")
 
     @property
     def since(self) -> str:
@@ -44,6 +50,8 @@ def _read(line: str) -> Run | None:
         by = f"{entry['who']}@{entry['from']}"
         # It becomes a word of a git command.
         known = commit if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", commit) else ""
-        return Run(known, bool(dirty), str(entry["until"]), by, str(entry["outcome"]))
+        return Run(
+            str(entry["what"]).rpartition("/")[2], known, bool(dirty), str(entry["until"]), by, str(entry["outcome"])
+        )
     except (ValueError, KeyError, TypeError):
         return None

@@ -34,18 +34,24 @@ while read -r wanted path; do
     [ "$found" = "$wanted" ] || content=$(shown "$path" | head -c 65536 | base64 -w 0)
     say file "$path" "$(stat -L -c '%a %u' "$path")" "$found" "$content"
 done <<<"$files"
-for path in "$home"/secrets "$home"/secrets/* "$home"/livekit/keys.yaml*; do
+for path in "$home"/secrets "$home"/secrets/* "$home"/livekit/keys.yaml* "$home"/releases; do
     [ -e "$path" ] && say secret "$path" "$(stat -c '%a %u' "$path")"
 done
 find "$home" -xdev \( -path "$home/secrets" -o -path "$home/weights" -o -name __pycache__ -o -path "$home/.staged" \
-    -o -path "$home/.build" -o -path "$home/.pull" \) -prune -o ! -type d -printf '%p\0' 2>/dev/null |
+    -o -path "$home/.build" -o -path "$home/.pull" -o -path "$home/releases" \) -prune -o ! -type d -printf '%p\0' 2>/dev/null |
     tr '\t\n\0' '??\n' | sed 's/^/other\t/'
-# Of the record that deploys/access/lock.sh keeps: the last run, and the last one that went through.
-if runs=$(grep -F 'deploys/voice.py"' /var/log/voice/runs.jsonl 2>/dev/null); then
+# Of the record that deploys/access/lock.sh keeps, of the deploys that decide which files are live: the last run, the
+# last one that went through, and the last one of voice.py that did.
+if runs=$(grep -E 'deploys/(voice|rollback)\.py"' /var/log/voice/runs.jsonl 2>/dev/null); then
+    done_runs=$(grep -F '"outcome": "done' <<<"$runs")
     say run "$(tail -n 1 <<<"$runs" | base64 -w 0)"
-    say run "$(grep -F '"outcome": "done' <<<"$runs" | tail -n 1 | base64 -w 0)"
+    say run "$(tail -n 1 <<<"$done_runs" | base64 -w 0)"
+    say run "$(grep -F 'deploys/voice.py"' <<<"$done_runs" | tail -n 1 | base64 -w 0)"
 fi
-[ -s /run/voice-run.lock ] && say at_work yes
+[ -L "$home/releases/current" ] && say release "$(readlink "$home/releases/current")"
+# A run that was killed leaves its name in the lock's file.
+worker=$(sed -n 's/.*"pid": \([0-9]*\)}$/\1/p' /run/voice-run.lock 2>/dev/null)
+[ -n "$worker" ] && [ -d "/proc/$worker" ] && say at_work yes
 
 if command -v docker >/dev/null; then
     if ids=$(docker ps -aq --no-trunc 2>&1); then
@@ -67,7 +73,7 @@ fi
 ss -Hlntup | while read -r protocol _ _ _ local _ users; do
     pid=$(grep -o 'pid=[0-9]*' <<<"$users" | head -n 1)
     container=$(grep -oE '[0-9a-f]{64}' "/proc/${pid#pid=}/cgroup" 2>/dev/null | head -n 1)
-    say listener "$protocol" "$local" "${container:--}" "$(cut -s -d '"' -f 2 <<<"$users" | tr '\t' ' ')"
+    say listener "$protocol" "$local" "$(cut -s -d '"' -f 2 <<<"$users" | tr '\t' ' ')" "${container:--}"
 done
 
 for certificate in "$state"/caddy/data/caddy/certificates/*/"$domain/$domain.crt"; do

@@ -14,12 +14,7 @@ from pyinfra.api.operation import operation
 from pyinfra.context import host
 
 from deploys.host.packages import PackageSet, packages
-from deploys.host.platform import (
-    DISTRIBUTION_DOCKER_PACKAGES,
-    DOCKER_CONFLICTS,
-    DOCKER_PACKAGES,
-    Platform,
-)
+from deploys.host.platform import DISTRIBUTION_DOCKER_PACKAGES, DOCKER_CONFLICTS, DOCKER_PACKAGES, Platform
 from deploys.remote import File, Streamed, place, refuse, script, script_file
 from deploys.settings import Settings
 

@@ -11,13 +11,7 @@ from pyinfra.api.operation import operation
 from pyinfra.context import host
 
 from deploys.host.packages import PackageSet, packages
-from deploys.host.platform import (
-    TOOLKIT_PACKAGES,
-    Platform,
-    driver_packages,
-    driver_pinning_packages,
-    kernel_packages,
-)
+from deploys.host.platform import TOOLKIT_PACKAGES, Platform, driver_packages, driver_pinning_packages, kernel_packages
 from deploys.host.reboot import reboot_and_wait
 from deploys.remote import refuse, script, script_file
 from deploys.settings import Settings

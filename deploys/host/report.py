@@ -23,7 +23,7 @@ class Disk:
 
 @dataclass(frozen=True)
 class Socket:
-    """A listening socket on a port of ours: by which program, in which container (64 hex, or "-")."""
+    """A listening socket ("tcp", "0.0.0.0:22"): by which program, in which container (64 hex, or "-")."""
 
     protocol: str
     address: str
@@ -34,6 +34,12 @@ class Socket:
     def port(self) -> int:
         """The port number."""
         return int(self.address.rpartition(":")[2])
+
+    @property
+    def is_on_loopback(self) -> bool:
+        """Whether the host alone can reach it."""
+        host, _, device = self.address.rpartition(":")[0].strip("[]").partition("%")
+        return device == "lo" or host.startswith(("127.", "::ffff:127.")) or host == "::1"
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,7 @@ from urllib.parse import urlsplit
 import httpx2
 from httpcore2._sync.http11 import HTTP11Connection
 from huggingface_hub import HfApi, RepoFile, get_hf_file_metadata, hf_hub_url
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.utils import build_hf_headers, get_session  # type: ignore[attr-defined]
 
 from deploys.models.origin import RefusedError, RemoteFile, Source, UnreachableError

@@ -9,13 +9,7 @@ from pydantic import Field, field_validator
 
 from deploys.gpu.cards import card
 from deploys.models.catalog import KeepDays, Model
-from deploys.sections.base import (
-    Fingerprint,
-    HostName,
-    Positive,
-    Section,
-    Url,
-)
+from deploys.sections.base import Fingerprint, HostName, Positive, Section, Url
 
 
 class Site(Section):

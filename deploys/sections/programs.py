@@ -6,13 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from deploys.sections.base import (
-    Fraction,
-    Positive,
-    Section,
-    Sentence,
-    SingleLine,
-)
+from deploys.sections.base import Fraction, Positive, Section, Sentence, SingleLine
 
 
 class Releases(Section):

@@ -7,15 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from deploys.models.catalog import Sha256
-from deploys.sections.base import (
-    ImageReference,
-    Port,
-    Positive,
-    Section,
-    Sentence,
-    SingleLine,
-    Url,
-)
+from deploys.sections.base import ImageReference, Port, Positive, Section, Sentence, SingleLine, Url
 
 VOICES = frozenset(
     [

@@ -31,7 +31,7 @@ STATE = "/var/lib/voice"
 SERVICES = ("livekit", "caddy", "vllm-voxtral", "vllm-guard", "voice-agent")
 """All there can be; `services` says which are on a host."""
 
-HOST_PROGRAMS = ("adopt", "causes", "compare", "containers", "releases", "services", "start", "waiting")
+HOST_PROGRAMS = ("adopt", "causes", "compare", "containers", "holding", "releases", "services", "start", "waiting")
 """What runs on the host, in bin/. They are no part of a release: what goes back must be the newest that knows how."""
 
 CADDYS_FILE = "caddy/Caddyfile"
@@ -42,9 +42,11 @@ RELOADS = {
             *("caddy", "reload", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"),
             *("--address", "unix//config/admin.sock"),
         ],
+        "ports": [443, 80],
     }
 }
-"""Service -> the mounted files that it reads again without a restart, and the command in its container that says so."""
+"""Service -> the mounted files that it reads again without a restart, the command in its container that says so, and
+the ports whose new connections wait meanwhile (target/holding.py)."""
 
 MOUNTED = {
     "livekit": ("livekit/livekit.yaml",),

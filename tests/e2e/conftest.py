@@ -1,7 +1,8 @@
 """The whole deploy onto lab hosts: real pyinfra, ssh, systemd, Docker, reboots.
 
 The tests of a module share one host and run in the order they stand in: a deploy takes a minute, and what comes
-later (a second run, an edit, a reboot) is about the host that the earlier ones made.
+later (a second run, an edit, a reboot) is about the host that the earlier ones made. Two lanes of modules run side by
+side (`xdist_group`): `debian` on that host, `others` on the others. Where they share a server of the lab, they lock it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from runpy import run_path
@@ -25,6 +27,7 @@ from urllib.parse import urlencode
 import pytest
 
 from benchmarks.ssh_executions import COUNTER
+from tests.lab.lock import locked
 from tests.lab.places import DESCRIPTION
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -193,6 +196,17 @@ def bedrock(control: str, **query: object) -> None:
         pass
 
 
+@contextmanager
+def denied_by_bedrock() -> Iterator[None]:
+    """No access to any language model meanwhile."""
+    with locked("bedrock"):
+        bedrock("deny", on=1)
+        try:
+            yield
+        finally:
+            bedrock("reset")
+
+
 def hub_log() -> list[dict[str, Any]]:
     """Every request that the lab's Hub and its CDN had since the last reset."""
     with urllib.request.urlopen(f"{hub_url()}/lab/log") as answer:
@@ -225,7 +239,15 @@ def lab(*words: str) -> None:
 @pytest.fixture(scope="session")
 def lab_services() -> None:
     """The lab with everything hosts download from; its hosts are replaced by the modules that use them."""
-    lab("up", "debian", "ubuntu")
+    lab("up", "debian", "ubuntu", "spare")
+
+
+def deployed_host(name: str) -> LabHost:
+    """The host as the modules before left it, if they ran, or a fresh one: a deploy makes both the same."""
+    host = LabHost(name)
+    run = host.deploy()
+    assert run.status == 0, run.printed[-4000:]
+    return host
 
 
 def fresh_host(name: str) -> LabHost:

@@ -8,6 +8,7 @@ import re
 import shlex
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,13 +27,15 @@ from tests.e2e.conftest import (
     lab_token,
 )
 from tests.lab.hub.models import NEWER
+from tests.lab.lock import locked
 
-pytestmark = pytest.mark.usefixtures("lab_services")
+pytestmark = [pytest.mark.usefixtures("lab_services"), pytest.mark.xdist_group("debian")]
 
 
 @pytest.fixture(scope="module")
-def host(lab_services: None) -> LabHost:
-    return fresh_host("debian")
+def host(lab_services: None) -> Iterator[LabHost]:
+    with locked("hub", shared=True):
+        yield fresh_host("debian")
 
 
 def healthy(host: LabHost) -> list[str]:

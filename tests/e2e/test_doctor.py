@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import LabHost, Run, assert_a_run_changes_nothing, await_that
+from tests.e2e.conftest import LabHost, Run, assert_a_run_changes_nothing, await_that, deployed_host
 
-pytestmark = pytest.mark.usefixtures("lab_services")
+pytestmark = [pytest.mark.usefixtures("lab_services"), pytest.mark.xdist_group("debian")]
 
 PROGRAM = "deploys/audit.py"
 EVERYTHING = (
@@ -23,10 +23,7 @@ EVERYTHING = (
 
 @pytest.fixture(scope="module")
 def host(lab_services: None) -> LabHost:
-    """The host as an earlier module left it, or a fresh one: a deploy makes both the same."""
-    host = LabHost("debian")
-    run = host.deploy()
-    assert run.status == 0, run.printed[-4000:]
+    host = deployed_host("debian")
     await_that(lambda: serves(host), "Caddy has its certificate", 120)
     return host
 
@@ -132,7 +129,7 @@ def test_an_edit_that_the_service_has_loaded_is_mended_in_the_service_too(host: 
     host.shell("sed -i 's/respond 404/respond 200/' /opt/voice/caddy/Caddyfile; docker restart voice-caddy-1")
     await_that(lambda: host.shell(answers, check=False) == "200", "Caddy has the edit")
     _, document = audit(host, tmp_path / "report.json")
-    assert found(document, "fail") == {("files", "/opt/voice/caddy/Caddyfile")}
+    assert found(document, "fail") == {("files", "/opt/voice/caddy/Caddyfile"), ("containers", "caddy")}
     before = host.containers()
     mended = host.deploy()
     assert mended.status == 0, mended.printed[-4000:]

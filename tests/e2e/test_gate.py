@@ -11,21 +11,17 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.e2e.conftest import ARTEFACTS, LabHost, Run, await_that, bedrock
+from tests.e2e.conftest import ARTEFACTS, LabHost, Run, await_that, denied_by_bedrock, deployed_host
 from tests.lab.places import DESCRIPTION
 
-pytestmark = pytest.mark.usefixtures("lab_services")
+pytestmark = [pytest.mark.usefixtures("lab_services"), pytest.mark.xdist_group("debian")]
 
 PROGRAM = "deploys/verify.py"
 
 
 @pytest.fixture(scope="module")
 def host(lab_services: None) -> LabHost:
-    """The host as test_debian.py left it, if it ran before, or a fresh one: a deploy makes both the same."""
-    host = LabHost("debian")
-    run = host.deploy()
-    assert run.status == 0, run.printed[-4000:]
-    return host
+    return deployed_host("debian")
 
 
 def verify(host: LabHost, report: Path, **data: object) -> tuple[Run, dict[str, Any]]:
@@ -97,11 +93,8 @@ def test_a_stopped_service_is_named(host: LabHost, tmp_path: Path, service: str,
 
 
 def test_a_language_model_that_denies_is_named(host: LabHost, tmp_path: Path) -> None:
-    bedrock("deny", on=1)
-    try:
+    with denied_by_bedrock():
         run, document = verify(host, tmp_path / "report.json", gate_patience_s=30)
-    finally:
-        bedrock("reset")
     assert run.status == 1
     assert document["failure"]["leg"] == "llm"
 

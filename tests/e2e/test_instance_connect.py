@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -23,11 +24,13 @@ from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 from pyinfra.connectors.sshuserclient.client import get_host_keys
 
-from deploys.access import instance_connect, tunnel
+from deploys.access import instance_connect, lock, tunnel
 from deploys.access.aws import ATTEMPTS, account
 from deploys.access.pushed_key import PushedKey
 from deploys.access.transport import harden
 from deploys.host.reboot import _await_next_boot
+from deploys.remote import script_file
+from tests.e2e.conftest import await_that
 from tests.host.through import handle
 from tests.lab import aws
 from tests.lab.ec2.endpoint import Endpoint
@@ -36,6 +39,7 @@ from tests.lab.ec2.sshd import Sshd, console
 from tests.lab.ssh import make_key
 
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.xdist_group("others")
 
 
 class Place:
@@ -352,13 +356,18 @@ def test_several_hosts_of_one_name_at_once(place: Place, tmp_path: Path) -> None
     assert [twin.id in str(error) for error in failures] == [True]
 
 
-def test_files_travel_both_ways(place: Place) -> None:
-    host = place.connected()
-    data, back = os.urandom(300_000), io.BytesIO()
+def assert_files_travel_both_ways(place: Place, host: Any, count: int) -> None:
+    """`count` bytes to the host and back."""
+    data, back = os.urandom(count), io.BytesIO()
     target = str(place.home / "uploaded")
     assert host.put_file(io.BytesIO(data), target)
     assert host.get_file(target, back)
     assert back.getvalue() == data
+
+
+def test_files_travel_both_ways(place: Place) -> None:
+    host = place.connected()
+    assert_files_travel_both_ways(place, host, 300_000)
     with pytest.raises(NotImplementedError, match="rsync needs a key in a file"):
         host.check_can_rsync()
 
@@ -425,11 +434,7 @@ def test_plain_ssh_stays_possible(place: Place, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_tunnel_carries_commands_and_files(place: Place, endpoint: Endpoint) -> None:
     host = place.connected()
-    data, back = os.urandom(3_000_000), io.BytesIO()
-    target = str(place.home / "uploaded")
-    assert host.put_file(io.BytesIO(data), target)
-    assert host.get_file(target, back)
-    assert back.getvalue() == data
+    assert_files_travel_both_ways(place, host, 3_000_000)
     assert says(host, "echo through") == "through"
     (asked,) = endpoint.opened
     assert asked["privateIpAddress"] == "127.0.0.1"
@@ -483,6 +488,38 @@ def test_a_command_never_begins_in_an_old_tunnel(
     monkeypatch.setattr(instance_connect, "RENEW_S", -1)
     assert says(host, "echo new") == "new"
     assert len(endpoint.opened) == 2
+
+
+def test_a_new_connection_keeps_the_lock_of_the_run(
+    place: Place, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def script(beside: str, name: str, *arguments: str) -> str:
+        return (
+            script_file(beside, name, *arguments)
+            .replace("/run/", f"{place.home}/")
+            .replace("/var/log/", f"{place.home}/")
+        )
+
+    monkeypatch.setattr(lock, "script_file", script)
+    host, record = place.connected(), place.home / "voice" / "runs.jsonl"
+    lock.hold(host)
+    mine = lock.held(host)
+    assert mine
+    mine.began()
+    endpoint.cut()
+    host.connector.client.get_transport().join(5)
+    assert says(host, "echo after a cut") == "after a cut"
+    monkeypatch.setattr(instance_connect, "RENEW_S", -1)
+    assert says(host, "echo in a new tunnel") == "in a new tunnel"
+    monkeypatch.setattr(instance_connect, "RENEW_S", 1000)
+    with pytest.raises(lock.LockedError, match="another run is at work"):
+        lock.hold(place.connected())
+    mine.ended("done")
+    host.connector.client.close()  # as the end of pyinfra's process does
+    await_that(lambda: record.exists() and '"outcome": "done"' in record.read_text(), "the run is recorded")
+    outcomes = [json.loads(line)["outcome"] for line in record.read_text().splitlines()]
+    # The cut is recorded when sshd saw it before the run came again; the new tunnel is none.
+    assert outcomes in (["done"], ["cut off", "done"])
 
 
 def test_a_missing_endpoint_is_explained(place: Place, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,24 +10,24 @@ import pytest
 from tests.e2e.conftest import LabHost, lab
 from tests.lab import machine
 
-pytestmark = pytest.mark.usefixtures("lab_services")
+pytestmark = [pytest.mark.usefixtures("lab_services"), pytest.mark.xdist_group("others")]
 BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 
 
 def test_up_leaves_alone_what_is_up() -> None:
-    hosts = [LabHost("debian"), LabHost("ubuntu")]
+    hosts = [LabHost("spare"), LabHost("ubuntu")]
     before = [host.shell(BOOT_ID) for host in hosts]
-    lab("up", "debian", "ubuntu")
+    lab("up", "spare", "ubuntu")
     assert [host.shell(BOOT_ID) for host in hosts] == before
 
 
 def test_up_brings_back_a_host_whose_supervisor_was_killed() -> None:
-    host = LabHost("debian")
+    host = LabHost("spare")
     machine_id = host.shell("cat /etc/machine-id")
-    supervisor = machine.supervisor("debian").pid()
+    supervisor = machine.supervisor("spare").pid()
     assert supervisor is not None
     os.kill(supervisor, signal.SIGKILL)
-    lab("up", "debian", "ubuntu")
+    lab("up", "spare")
     assert host.shell("cat /etc/machine-id") == machine_id
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import ROOT, LabHost, Run, assert_a_run_changes_nothing, await_that, copied
+from tests.e2e.conftest import ROOT, LabHost, Run, assert_a_run_changes_nothing, await_that, copied, deployed_host
 
-pytestmark = pytest.mark.usefixtures("lab_services")
+pytestmark = [pytest.mark.usefixtures("lab_services"), pytest.mark.xdist_group("debian")]
 
 BACK = "deploys/rollback.py"
 DOMAIN = "voice.lab.example.org"
@@ -22,11 +22,7 @@ NO_PROGRAM = 'image: {{ caddy_image }}\n    command: ["caddy", "run", "--config"
 
 @pytest.fixture(scope="module")
 def host(lab_services: None) -> LabHost:
-    """The host as the modules before left it, if they ran, or a fresh one: a deploy makes both the same."""
-    host = LabHost("debian")
-    run = host.deploy()
-    assert run.status == 0, run.printed[-4000:]
-    return host
+    return deployed_host("debian")
 
 
 def in_use(host: LabHost) -> int:

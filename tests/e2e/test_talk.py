@@ -14,11 +14,11 @@ import pytest
 
 from deploys.gate.words import overlap
 from tests.e2e.browser import HEARING_RATE, Browser, chromium, write_question
-from tests.e2e.conftest import ARTEFACTS, LabHost, await_that, bedrock
+from tests.e2e.conftest import ARTEFACTS, LabHost, await_that, denied_by_bedrock, deployed_host
 from tests.lab.bedrock.replies import REPLIES
 from tests.lab.places import HOST_ADDRESSES
 
-pytestmark = pytest.mark.usefixtures("lab_services")
+pytestmark = [pytest.mark.usefixtures("lab_services"), pytest.mark.xdist_group("debian")]
 
 DOMAIN = "voice.lab.example.org"
 AUTHORITY = "/var/lib/voice/caddy/data/caddy/pki/authorities/local/root.crt"
@@ -49,11 +49,7 @@ print(api.AccessToken().with_identity("late").with_ttl(timedelta(hours=-1)).with
 
 @pytest.fixture(scope="module")
 def host(lab_services: None) -> LabHost:
-    """The host as the modules before left it, or a fresh one: a deploy makes both the same."""
-    host = LabHost("debian")
-    run = host.deploy()
-    assert run.status == 0, run.printed[-4000:]
-    return host
+    return deployed_host("debian")
 
 
 def get(host: LabHost, path: str) -> str:
@@ -248,12 +244,9 @@ def test_muting_mutes_and_who_leaves_can_come_back(another: str, browser: Browse
 
 
 def test_a_leg_that_fails_is_red_with_its_error(another: str, browser: Browser) -> None:
-    bedrock("deny", on=1)
-    try:
+    with denied_by_bedrock():
         join(browser, another)
         await_turn(browser, 1)
-    finally:
-        bedrock("reset")
     browser.driver.save_screenshot(str(ARTEFACTS / "talk-failed.png"))
     assert browser.leg("llm") == ("failed", "denied")
     assert browser.leg("stt")[0] == "good"

@@ -17,6 +17,7 @@ from tests.e2e.conftest import LabHost, assert_a_run_changes_nothing, fresh_host
 from tests.e2e.test_debian import healthy
 from tests.lab.places import DESCRIPTION
 
+pytestmark = pytest.mark.xdist_group("others")
 RIVAL = "/etc/apt/sources.list.d/docker.list"
 
 

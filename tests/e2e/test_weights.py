@@ -28,8 +28,9 @@ from tests.e2e.conftest import (
 )
 from tests.lab.hub import NO_SCOPE, UNGRANTED
 from tests.lab.hub.models import NEWER
+from tests.lab.lock import locked
 
-pytestmark = pytest.mark.usefixtures("lab_services", "calm_hub")
+pytestmark = [pytest.mark.usefixtures("lab_services", "calm_hub"), pytest.mark.xdist_group("others")]
 
 PROGRAM = "deploys/weights.py"
 VOXTRAL, GUARD, WHISPER = CATALOG
@@ -42,8 +43,10 @@ PROGRESS = re.compile(
 
 
 @pytest.fixture(scope="module")
-def host(lab_services: None) -> LabHost:
-    return fresh_host("debian")
+def host(lab_services: None) -> Iterator[LabHost]:
+    """A fresh host, while nobody else downloads anything."""
+    with locked("hub"):
+        yield fresh_host("spare")
 
 
 @pytest.fixture

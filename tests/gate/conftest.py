@@ -15,15 +15,12 @@ from typing import Any
 
 import pytest
 
-from tests.inventory import ROOT, names_of
+from tests.inventory import ROOT, once_a_host
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each test runs once for each voice host of the inventory."""
-    if "verified" not in metafunc.fixturenames:
-        return
-    names = names_of(metafunc.config)
-    metafunc.parametrize("verified", names, indirect=True, scope="session")
+    once_a_host(metafunc, "verified")
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from deploys.settings import Settings, parse
 from deploys.stack.images import agent_sources
 from deploys.stack.render import HOME, HostFacts, render
 from tests.host.through import handle
-from tests.inventory import hosts_of, names_of
+from tests.inventory import hosts_of, once_a_host
 
 
 @dataclass
@@ -68,10 +68,7 @@ class Deployed:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each test runs once for each voice host of the inventory."""
-    if "deployed" not in metafunc.fixturenames:
-        return
-    names = names_of(metafunc.config)
-    metafunc.parametrize("deployed", names, indirect=True, scope="session")
+    once_a_host(metafunc, "deployed")
 
 
 @pytest.fixture(scope="session")

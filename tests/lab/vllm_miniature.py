@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from tests.lab.hub import content
+
 
 def safetensors(names: list[str]) -> bytes:
     """A valid safetensors file with one byte a tensor."""
@@ -38,19 +40,7 @@ def voxtral(directory: Path) -> Path:
 def guard(directory: Path) -> Path:
     """Llama-Guard-3-1B with its true dimensions."""
     directory.mkdir(parents=True)
-    config = {
-        "architectures": ["LlamaForCausalLM"],
-        "hidden_size": 2048,
-        "num_hidden_layers": 16,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 8,
-        "head_dim": 64,
-        "intermediate_size": 8192,
-        "vocab_size": 128256,
-        "max_position_embeddings": 131072,
-        "tie_word_embeddings": False,
-    }
-    (directory / "config.json").write_text(json.dumps(config))
+    (directory / "config.json").write_text(json.dumps(content.GUARD_CONFIG))
     (directory / "tokenizer.json").write_text("{}")
     (directory / "model.safetensors").write_bytes(safetensors(["model.embed_tokens.weight"]))
     return directory

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import boto3
 import paramiko
@@ -21,6 +20,7 @@ from deploys.access.aws import Account
 from deploys.access.checks import NoHostsError, check
 from deploys.access.ec2 import InstancesError, running_instances
 from deploys.access.transport import harden
+from tests.programs.instances import launch
 
 REGION = "eu-central-1"
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,23 +44,12 @@ def test_connections_do_not_wait_for_small_packets_and_accept_no_sha1() -> None:
             transport.close()
 
 
-def launch(client: Any, name: str, role: str = "voice") -> str:
-    tags = [{"Key": "Name", "Value": name}, {"Key": "Role", "Value": role}]
-    made = client.run_instances(
-        ImageId="ami-12345678",
-        MinCount=1,
-        MaxCount=1,
-        TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
-    )
-    return str(made["Instances"][0]["InstanceId"])
-
-
 @mock_aws
 def test_running_instances_are_found_by_tag() -> None:
     client = boto3.client("ec2", region_name=REGION)
     launch(client, "second")
     launch(client, "first")
-    launch(client, "other", role="web")
+    launch(client, "other", Role="web")
     assert [each.name for each in running_instances("tag:Role=voice", Account(REGION))] == ["first", "second"]
 
 

@@ -20,7 +20,7 @@ from deploys.models.origin import RefusedError, UnreachableError
 from deploys.models.state import OnDisk, pending, read_provenance
 from tests.lab.hub import GRANTED, NO_SCOPE, UNGRANTED, content, models
 from tests.lab.hub.server import LabServer, Shared, serving
-from tests.unit.weights import request
+from tests.unit import weights
 
 VOXTRAL: dict[str, Any] = {
     "repo": "mistralai/Voxtral-4B-TTS-2603",
@@ -32,15 +32,7 @@ VOXTRAL: dict[str, Any] = {
     "licence": "CC-BY-NC-4.0",
     "gated": False,
 }
-GUARD: dict[str, Any] = {
-    **VOXTRAL,
-    "repo": "meta-llama/Llama-Guard-3-1B",
-    "revision": "acf7aafa60f0410f8f42b1fa35e077d705892029",
-    "architecture": "llama_guard_3",
-    "include": ["*"],
-    "exclude": ["original/*"],
-    "gated": True,
-}
+GUARD: dict[str, Any] = {**weights.GUARD, "gated": True}
 WRONG = {**VOXTRAL, "repo": "mistralai/Voxtral-Mini-3B-2507", "revision": "3b" * 20, "include": ["*"]}
 WEIGHTS = "consolidated.safetensors"
 SEGMENT = 256 * 1024
@@ -57,7 +49,7 @@ class Lab:
 
     def request(self, token: str | None = GRANTED, **models: dict[str, Any]) -> dict[str, Any]:
         """What the controller would send to have these models fetched."""
-        return request(self.directory, endpoint=self.url, token=token, models=models)
+        return weights.request(self.directory, endpoint=self.url, token=token, models=models)
 
     def run(self, token: str | None = GRANTED, **models: dict[str, Any]) -> None:
         """Fetch these models."""

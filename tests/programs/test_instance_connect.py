@@ -22,6 +22,7 @@ from deploys.access.environment import EnvironmentVariableError
 from deploys.access.instance_connect import InstanceConnect
 from deploys.access.pushed_key import new_key
 from tests.lab.ec2.sshd import console
+from tests.programs.instances import launch
 
 REGION = "eu-central-1"
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,18 +37,6 @@ def ec2(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     with mock_aws():
         yield boto3.client("ec2", region_name=REGION)
     account.cache_clear()
-
-
-def launch(client: Any, name: str, **more: str) -> str:
-    """A running instance with a Name and Role=voice; its id."""
-    tags = [{"Key": key, "Value": value} for key, value in {"Name": name, "Role": "voice", **more}.items()]
-    made = client.run_instances(
-        ImageId="ami-12345678",
-        MinCount=1,
-        MaxCount=1,
-        TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
-    )
-    return str(made["Instances"][0]["InstanceId"])
 
 
 def inventory(name: str = "@eic/tag:Role=voice") -> dict[str, Any]:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploys.doctor import containers, files, machine, network, weights
-from deploys.doctor.facts import Certificate, Container, HostState, Listener, LiveFile, parse
+from deploys.doctor.facts import Certificate, Container, HostState, LiveFile, parse
 from deploys.doctor.findings import Audit, Finding
 from deploys.doctor.wanted import Service, Wanted, wanted
 from deploys.gate.document import write
@@ -22,6 +22,7 @@ from deploys.host.docker import DockerState, daemon_config
 from deploys.host.nvidia import DriverState
 from deploys.host.packages import AptState
 from deploys.host.platform import Platform
+from deploys.host.report import Socket
 from deploys.models.state import OnDisk, WeightsDirectory
 from deploys.remote import File
 from deploys.settings import Settings
@@ -44,16 +45,20 @@ def clone(settings: Settings) -> Wanted:
 def healthy(clone: Wanted, settings: Settings) -> HostState:
     """A host exactly as wanted."""
     ids = {service: hashlib.sha256(service.encode()).hexdigest() for service in clone.services}
-    public = [Listener(protocol, f"*:{port}", ids["livekit"], "x") for protocol, port in network.public_ports(settings)]
-    local = [Listener("tcp", f"127.0.0.1:{port}", "-", "docker-proxy") for _, port in network.local_ports(settings)]
+    public = [Socket(protocol, f"*:{port}", "x", ids["livekit"]) for protocol, port in network.public_ports(settings)]
+    local = [Socket("tcp", f"127.0.0.1:{port}", "docker-proxy", "-") for _, port in network.local_ports(settings)]
     return HostState(
         now=NOW,
         files={path: live(file) for path, file in clone.files.items()},
-        secrets={f"{HOME}/secrets": "700 0", **dict.fromkeys(files.REQUIRED_SECRETS, "600 0")},
+        secrets={
+            f"{HOME}/secrets": "700 0",
+            f"{HOME}/releases": "700 0",
+            **dict.fromkeys(files.REQUIRED_SECRETS, "600 0"),
+        },
         others=(*clone.files, f"{HOME}/.running.json", f"{HOME}/livekit/keys.yaml.20261123T120000Z"),
         containers=tuple(container(name, each, ids[name]) for name, each in clone.services.items()),
         differences={},
-        listeners=(*public, *local, Listener("tcp", "0.0.0.0:22", "-", "sshd")),
+        listeners=(*public, *local, Socket("tcp", "0.0.0.0:22", "sshd", "-")),
         certificates=(Certificate("/x/certificates/acme-v02/y.crt", NOW - 60 * DAY, NOW + 30 * DAY),),
         kernel="6.8.0-1029-aws",
         newest_kernel="6.8.0-1029-aws",
@@ -123,6 +128,8 @@ def test_an_edited_file_is_shown_and_a_missing_and_an_open_one_are_named(clone: 
 def test_a_secret_that_others_can_read_or_that_is_missing_fails(healthy: HostState) -> None:
     found = severities(files.secrets(replace(healthy, secrets={f"{HOME}/secrets/livekit.env": "640 0"})))
     assert found == dict.fromkeys(files.REQUIRED_SECRETS, "fail")
+    opened = {**healthy.secrets, f"{HOME}/releases": "755 0"}
+    assert severities(files.secrets(replace(healthy, secrets=opened))) == {f"{HOME}/releases": "fail"}
 
 
 def test_another_file_in_the_stacks_home_is_a_warning(clone: Wanted, healthy: HostState) -> None:
@@ -180,27 +187,27 @@ def test_a_host_that_cannot_be_compared_is_no_healthy_one(clone: Wanted) -> None
 
 
 def test_ports(settings: Settings, healthy: HostState) -> None:
-    def judged(*more: Listener, without: int = 0) -> dict[str, str]:
+    def judged(*more: Socket, without: int = 0) -> dict[str, str]:
         kept = tuple(each for each in healthy.listeners if each.port != without)
         return severities(network.ports(settings, replace(healthy, listeners=(*kept, *more)), 2222))
 
     own = healthy.containers[0].id
     assert judged(without=443) == {"tcp 443": "fail"}
-    assert judged(Listener("tcp", "0.0.0.0:443", "-", "nginx"), without=443) == {"tcp 443": "fail"}
-    assert judged(Listener("tcp", "0.0.0.0:8000", "-", "docker-proxy"), without=8000) == {"tcp 8000": "fail"}
-    assert judged(Listener("tcp", "0.0.0.0:9999", "-", "python3")) == {"tcp 0.0.0.0:9999": "warn"}
-    assert judged(Listener("tcp", "[::]:9999", own, "python3")) == {"tcp [::]:9999": "warn"}
+    assert judged(Socket("tcp", "0.0.0.0:443", "nginx", "-"), without=443) == {"tcp 443": "fail"}
+    assert judged(Socket("tcp", "0.0.0.0:8000", "docker-proxy", "-"), without=8000) == {"tcp 8000": "fail"}
+    assert judged(Socket("tcp", "0.0.0.0:9999", "python3", "-")) == {"tcp 0.0.0.0:9999": "warn"}
+    assert judged(Socket("tcp", "[::]:9999", "python3", own)) == {"tcp [::]:9999": "warn"}
     silent = (
-        Listener("udp", "0.0.0.0:50010", own, "livekit-server"),
-        Listener("udp", "0.0.0.0:41234", own, "python"),
-        Listener("tcp", "[::1]:631", "-", "cupsd"),
-        Listener("udp", "127.0.0.53%lo:53", "-", "systemd-resolve"),
-        Listener("udp", "10.0.0.4%ens5:68", "-", "systemd-network"),
-        Listener("tcp", "[::]:2222", "-", "sshd"),
-        Listener("tcp", "[::]:22", "-", "systemd"),
+        Socket("udp", "0.0.0.0:50010", "livekit-server", own),
+        Socket("udp", "0.0.0.0:41234", "python", own),
+        Socket("tcp", "[::1]:631", "cupsd", "-"),
+        Socket("udp", "127.0.0.53%lo:53", "systemd-resolve", "-"),
+        Socket("udp", "10.0.0.4%ens5:68", "systemd-network", "-"),
+        Socket("tcp", "[::]:2222", "sshd", "-"),
+        Socket("tcp", "[::]:22", "systemd", "-"),
     )
     assert judged(*silent) == {}
-    assert judged(Listener("udp", "0.0.0.0:50010", "-", "iperf")) == {"udp 0.0.0.0:50010": "warn"}
+    assert judged(Socket("udp", "0.0.0.0:50010", "iperf", "-")) == {"udp 0.0.0.0:50010": "warn"}
 
 
 @pytest.mark.parametrize(
@@ -305,7 +312,7 @@ def test_strict_counts_warnings_and_the_document_says_who_passed(tmp_path: Path)
 
 
 def test_lines_that_pyinfra_stripped_are_read(clone: Wanted) -> None:
-    state = parse(["now\t1", "file\t/a\t644 0\tabc", "listener\ttcp\t*:80\t-", "kernel\t6.8", "reboot"])
+    state = parse(["now\t1", "file\t/a\t644 0\tabc", "listener\ttcp\t*:80\t\t-", "kernel\t6.8", "reboot"])
     assert state.files["/a"].content == b""
     assert state.listeners[0].program == ""
     assert (state.newest_kernel, state.reboot) == ("", ("",))

@@ -15,7 +15,9 @@ from deploys.doctor.findings import Finding
 from deploys.doctor.release import release
 from deploys.doctor.runs import Run, read
 
-MADE = Run("0" * 40, False, "2026-11-23T12:00:00Z", "ada@laptop", "done: 3 of 14 operations changed something")
+MADE = Run(
+    "voice.py", "0" * 40, False, "2026-11-23T12:00:00Z", "ada@laptop", "done: 3 of 14 operations changed something"
+)
 
 
 def git(repository: Path, *words: str) -> str:
@@ -118,17 +120,33 @@ def test_a_run_that_failed_since_or_is_at_work_is_told(main: Path) -> None:
     failed = replace(live, commit="1" * 40, until="2026-11-23T13:00:00Z", outcome="failed: Pull the images")
     (found,) = release([failed, live], "", clone=main)
     assert found.severity == "warn"
-    assert found.detail == "the last run, of 111111111111, ended 2026-11-23T13:00:00Z with: failed: Pull the images"
+    assert found.detail == (
+        "the last run, voice.py of 111111111111, ended 2026-11-23T13:00:00Z with: failed: Pull the images"
+    )
     (found,) = release([live, live], "", at_work=True, clone=main)
     assert found.detail.startswith("a run is at work")
     assert [each.severity for each in release([failed], "", clone=main)] == ["warn", "warn"]
+
+
+def test_a_rollback_since_is_told_and_what_it_left_is_compared_with_what_was_live(main: Path) -> None:
+    live = replace(MADE, commit=head(main).commit)
+    back = replace(live, what="rollback.py", until="2026-11-23T13:00:00Z", outcome="done: 1 of 1 operations changed")
+    (found,) = release([back, back, live], "", in_use="6", clone=main)
+    assert (found.severity, found.fix) == ("warn", "run deploys/voice.py: it goes forward again")
+    assert found.detail.startswith("went back to release 6 2026-11-23T13:00:00Z by ada@laptop")
+    # One that found its release in use, one that failed.
+    nothing = replace(back, outcome="done: 0 of 1 operations changed something")
+    assert [each.severity for each in release([nothing, nothing, live], "", clone=main)] == ["ok"]
+    failed = replace(back, outcome="failed: Put an earlier release back and bring it up")
+    (found,) = release([failed, live, live], "", clone=main)
+    assert found.detail.startswith("the last run, rollback.py of ")
 
 
 def test_the_locks_record_is_read() -> None:
     line = {"who": "ada", "from": "laptop", "what": "deploys/voice.py", "commit": "a" * 40 + "-dirty", "pid": 7}
     ended = {"since": "x", "until": "2026-11-23T12:00:00Z", "outcome": "done: 0 of 14 operations changed something"}
     (run,) = read([json.dumps({**line, **ended})])
-    assert (run.commit, run.dirty, run.is_done) == ("a" * 40, True, True)
+    assert (run.what, run.commit, run.dirty, run.is_done) == ("voice.py", "a" * 40, True, True)
     assert run.since == "deployed 2026-11-23T12:00:00Z by ada@laptop"
     for commit in ("unknown", "--all", "a" * 39):
         assert read([json.dumps({**line, **ended, "commit": commit})])[0].commit == ""

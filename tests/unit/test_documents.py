@@ -2,45 +2,196 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
+from typing import Any
+
+import pytest
+
+from deploys.host.preflight import port_ranges
+from deploys.settings import KEYS, parse, typed
+from deploys.stack import render
+from docs import generate, mermaid, picture
+from docs.stack import LISTENS, UndrawnError, stack
 
 ROOT = Path(__file__).resolve().parents[2]
+VARIANTS: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "a second card": {"guard_placement": "gpu1"},
+    "a guard elsewhere": {"guard_placement": "https://guard.example.org:8443", "agent_whisper_device": "cpu"},
+    "no TURN": {"livekit_turn_enabled": False, "livekit_stun_servers": ["stun.example.org:3478"]},
+    "the page": {"talk_enabled": True, "site_acme": "internal"},
+}
+every_variant = pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS)
+PORTS = sorted(key for key in KEYS if re.search(r"_port(_start|_end)?$", key))
 
 
-def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.mark.parametrize("document", ["README.md", "docs/architecture.md"])
+def test_what_documents_repeat_is_what_the_generator_makes(document: str) -> None:
+    """If this fails: `.venv/bin/python -m docs.generate`."""
+    made = generate.parts(generate.SOURCE.read_text(), generate.of_production())[document]
+    text = (ROOT / document).read_text()
+    assert generate.with_parts(text, made) == text
 
 
-def test_the_readmes_settings_are_those_of_group_data() -> None:
-    """If this fails: `.venv/bin/python docs/generate.py`."""
-    generate = generator()
-    readme = (ROOT / "README.md").read_text()
-    table = generate.settings_table((ROOT / "group_data" / "all.py").read_text())
-    assert generate.with_table(readme, table) == readme
+def test_a_document_without_a_place_is_not_left_as_it_is() -> None:
+    with pytest.raises(generate.NoPlaceError, match="no place for ports"):
+        generate.with_parts("<!-- ports: made by docs/generate.py -->\n", {"ports": "x"})
+
+
+@pytest.mark.parametrize("key", PORTS)
+def test_another_port_is_another_picture(data: dict[str, Any], key: str) -> None:
+    port = data[key] + 10
+    assert str(port) not in picture.drawn(stack(parse(data)))
+    # Not parsed: alone, the end of one range may reach into the next one.
+    changed = stack(typed({**data, key: port})[0])
+    for made in (picture.drawn(changed), mermaid.chart(changed), mermaid.ports(changed)):
+        assert re.search(rf"\b{port}\b", made), made
+
+
+@every_variant
+def test_every_service_and_every_port_is_drawn(data: dict[str, Any], changes: dict[str, Any]) -> None:
+    settings = parse({**data, **changes})
+    drawn = stack(settings)
+    text, chart = picture.drawn(drawn), mermaid.chart(drawn)
+    for service in render.services(settings):
+        assert f"+- {service} -" in text
+        assert f'["{service}<br/>' in chart
+    ports = {(each.protocol, each.ports) for each in drawn.listeners}
+    assert ports == {
+        (protocol, str(first) if first == last else f"{first}-{last}")
+        for protocol, first, last in port_ranges(settings)
+    }
+    for each in drawn.questions:
+        assert each.what in text
+        assert each.what in chart
+
+
+@every_variant
+def test_boxes_are_closed(data: dict[str, Any], changes: dict[str, Any]) -> None:
+    """Whatever stands in them: a line that is too long would push the border away."""
+    model = data["weights_catalog"]["voxtral-4b-tts"]
+    catalog = {**data["weights_catalog"], "a-name-that-is-longer-than-a-box-of-the-picture": model}
+    wide = {"voxtral_model": "a-name-that-is-longer-than-a-box-of-the-picture", "weights_catalog": catalog}
+    for settings in (parse({**data, **changes}), parse({**data, **wide, **changes})):
+        lines = picture.drawn(stack(settings)).splitlines()
+        tops = [(number, match) for number, line in enumerate(lines) for match in re.finditer(r"\+- .*?-\+", line)]
+        assert len(tops) == len(render.services(settings))
+        for number, top in tops:
+            left, right = top.start(), top.end() - 1
+            column = [line[left : left + 1] + line[right : right + 1] for line in lines[number + 1 :]]
+            assert set(column[: column.index("++")]) <= {"||", ">|"}
+
+
+def test_a_service_that_nobody_drew_is_an_error(
+    data: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compose = (render.TEMPLATES / "compose.yml.j2").read_text()
+    for template in render.TEMPLATES.iterdir():
+        (tmp_path / template.name).write_bytes(template.read_bytes())
+    (tmp_path / "compose.yml.j2").write_text(compose.replace("services:\n", "services:\n  redis: {image: redis:8}\n"))
+    monkeypatch.setattr(render, "TEMPLATES", tmp_path)
+    with pytest.raises(UndrawnError, match="has redis: give it a role"):
+        stack(parse(data))
+
+
+def test_a_port_that_nobody_has_words_for_is_an_error(data: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(LISTENS, "guard_port")
+    with pytest.raises(UndrawnError, match="guard_port listens on tcp 8000"):
+        stack(parse(data))
+
+
+def test_caddys_upstream_is_read_from_its_file(
+    data: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for template in render.TEMPLATES.iterdir():
+        (tmp_path / template.name).write_text(
+            template.read_text().replace("127.0.0.1:{{ livekit.port }} {", "127.0.0.1:1 {")
+        )
+    monkeypatch.setattr(render, "TEMPLATES", tmp_path)
+    with pytest.raises(UndrawnError, match="where none of the services listens"):
+        stack(parse(data))
+
+
+def test_the_models_are_those_in_use_and_who_mounts_them(data: dict[str, Any]) -> None:
+    assert stack(parse(data)).models == {
+        "voxtral-4b-tts": ("8.0 GB", ("vllm-voxtral",)),
+        "llama-guard-3-1b": ("3.0 GB", ("vllm-guard",)),
+        "faster-whisper-large-v3": ("3.1 GB", ("voice-agent",)),
+    }
+    elsewhere = stack(parse({**data, **VARIANTS["a guard elsewhere"]}))
+    assert "llama-guard-3-1b" not in elsewhere.models
+    assert [each.where for each in elsewhere.questions if each.whom == "another host"] == ["guard.example.org:8443"]
+
+
+def test_a_cards_parts_are_the_card(data: dict[str, Any]) -> None:
+    for changes in VARIANTS.values():
+        for card in stack(parse({**data, **changes})).cards:
+            total = float(card.name.split()[-2])
+            assert sum(amount for _, _, amount in card.parts) == pytest.approx(total, abs=0.01)
+
+
+def findings() -> dict[str, set[int]]:
+    """Test -> the handover's findings that its name says it is about."""
+    names = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    tests = re.findall(r"def (test_finding((?:_(?:and_)?\d\d)+)_\w+)\(", names)
+    return {test: {int(number) for number in re.findall(r"\d\d", numbers)} for test, numbers in tests}
 
 
 def test_every_finding_of_the_handover_has_a_test_named_after_it() -> None:
-    names = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
-    found = {
-        int(number)
-        for match in re.findall(r"def test_finding((?:_(?:and_)?\d\d)+)_", names)
-        for number in re.findall(r"\d\d", match)
+    assert set().union(*findings().values()) == set(range(1, 19))
+
+
+def runbook_rows() -> list[list[str]]:
+    lines = (ROOT / "docs" / "runbook.md").read_text().splitlines()
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines if line.startswith("| ")]
+
+
+def test_the_runbook_tells_of_every_finding_and_of_every_test_of_it() -> None:
+    rows = {int(row[0]): row for row in runbook_rows() if row[0].isdigit()}
+    assert list(rows) == list(range(1, 19))
+    assert {len(row) for row in rows.values()} == {6}
+    for number, row in rows.items():
+        assert set(re.findall(r"`(\w+)`", row[-1])) == {test for test, about in findings().items() if number in about}
+
+
+def test_what_the_runbook_quotes_is_what_this_repository_says() -> None:
+    sources = [
+        *(ROOT / "deploys").rglob("*.py"),
+        *(ROOT / "deploys").rglob("*.sh"),
+        *(ROOT / "agent").glob("voice_agent/*"),
+    ]
+    text = "\n".join(path.read_text() for path in sources if path.is_file())
+    # A message that goes on in the next line is one message.
+    said = re.sub(r"\"\n\s*f?\"", "", text)
+    cells = [cell for row in runbook_rows() for cell in (row[4:5] if row[0].isdigit() else row)]
+    quoted = [phrase for cell in cells for phrase in re.findall(r"\"(.+?)\"", re.sub(r"`[^`]*`", "", cell))]
+    assert len(quoted) > 60
+    assert [phrase for phrase in quoted if not all(part.strip() in said for part in phrase.split("..."))] == []
+
+
+def documents() -> list[Path]:
+    return [ROOT / "README.md", ROOT / "agent" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def test_the_readme_lists_every_deploy() -> None:
+    deploys = {
+        path.name for path in (ROOT / "deploys").glob("*.py") if "pyinfra.context import host" in path.read_text()
     }
-    assert found == set(range(1, 19))
+    rows = re.findall(r"^\| `deploys/(\w+\.py)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted(deploys)
 
 
-def test_the_runbook_tells_of_every_finding_and_names_tests_that_exist() -> None:
-    runbook = (ROOT / "docs" / "runbook.md").read_text()
-    rows = re.findall(r"^\| (\d+) \|.*$", runbook, re.MULTILINE)
-    assert [int(number) for number in rows] == list(range(1, 19))
-    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
-    named = re.findall(r"`(test_finding_\w+)`", runbook)
-    assert [name for name in named if f"def {name}(" not in tests] == []
+@pytest.mark.parametrize("document", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_a_document_points_to_is_there(document: Path) -> None:
+    text = document.read_text()
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", text)
+    assert [link for link in links if not (document.parent / link).exists()] == []
+    # A file of the repository in a command or in a sentence; "x.{py,sh}" are two. agent/ has commands of its own.
+    top = "deploys|docs|tests|inventories|group_data|templates|benchmarks"
+    named = re.findall(rf"(?<![\w/.-])((?:{top})/[\w/.-]*(?:\w|\{{[\w,]+\}}))", text)
+    places = (ROOT, ROOT / "agent", document.parent)
+    assert [path for path in named if "{" not in path and not any((each / path).exists() for each in places)] == []
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)
+    assert [target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
+import signal
 import subprocess
+import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -26,7 +30,7 @@ def test_a_run_that_ends_well_is_recorded_with_its_last_word(script: list[str], 
     said = subprocess.run(
         script, input="begun\nbegun\ndone\ndone: 1 of 2\n", capture_output=True, text=True, check=True
     )
-    assert said.stdout.strip() == HELD
+    assert said.stdout.split()[0] == HELD
     record = json.loads((tmp_path / "voice/runs.jsonl").read_text())
     assert (record["what"], record["commit"], record["outcome"]) == ("deploys/voice.py", "abc", "done: 1 of 2")
     assert (tmp_path / "voice-run.lock").read_text() == ""
@@ -36,6 +40,25 @@ def test_a_run_that_ends_well_is_recorded_with_its_last_word(script: list[str], 
 def test_a_run_whose_connection_breaks_was_cut_off(script: list[str], tmp_path: Path) -> None:
     subprocess.run(script, input="begun\n", capture_output=True, text=True, check=True)
     assert json.loads((tmp_path / "voice/runs.jsonl").read_text())["outcome"] == "cut off"
+
+
+def unread(pipe: int) -> int:
+    """Bytes that nobody has taken out of it."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4), sys.byteorder)
+
+
+def test_a_run_whose_lock_is_ended_by_hand_is_recorded_so(script: list[str], tmp_path: Path) -> None:
+    with subprocess.Popen(script, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdout.readline()
+        process.stdin.write("begun\n")
+        process.stdin.flush()
+        while unread(process.stdin.fileno()):
+            assert process.poll() is None
+        process.terminate()
+        assert process.wait(10) == 0
+    assert json.loads((tmp_path / "voice/runs.jsonl").read_text())["outcome"] == "ended by hand"
 
 
 @pytest.mark.parametrize("words", ["", "done\n", "begun\npause\n"])
@@ -61,6 +84,27 @@ def test_who_comes_second_is_told_who_is_there(script: list[str], tmp_path: Path
     told = busy(second.stderr)
     assert "another run is at work since 2026-11-23T12:00:00Z: deploys/voice.py of root on there (commit abc)" in told
     assert "`sudo kill 4711`" in told
+
+
+def test_the_same_run_takes_it_again_from_its_old_connection_and_no_other_does(script: list[str]) -> None:
+    def start(*before: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*script, *before], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def first_line(process: subprocess.Popen[str]) -> str:
+        assert process.stdout
+        return process.stdout.readline().strip()
+
+    with start() as old, start(str(os.getpid())) as other:
+        held, _, pid = first_line(old).partition(" ")
+        assert (held, pid) == (HELD, str(old.pid))
+        assert first_line(other) == ""
+        assert other.wait() == BUSY
+        with start(pid) as again:
+            assert first_line(again) == f"{HELD} {again.pid}"
+            assert old.wait() == -signal.SIGKILL
+            again.communicate("done\n")
 
 
 @pytest.mark.parametrize("said", ["", "nonsense", "[]", "{}"])

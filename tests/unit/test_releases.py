@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -30,7 +31,8 @@ def write(home: Path, text: str, files: list[str] = FILES) -> None:
         (home / path).parent.mkdir(parents=True, exist_ok=True)
         (home / path).write_text(text)
         (home / path).chmod(0o600 if path.startswith("env/") else 0o644)
-    plan = {"files": files, "releases_keep": 2, "text": text}
+    reloads = {"caddy": {"files": ["caddy/Caddyfile"]}}
+    plan = {"files": files, "releases_keep": 2, "reloads": reloads, "text": text}
     (home / "bin" / "start.json").write_text(json.dumps(plan))
 
 
@@ -55,6 +57,20 @@ def test_a_release_is_made_when_something_changed_and_only_then(tmp_path: Path) 
     assert releases.keep(tmp_path, FILES, IMAGES).number == 4
     write(tmp_path, "one")
     assert releases.keep(tmp_path, FILES, IMAGES) == first
+
+
+def test_files_that_left_the_set_are_removed_once_the_new_one_is_healthy_and_edited_ones_stay(tmp_path: Path) -> None:
+    old = [*FILES, "env/vllm-guard.env", "guard/edited"]
+    write(tmp_path, "one", old)
+    before = releases.keep(tmp_path, old, IMAGES)
+    (tmp_path / "guard" / "edited").write_text("by hand")
+    write(tmp_path, "two")
+    assert releases.drop_what_left(tmp_path, before) == ["env/vllm-guard.env"]
+    assert not (tmp_path / "env" / "vllm-guard.env").exists()
+    assert (tmp_path / "guard" / "edited").read_text() == "by hand"
+    assert releases.drop_what_left(tmp_path, before) == []
+    releases.put_back(tmp_path, before)
+    assert (tmp_path / "env" / "vllm-guard.env").read_text() == "one"
 
 
 def test_a_release_is_roots_alone_and_comes_back_whole(tmp_path: Path) -> None:
@@ -83,12 +99,13 @@ def test_the_one_in_use_is_the_one_that_was_last_healthy(tmp_path: Path) -> None
     assert [each.healthy for each in releases.held(tmp_path)] == [True, True, False]
 
 
-def test_a_torn_release_is_none(tmp_path: Path) -> None:
+def test_a_torn_release_is_none_and_keeps_its_number(tmp_path: Path) -> None:
     write(tmp_path, "one")
     releases.accept(tmp_path, releases.keep(tmp_path, FILES, IMAGES), 5)
     (tmp_path / "releases" / "1" / "release.json").write_text("{")
     assert releases.held(tmp_path) == []
     assert releases.current(tmp_path) is None
+    assert releases.keep(tmp_path, FILES, IMAGES).number == 2
 
 
 def test_so_many_healthy_ones_are_kept_and_never_fewer_for_failed_ones(tmp_path: Path) -> None:
@@ -133,6 +150,8 @@ class Host:
         monkeypatch.setattr(start, "docker", self.tag)
         monkeypatch.setattr(start, "plan", lambda: json.loads((home / "bin" / "start.json").read_text()))
         monkeypatch.setattr(start.compare, "definitions", lambda: {"caddy": {"image": "caddy:2"}})
+        self.loaded: set[str] = set()
+        monkeypatch.setattr(start.compare, "loaded", self.loaded.intersection)
 
     def place(self, text: str) -> int:
         write(self.home, text)
@@ -185,15 +204,20 @@ def test_both_failures_are_shown_when_the_way_back_fails(host: Host, capsys: pyt
 
 def test_a_host_that_never_was_healthy_fails_as_it_is(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
     assert host.place("broken") == 1
-    assert "no other release was healthy here: nothing is put back" in capsys.readouterr().err
+    assert "no release was healthy here before: nothing is put back" in capsys.readouterr().err
     assert (host.home / "compose.yml").read_text() == "broken"
 
 
-def test_a_failure_of_the_release_in_use_has_nothing_to_go_back_to(host: Host) -> None:
+def test_a_failure_of_the_release_in_use_has_nothing_to_go_back_to(
+    host: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
     host.place("one")
-    host.broken = {"one"}
-    assert host.place("one") == 1
-    assert [each.number for each in releases.held(host.home)] == [1]
+    host.place("two")
+    host.broken = {"two"}
+    assert host.place("two") == 1
+    assert "because of caddy; it is the one in use: nothing is put back" in capsys.readouterr().err
+    assert [each.number for each in releases.held(host.home)] == [1, 2]
+    assert (host.home / "compose.yml").read_text() == "two"
 
 
 def test_an_image_that_changed_under_its_name_is_put_back_too(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
@@ -226,6 +250,39 @@ def test_by_hand_to_the_one_before_and_forward_again(host: Host, capsys: pytest.
     assert "release 2 again, in the place of release 1" in capsys.readouterr().out
     assert start.listing()["current"] == 2
     assert start.go_back(7) == 1
+
+
+def dates(home: Path) -> dict[str, bool]:
+    """File -> whether it was changed in the last years; rendered ones are of 1970."""
+    return {path: (home / path).stat().st_mtime > 1 for path in FILES if path != "bin/start.json"}
+
+
+def as_rendered(home: Path) -> None:
+    for path in FILES:
+        os.utime(home / path, (0, 0))
+
+
+def test_what_hands_changed_and_a_service_has_read_comes_back_with_a_new_date(host: Host) -> None:
+    """To Compose nothing changed: by its content the service would go on with the edit."""
+    write(host.home, "one")
+    as_rendered(host.home)
+    assert start.run() == 0
+    for path in ("compose.yml", "env/caddy.env"):
+        (host.home / path).write_text("an edit")
+        os.utime(host.home / path, (0, 0))
+    host.loaded.update(["compose.yml", "caddy/Caddyfile"])
+    assert start.go_back(1) == 0
+    assert dates(host.home) == {"caddy/Caddyfile": False, "compose.yml": True, "env/caddy.env": False}
+    assert (host.home / "compose.yml").read_text() == "one"
+
+
+def test_what_a_service_reloads_is_read_again_on_the_way_back(host: Host) -> None:
+    """A reload may have gone through before the service turned out to be unhealthy with it."""
+    for text, status in (("one", 0), ("broken", 1)):
+        write(host.home, text)
+        as_rendered(host.home)
+        assert start.run() == status
+    assert dates(host.home) == {"caddy/Caddyfile": True, "compose.yml": False, "env/caddy.env": False}
 
 
 def test_what_is_not_kept_yet_is_a_difference(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,6 +85,21 @@ def test_a_file_that_changed_after_the_start_is_a_difference(tmp_path: Path, mon
     assert compare.changed_at({}, ()) == 0
 
 
+def test_a_container_has_read_the_files_that_it_mounts_and_that_are_older_than_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare, "HOME", tmp_path)
+    for path in ("livekit/livekit.yaml", "engine/health.py", "compose.yml"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).touch()
+    mounts = [{"Source": str(tmp_path / "livekit")}, {"Source": "/var/lib/docker/volumes/cache"}]
+    for year, read in (("2001", set()), ("2999", {"livekit/livekit.yaml"})):
+        each = container(State={"StartedAt": f"{year}-01-01T00:00:00Z"}, Mounts=mounts)
+        monkeypatch.setattr(compare, "containers", lambda found=each: {"livekit": found})
+        asked = ["livekit/livekit.yaml", "livekit/gone.yaml", "engine/health.py", "compose.yml"]
+        assert compare.loaded(asked) == read
+
+
 def test_a_file_that_was_edited_and_is_as_before_is_another_version(tmp_path: Path) -> None:
     file = tmp_path / "Caddyfile"
     file.write_text("as rendered")

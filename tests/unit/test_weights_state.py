@@ -12,16 +12,7 @@ from hypothesis import strategies as st
 
 from deploys.models.architecture import MEANT
 from deploys.models.catalog import KeepDays
-from deploys.models.state import (
-    OnDisk,
-    Pending,
-    Plan,
-    WeightsDirectory,
-    pending,
-    plan,
-    read_provenance,
-    recognised,
-)
+from deploys.models.state import OnDisk, Pending, Plan, WeightsDirectory, pending, plan, read_provenance, recognised
 from tests.unit.weights import GUARD, NEWER, OLDER, guard, model, provenance
 
 FILES = {"config.json": b"abc", "sub/w.bin": b"123456789"}

@@ -6,7 +6,7 @@ import calendar
 import hashlib
 import json
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,6 +99,17 @@ def changed_at(service: dict[str, Any], without: Collection[Path]) -> float:
     places = [Path(mount["source"]) for mount in service.get("volumes", []) if mount["type"] == "bind"]
     files = [file for place in places if HOME in place.parents for file in place.rglob("*") if file.is_file()]
     return max((file.stat().st_mtime for file in files if file not in without), default=0.0)
+
+
+def loaded(files: Iterable[str]) -> set[str]:
+    """Those of the files (below HOME) that a container has read as they are now: it mounts them and started since."""
+    mounts = [(Path(mount["Source"]), started_at(each)) for each in containers().values() for mount in each["Mounts"]]
+    return {
+        file
+        for file in files
+        for source, started in mounts
+        if source in (HOME / file).parents and (HOME / file).is_file() and started >= int((HOME / file).stat().st_ctime)
+    }
 
 
 def started_at(container: dict[str, Any]) -> float:

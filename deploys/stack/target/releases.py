@@ -8,11 +8,13 @@ no Docker.
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import json
+import os
 import shutil
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
@@ -73,14 +75,15 @@ def identity(home: Path, files: Iterable[str], images: Images) -> str:
 def keep(home: Path, files: Iterable[str], images: Images) -> Release:
     """The release that is what lies in `home`: one that is held already, or a new one, not healthy yet."""
     paths = list(files)
-    digest, all_held = identity(home, paths, images), held(home)
-    for release in all_held:
+    digest = identity(home, paths, images)
+    for release in held(home):
         if release.digest == digest:
             return release
-    number = max((release.number for release in all_held), default=0) + 1
+    store = home / "releases"
+    # By the directories: one that cannot be read is no release, but its number is taken.
+    number = max((int(each.name) for each in store.glob("*") if each.name.isdecimal()), default=0) + 1
     made = datetime.now(timezone.utc).isoformat(timespec="seconds")
     release = Release(number, made, False, digest, dict(images))
-    store = home / "releases"
     store.mkdir(mode=0o700, exist_ok=True)
     beside = store / ".new"
     shutil.rmtree(beside, ignore_errors=True)
@@ -115,20 +118,56 @@ def surplus(releases: list[Release], in_use: int, count: int) -> list[int]:
     return [number for number in numbers if number != in_use]
 
 
-def put_back(home: Path, release: Release) -> None:
-    """Put the release's files in place of those that are there, each beside its place first; others of the set go."""
+def put_back(home: Path, release: Release, loaded: Collection[str] = ()) -> None:
+    """Put the release's files in place of those that are there, each beside its place first; others of the set go.
+
+    Args:
+        home: the stack's home.
+        release: whose files.
+        loaded: files that a service has read as they are now, and that it would keep, as their content is all that
+            tells: where the release's differs, it gets this moment as its time of change (see compare.py).
+    """
     source = home / "releases" / str(release.number)
-    paths = {file.relative_to(source).as_posix() for file in source.rglob("*") if file.is_file()} - {DESCRIPTION}
+    paths = _files_in(source)
     replaced = files_of(home)
     for path in sorted(paths):
         place = home / path
         place.parent.mkdir(parents=True, exist_ok=True)
         beside = place.with_name(f"{place.name}.new")
         shutil.copy2(source / path, beside)
+        if path in loaded and not _equal(beside, place):
+            os.utime(beside)
         beside.replace(place)
     for path in replaced:
         if path not in paths:
             (home / path).unlink(missing_ok=True)
+
+
+def drop_what_left(home: Path, before: Release) -> list[str]:
+    """Remove the files of the release before that the set in `home` has no more; that release keeps them.
+
+    What is not as it was there stays: a hand made it so, and nothing else keeps it.
+    """
+    kept = home / "releases" / str(before.number)
+    left = _files_in(kept) - set(files_of(home))
+    dropped = sorted(path for path in left if _equal(home / path, kept / path))
+    for path in dropped:
+        (home / path).unlink()
+    return dropped
+
+
+def edited(home: Path, in_use: Release) -> set[str]:
+    """The files of the set that are not as the release in use has them: hands changed them since."""
+    kept = home / "releases" / str(in_use.number)
+    return {path for path in files_of(home) if not _equal(home / path, kept / path)}
+
+
+def _files_in(kept: Path) -> set[str]:
+    return {file.relative_to(kept).as_posix() for file in kept.rglob("*") if file.is_file()} - {DESCRIPTION}
+
+
+def _equal(one: Path, other: Path) -> bool:
+    return one.is_file() and other.is_file() and filecmp.cmp(one, other, shallow=False)
 
 
 def choose(releases: list[Release], in_use: Release | None, wanted: int) -> Release:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import compare
+import holding
 import releases
 from compare import Started, Wanted
 from containers import HOME, compose, containers, docker
@@ -80,7 +81,7 @@ def bring_up_one(service: str, reason: str, reloads: Mapping[str, Any] | None) -
         except subprocess.CalledProcessError as error:
             raise NotHealthyError(service, f"{service}: docker compose up failed (exit {error.returncode})") from error
     if reloads and process_of(service) == before:
-        reload(service, reloads["command"])
+        reload(service, reloads)
 
 
 def recreation(reason: str) -> list[str]:
@@ -99,24 +100,36 @@ def process_of(service: str) -> tuple[str, str]:
     return (container["Id"], container["State"]["StartedAt"]) if container else ("", "")
 
 
-def reload(service: str, command: list[str]) -> None:
+def reload(service: str, how: Mapping[str, Any]) -> None:
     """Have a running service read its file again, and ask its own health check at once: Docker asks later.
+
+    `how` is its entry in start.json; an old release's has no ports.
 
     Raises:
         NotHealthyError: it refuses the file and goes on with the one before, or is not healthy with the new one.
     """
     container = containers()[service]
     check = container["Config"]["Healthcheck"]["Test"][1:]
-    for what, words in (("refuses its new file", command), ("is not healthy with its new file", check)):
-        done = subprocess.run(
-            ["docker", "exec", container["Id"], *words],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        if done.returncode:
-            lines = "\n".join(f"  | {line}" for line in redact(done.stdout).splitlines()[-10:])
-            raise NotHealthyError(service, f"{service} {what}; {' '.join(words[:2])} says:\n{lines}")
+    with holding.held(how.get("ports", [])):
+        ask(service, container["Id"], how["command"], "refuses its new file")
+    ask(service, container["Id"], check, "is not healthy with its new file")
     say(f"{service}: reloaded")
+
+
+def ask(service: str, container: str, words: list[str], otherwise: str) -> None:
+    """Run a command in a service's container.
+
+    Raises:
+        NotHealthyError: it fails; `otherwise` says what that means.
+    """
+    done = subprocess.run(
+        ["docker", "exec", container, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if done.returncode:
+        lines = "\n".join(f"  | {line}" for line in redact(done.stdout).splitlines()[-10:])
+        raise NotHealthyError(service, f"{service} {otherwise}; {' '.join(words[:2])} says:\n{lines}")

@@ -16,7 +16,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import compare
@@ -47,8 +47,10 @@ def run() -> int:
             pass
     except FAILURES as error:
         say(told(error), error=True)
-        return way_back(before if is_new else None, trial, culprit(error))
+        return way_back(before, trial, culprit(error))
     if is_new:
+        for path in releases.drop_what_left(HOME, before) if before else ():
+            say(f"{path}: no longer part of the set, removed; release {before.number} keeps it")
         releases.accept(HOME, trial, plan()["releases_keep"])
         say(f"release {trial.number} is healthy")
     return 0
@@ -57,8 +59,9 @@ def run() -> int:
 def way_back(before: releases.Release | None, trial: releases.Release, service: str) -> int:
     """Put `before` back in place of `trial`, say how long each service was gone; always 1: the run did not succeed."""
     failed = f"release {trial.number} did not become healthy because of {service}"
-    if before is None:
-        say(f"{failed}; no other release was healthy here: nothing is put back", error=True)
+    if before is None or before.number == trial.number:
+        why = "no release was healthy here before" if before is None else "it is the one in use"
+        say(f"{failed}; {why}: nothing is put back", error=True)
         return 1
     since = time.monotonic()
     say(f"{failed}; release {before.number} is put back", error=True)
@@ -75,8 +78,12 @@ def way_back(before: releases.Release | None, trial: releases.Release, service: 
     return 1
 
 
-def put_back(release: releases.Release) -> None:
+def put_back(release: releases.Release, edited: Collection[str] = ()) -> None:
     """The release's files are in place, and its images' names stand for the ids they stood for.
+
+    Args:
+        release: whose files and images.
+        edited: files that a service has read as hands left them.
 
     Raises:
         NoReleaseError: one of its images is not on the host any more; nothing was changed.
@@ -87,14 +94,17 @@ def put_back(release: releases.Release) -> None:
     for name, image in dict(release.images.values()).items():
         if image_id(name) != image:
             docker("tag", image, name)
-    releases.put_back(HOME, release)
+    # What a service reloads counts as read: the reload may have gone through before something failed.
+    reloaded = {file for each in plan()["reloads"].values() for file in each["files"]}
+    releases.put_back(HOME, release, reloaded.union(edited))
 
 
 def go_back(number: int) -> int:
     """By hand: the release `number` (0: the healthy one before) instead of the one in use."""
     before = releases.current(HOME)
     try:
-        put_back(releases.choose(releases.held(HOME), before, number))
+        release = releases.choose(releases.held(HOME), before, number)
+        put_back(release, compare.loaded(releases.edited(HOME, before)) if before else ())
     except releases.NoReleaseError as error:
         say(str(error), error=True)
         return 1

@@ -127,6 +127,8 @@ class _Carrier:
                 self._say(event.response())
             elif isinstance(event, (TextMessage, CloseConnection)):
                 break
+        with suppress(OSError):  # it was the target that closed it
+            inside.shutdown(socket.SHUT_RDWR)  # close alone waits for the thread that reads from it
         inside.close()
         self._await_end()
 
@@ -141,7 +143,7 @@ class _Carrier:
             self._outside.shutdown(socket.SHUT_WR)  # reading on, or the frame is lost in a reset
 
     def _carry_out(self, inside: socket.socket) -> None:
-        with suppress(OSError):
+        with suppress(OSError, LocalProtocolError):  # the tunnel was closed meanwhile
             while data := inside.recv(_FRAME):
                 self._say(BytesMessage(data))
             self.close("The target closed the connection")

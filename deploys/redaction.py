@@ -35,6 +35,7 @@ PATTERNS = {
     "signed token": r"(?<!\w)eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}",
     "GitHub token": r"(?<!\w)(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{22,})(?!\w)",
     "private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
+    "age identity": r"(?<!\w)AGE-SECRET-KEY-(?:PQ-)?1[A-Z0-9]{16,}(?!\w)",
     # Four numbers behind == or a letter are a version; more than four are no address either.
     ADDRESS: r"(?<![\w.])(?<![=~<>!]=)(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d)"
     r"|(?<![\w-])(?:ec2|ip)((?:-\d{1,3}){4})(?!\w)"

@@ -15,10 +15,14 @@ from pyinfra.api.exceptions import PyinfraError
 
 from deploys.contradictions import contradictions
 from deploys.models.catalog import Model
+from deploys.redaction import find
 from deploys.sections.base import Section
 from deploys.sections.host import Docker, Gpu, Nvidia, Preflight, Pypi, Site, Weights
-from deploys.sections.programs import Audit, Gate, Releases, Rollback
+from deploys.sections.programs import Audit, Backup, Gate, Releases, Restore, Rollback
 from deploys.sections.services import Agent, Caddy, Guard, Image, Livekit, Talk, Voxtral
+
+PRIVATE = ("age identity", "private key")
+"""What somebody may give where a public key belongs; no message repeats it."""
 
 
 class SettingsError(PyinfraError):
@@ -44,6 +48,8 @@ class Settings(Section):
     agent: Agent
     releases: Releases
     rollback: Rollback
+    backup: Backup
+    restore: Restore
     gate: Gate
     audit: Audit
 
@@ -131,5 +137,6 @@ def _describe(section: str, detail: Any) -> str:
     place = "".join(f"[{part!r}]" for part in detail["loc"][1:])
     if detail["type"] == "missing" and not place:
         return f"{key}: missing; set it in group_data or give --data {key}=..."
-    shown = "" if detail["type"] == "missing" else f" (got {detail['input']!r})"
+    is_private = any(each.kind in PRIVATE for each in find(str(detail["input"])))
+    shown = "" if is_private or detail["type"] == "missing" else f" (got {detail['input']!r})"
     return f"{key}{place}: {detail['msg'].removeprefix('Value error, ')}{shown}"

@@ -234,6 +234,13 @@ agent_start_timeout_s = 300
 releases_keep = 5  # so many healthy ones stay on the host, at least 2; images are not removed with them
 rollback_to = 0  # the number of the release that deploys/rollback.py puts back; 0: the healthy one before
 
+# --- backup and restore: deploys/backup.py, deploys/restore.py (docs/decisions/backup.md); paths are the controller's ---
+backup_recipients = []  # who can read backups: public keys, "age1..." or "ssh-ed25519 ..."; better two than one
+backup_directory = "backups"
+restore_file = ""  # a file that deploys/backup.py wrote
+restore_identity = ""  # the file with the key that reads it; empty: the one that AGE_IDENTITY_FILE names
+restore_domain = ""  # the backup's site_domain, where it is meant to be another one than this host's
+
 # --- gate: deploys/verify.py -------------------------------------------------------------------------------------
 gate_rotation = False  # True also changes LiveKit's key pair and puts it back; calls under way end
 gate_report = ""  # a file on the controller for the JSON document

@@ -11,7 +11,7 @@ from deploys.doctor.redacted import difference
 from deploys.remote import File
 from deploys.stack.render import HOME
 
-OURS = (f"{HOME}/.running.json", f"{HOME}/livekit/keys.yaml")
+OURS = (f"{HOME}/.running.json", f"{HOME}/livekit/keys.yaml", f"{HOME}/caddy/.restored")
 """Below the stack's home, written on the host; keys.yaml leaves dated predecessors."""
 
 DIRECTORIES = (f"{HOME}/secrets", f"{HOME}/releases")

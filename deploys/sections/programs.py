@@ -1,11 +1,12 @@
-"""What single programs of an operator read: verify, rollback, audit."""
+"""What single programs of an operator read: verify, rollback, backup and restore, audit."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, field_validator
 
+from deploys.archive import encryption
 from deploys.sections.base import Fraction, Positive, Section, Sentence, SingleLine
 
 
@@ -19,6 +20,31 @@ class Rollback(Section):
     """Going back by hand (deploys/rollback.py): a release's number, 0 for the one before."""
 
     to: Annotated[int, Field(ge=0)]
+
+
+def _recipient(text: str) -> str:
+    encryption.recipient(text)
+    return text
+
+
+class Backup(Section):
+    """What deploys/backup.py makes: the public keys that can read it, and the controller's directory for it."""
+
+    recipients: list[Annotated[str, AfterValidator(_recipient)]]
+    directory: Sentence
+
+    @field_validator("recipients", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return value.splitlines() if isinstance(value, str) else value
+
+
+class Restore(Section):
+    """What deploys/restore.py brings back: paths of the controller, and the backup's domain if it is another."""
+
+    file: SingleLine
+    identity: SingleLine
+    domain: SingleLine
 
 
 class Gate(Section):

@@ -132,9 +132,7 @@ def keys(keep_agents: bool) -> Generator[StringCommand, None, None]:
     """
     livekit, agent = livekit_keys(), agent_keys()
     state = host.get_fact(Stack)
-    keys_yaml = _keys_yaml(livekit) if livekit else None
-    bedrock_env = "" if not keep_agents else _bedrock_env(agent) if agent else None
-    if _is_on_host(state.keys_digest, keys_yaml) and _is_on_host(state.agent_keys_digest, bedrock_env):
+    if has_pairs(state, livekit, agent) and (keep_agents or _is_on_host(state.agent_keys_digest, "")):
         host.noop("the host has its key pairs")
         return
     lines = [livekit.line() if livekit else "", "none" if not keep_agents else agent.line() if agent else ""]
@@ -220,6 +218,13 @@ def _host_without_tls(url: str) -> str:
 
 def _fingerprint(file: File) -> tuple[str, str]:
     return hashlib.sha256(file.content).hexdigest(), f"{file.mode:o} {file.uid}"
+
+
+def has_pairs(state: StackState, livekit: KeyPair | None, agent: KeyPair | None) -> bool:
+    """Whether the host has these key pairs; None: any will do, and the agent need have none."""
+    return _is_on_host(state.keys_digest, _keys_yaml(livekit) if livekit else None) and _is_on_host(
+        state.agent_keys_digest, _bedrock_env(agent) if agent else None
+    )
 
 
 def _is_on_host(digest: str, content: str | None) -> bool:

@@ -32,6 +32,7 @@ PLANTED = {
     "Bearer ey" + "J" + "abcdefghij." * 3: "signed token",
     "gh" + "p_" + "a1" * 18: "GitHub token",
     "-----BEGIN OPENSSH" + " PRIVATE KEY-----": "private key",
+    "AGE-SECRET-" + "KEY-1" + "QZ7" * 19: "age identity",
     ADDRESS_1: ADDRESS,
     "10.1." + "2.3": ADDRESS,
     f"https://{ADDRESS_1}:8443/x": ADDRESS,
@@ -49,7 +50,7 @@ def test_each_kind_is_found_and_redacted(text: str, kind: str) -> None:
     redacted = redact(f"it is {text}, said")
     assert f"[{kind}]" in redacted
     assert find(redacted) == []
-    for piece in (ACCOUNT, ADDRESS_1, "k9/+", "ssss"):
+    for piece in (ACCOUNT, ADDRESS_1, "k9/+", "ssss", "QZ7"):
         assert piece not in redacted
 
 

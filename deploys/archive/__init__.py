@@ -1,0 +1,1 @@
+"""Backup and restore: what a new host cannot make again, in one file that only its owner can read."""

@@ -1,0 +1,18 @@
+"""A backup: what a new host could not make again, encrypted, in a file on this machine.
+
+    pyinfra -y inventories/prod.py deploys/backup.py --data backup_recipients=age1...
+
+The key pairs and Caddy's certificates; no weights, nothing of calls. Changes nothing on the host. It holds the host's
+lock all the same: in the middle of a deploy, or of the gate's rotation, there is a pair that is not meant to stay.
+"""
+
+from pyinfra.context import host
+
+from deploys.access import lock
+from deploys.archive import save
+from deploys.settings import load
+
+settings = load(host)
+save.check(settings)
+lock.hold(host)
+save.install(settings)

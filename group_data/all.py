@@ -255,3 +255,11 @@ gate_least_overlap = 0.6  # of the words said and the words that Whisper heard (
 audit_report = ""  # a file on the controller for the JSON document
 audit_against = ""  # another clone on the controller, say of main: its commits are compared with the live one too
 audit_strict = False  # True: a warning too makes the exit status 1
+
+# --- launch: the EC2 host that `python -m deploys.launch` makes (docs/decisions/launch.md) --------------------------
+launch_name = "voice"  # of the instance; its security group and role are NAME-host, its weights' volume NAME-models
+launch_instance_type = "g6.xlarge"  # one L4, 4 vCPU, 16 GiB
+launch_image = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"  # SSM's public name
+launch_root_gib = 120  # goes with the instance
+launch_models_gib = 50  # outlives it; room for all of weights_catalog twice, as what is replaced stays
+launch_zone = ""  # an availability zone; empty: where the volume is, else the first that offers the type

@@ -10,7 +10,7 @@ from typing import Any
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.connectors.base import BaseConnector
 
-from deploys.access import environment
+from deploys.access import environment, models_volume
 from deploys.access.aws import REFUSALS, Account, account
 
 USER = "ubuntu"
@@ -37,6 +37,8 @@ class Instance:
     """Its address inside its VPC."""
     subnet: str
     vpc: str
+    models_device: str
+    """The path on it of the volume for the weights that deploys.launch attached; empty if there is none."""
 
 
 class Ec2Inventory(BaseConnector):
@@ -52,12 +54,13 @@ class Ec2Inventory(BaseConnector):
         wanted = environment.read()
         for found in running_instances(name, account(wanted.region, wanted.role_arn)):
             data = {"ssh_hostname": public_address(found), "ssh_strict_host_key_checking": "yes"}
-            yield found.name, {**common_data(wanted), **data}, list(GROUPS)
+            yield found.name, {**common_data(wanted, found), **data}, list(GROUPS)
 
 
-def common_data(wanted: environment.Environment) -> dict[str, Any]:
+def common_data(wanted: environment.Environment, instance: Instance) -> dict[str, Any]:
     """The data of a host that does not depend on how it is reached."""
-    return {"ssh_user": USER, "_sudo": True, **wanted.site}
+    volume = {"weights_volume": instance.models_device} if instance.models_device else {}
+    return {"ssh_user": USER, "_sudo": True, **volume, **wanted.site}
 
 
 def public_address(instance: Instance) -> str:
@@ -79,7 +82,7 @@ def running_instances(chosen: str, account: Account) -> list[Instance]:
     Raises:
         InstancesError: if EC2 cannot be asked, there is none, or one that matches does not run.
     """
-    tags = _tags(chosen)
+    tags = tags_of(chosen)
     said = f"{account.region} with {' and '.join(f'{key}={value}' for key, value in tags)}"
     try:
         found = list(_matching(account.client("ec2"), tags))
@@ -97,7 +100,12 @@ def running_instances(chosen: str, account: Account) -> list[Instance]:
     return sorted((_instance(each, unique=shared[_name(each)] == 1) for each in found), key=lambda each: each.name)
 
 
-def _tags(chosen: str) -> list[tuple[str, str]]:
+def tags_of(chosen: str) -> list[tuple[str, str]]:
+    """The tags that `chosen` ("tag:KEY=VALUE", more after ";") names.
+
+    Raises:
+        InstancesError: it is not of that form.
+    """
     pairs = [tag.partition("=") for tag in chosen.removeprefix("tag:").split(";")]
     if not chosen.startswith("tag:") or any(not key or not separator for key, separator, _ in pairs):
         raise InstancesError(f"{chosen!r} must be tag:KEY=VALUE, more than one with ';' between them (see VOICE_TAG)")
@@ -126,4 +134,5 @@ def _instance(found: dict[str, Any], *, unique: bool) -> Instance:
         private=found["PrivateIpAddress"],
         subnet=found.get("SubnetId", ""),
         vpc=found.get("VpcId", ""),
+        models_device=models_volume.device_of(found),
     )

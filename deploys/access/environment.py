@@ -7,6 +7,8 @@ VOICE_CONNECT     instance-connect (default), tunnel (the same through an EC2 In
                   without a public address) or ssh (your own keys, ~/.ssh/config and ~/.ssh/known_hosts)
 VOICE_ENDPOINT    the id of that endpoint; default: the one in the instance's subnet, else in its VPC
 VOICE_KNOWN_HOSTS where verified host keys are remembered by instance id; default ~/.ssh/voice_known_hosts
+VOICE_SSH_FROM    networks (CIDR, several with ",") that a host made by deploys.launch takes ssh from
+VOICE_SUBNET      the subnet of a host made by deploys.launch; default: the default VPC's in the zone
 VOICE_DOMAIN, VOICE_ACME_EMAIL    the settings site_domain and site_acme_email
 """
 
@@ -39,6 +41,8 @@ class Environment:
     connect: str
     endpoint: str
     known_hosts: Path
+    ssh_from: tuple[str, ...]
+    subnet: str
     site: Mapping[str, str]
 
     @property
@@ -67,5 +71,7 @@ def read(variables: Mapping[str, str] = os.environ) -> Environment:
         connect=connect,
         endpoint=value("VOICE_ENDPOINT"),
         known_hosts=Path(value("VOICE_KNOWN_HOSTS", "~/.ssh/voice_known_hosts")).expanduser(),
+        ssh_from=tuple(each.strip() for each in value("VOICE_SSH_FROM").split(",") if each.strip()),
+        subnet=value("VOICE_SUBNET"),
         site={key: variables[name] for key, name in _SITE.items() if name in variables},
     )

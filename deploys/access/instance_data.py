@@ -49,7 +49,7 @@ def of_instance(found: Instance, wanted: Environment) -> dict[str, Any]:
     """
     through = wanted.connect == "tunnel"
     return {
-        **common_data(wanted),
+        **common_data(wanted, found),
         "eic_instance": found.id,
         "eic_zone": found.zone,
         "eic_region": wanted.region,

@@ -12,47 +12,15 @@ Exit status: 0 the plan fits, 1 it does not, 2 the settings cannot be read.
 from __future__ import annotations
 
 import argparse
-import ast
-import runpy
 import sys
 from pathlib import Path
-from typing import Any
 
 from deploys.gpu.measured import Measured, read
 from deploys.gpu.picture import svg
 from deploys.gpu.table import table
 from deploys.gpu.wishes import plan
+from deploys.group_data import flat
 from deploys.settings import SettingsError, report, typed
-
-GROUP_DATA = Path(__file__).resolve().parents[2] / "group_data"
-
-
-def settings_data(group: str, overrides: list[str]) -> dict[str, Any]:
-    """The flat settings: the defaults, the group's, then KEY=VALUE from the command line.
-
-    Raises:
-        ValueError: an override is not KEY=VALUE.
-    """
-    # The plan depends on no name; the inventory's need not be known here.
-    data: dict[str, Any] = {"site_domain": "host.invalid"}
-    for name in ("all", group):
-        values = runpy.run_path(str(GROUP_DATA / f"{name}.py"))
-        data |= {key: value for key, value in values.items() if not key.startswith("_")}
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals:
-            raise ValueError(f"--data {override}: not KEY=VALUE")
-        data[key] = _value(value)
-    return data
-
-
-def _value(text: str) -> Any:
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
 
 
 def _measured(source: str) -> tuple[Measured, ...]:
@@ -72,7 +40,8 @@ def main(words: list[str]) -> int:
     parser.add_argument("--svg", default="", metavar="FILE", help="draw the plan there")
     arguments = parser.parse_args(words)
     try:
-        settings, unknown = typed(settings_data(arguments.group, arguments.data))
+        # The plan depends on no name; the inventory's need not be known here.
+        settings, unknown = typed({"site_domain": "host.invalid", **flat(arguments.group, arguments.data)})
         if unknown:
             raise SettingsError(report(unknown))
         measured = _measured(arguments.measured)

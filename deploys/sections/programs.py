@@ -1,4 +1,4 @@
-"""What single programs of an operator read: verify, rollback, backup and restore, audit."""
+"""What single programs of an operator read: verify, rollback, backup and restore, audit, launch."""
 
 from __future__ import annotations
 
@@ -66,3 +66,14 @@ class Audit(Section):
     report: SingleLine
     against: SingleLine
     strict: bool
+
+
+class Launch(Section):
+    """The EC2 host that `python -m deploys.launch` makes; sizes in GiB."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$")]
+    instance_type: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")]
+    image: Annotated[str, Field(pattern=r"^/aws/service/[A-Za-z0-9/_.-]+$")]
+    root_gib: Annotated[int, Field(ge=8, le=16_384)]
+    models_gib: Annotated[int, Field(ge=1, le=16_384)]
+    zone: Annotated[str, Field(pattern=r"^([a-z]{2}(-[a-z]+)+-[0-9][a-z])?$")]

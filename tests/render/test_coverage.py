@@ -112,6 +112,7 @@ UNRENDERED = {
     "talk_client_url": "an argument of the page's image build",
     "agent_aws_keys": "an argument of keys.sh, which writes the file (tests/unit/test_keys.py)",
     "talk_token_minutes": "deploys/talk.py's own (tests/unit/test_talk.py)",
+    "weights_volume": "mounted by the deploy; an inventory's word (tests/unit/test_launch.py)",
     "weights_endpoint": FETCHER,
     "weights_source": FETCHER,
     "weights_verify": FETCHER,
@@ -126,6 +127,7 @@ UNRENDERED = {
     **{key: PREFLIGHT for key in KEYS if key.startswith("preflight_")},
     **{key: GATE for key in KEYS if key.startswith("gate_")},
     **{key: "deploys/audit.py's own (tests/unit/test_audit.py)" for key in KEYS if key.startswith("audit_")},
+    **{key: "deploys.launch's own (tests/programs/launching)" for key in KEYS if key.startswith("launch_")},
 }
 """Setting -> why no rendered file changes with it."""
 

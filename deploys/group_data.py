@@ -1,0 +1,37 @@
+"""group_data as pyinfra merges it, for the programs that read settings without a pyinfra run."""
+
+from __future__ import annotations
+
+import ast
+import runpy
+from pathlib import Path
+from typing import Any
+
+DIRECTORY = Path(__file__).resolve().parents[1] / "group_data"
+
+
+def flat(group: str, overrides: list[str]) -> dict[str, Any]:
+    """The flat settings: the defaults, the group's, then KEY=VALUE from the command line.
+
+    Raises:
+        ValueError: an override is not KEY=VALUE.
+    """
+    data: dict[str, Any] = {}
+    for name in ("all", group):
+        values = runpy.run_path(str(DIRECTORY / f"{name}.py"))
+        data |= {key: value for key, value in values.items() if not key.startswith("_")}
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise ValueError(f"--data {override}: not KEY=VALUE")
+        data[key] = _value(value)
+    return data
+
+
+def _value(text: str) -> Any:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

@@ -1,0 +1,176 @@
+"""What deploys.launch decides without asking anybody: ports, the role's policy, the place, what AWS's refusals mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploys.access import environment, models_volume
+from deploys.contradictions import listening_ports
+from deploys.host.preflight import port_ranges
+from deploys.launch import policy, ports, waiting
+from deploys.launch.calls import LaunchError, explained
+from deploys.launch.place import choose
+from deploys.launch.ports import Rule, of_described, permission, public, ssh
+from deploys.launch.wishes import Wish, mistakes, wish
+from deploys.settings import Settings, parse
+
+SUBNETS = [
+    {"SubnetId": f"subnet-{letter}", "AvailabilityZone": f"eu-central-1{letter}", "VpcId": "vpc-1"} for letter in "abc"
+]
+ALL = [each["AvailabilityZone"] for each in SUBNETS]
+
+
+def with_(data: dict[str, Any], **changes: Any) -> Settings:
+    return parse({**data, **changes})
+
+
+def wanted(settings: Settings, **variables: str) -> Wish:
+    return wish(settings, environment.read(variables))
+
+
+# --- ports --------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_open_is_what_the_stack_listens_on_beyond_loopback(settings: Settings) -> None:
+    local = listening_ports(settings).keys() - {"livekit_tcp_port", "livekit_turn_port"}
+    hidden = {listening_ports(settings)[key] for key in local}
+    everything = {Rule(protocol, first, last, ports.WORLD) for protocol, first, last in port_ranges(settings)}
+    assert set(public(settings)) == {rule for rule in everything if rule.protocol == "udp" or rule.first not in hidden}
+
+
+def test_what_is_switched_off_is_not_open(data: dict[str, Any]) -> None:
+    settings = with_(data, site_acme="internal", livekit_turn_enabled=False, livekit_stun_servers=["192.0.2.1:3478"])
+    assert {(rule.protocol, rule.first) for rule in public(settings)} == {("tcp", 443), ("tcp", 7881), ("udp", 50000)}
+
+
+@given(
+    st.builds(
+        Rule,
+        st.sampled_from(["tcp", "udp"]),
+        st.integers(1, 65535),
+        st.integers(1, 65535),
+        st.sampled_from(["0.0.0.0/0", "2001:db8::/32", "sg-endpoint", "203.0.113.0/24"]),
+    )
+)
+def test_a_rule_that_was_opened_is_recognised(rule: Rule) -> None:
+    asked = permission(rule, "why")
+    answer = {"IpProtocol": asked["IpProtocol"], "FromPort": asked["FromPort"], "ToPort": asked["ToPort"]}
+    for each in asked.get("IpRanges", []):
+        answer["CidrIpv4"] = each["CidrIp"]
+    for each in asked.get("Ipv6Ranges", []):
+        answer["CidrIpv6"] = each["CidrIpv6"]
+    for each in asked.get("UserIdGroupPairs", []):
+        answer["ReferencedGroupInfo"] = {"GroupId": each["GroupId"]}
+    assert of_described(answer) == rule
+
+
+def test_a_rule_reads_as_a_sentence() -> None:
+    assert [str(rule) for rule in ssh(["203.0.113.7"], [])] == ["tcp 22 from 203.0.113.7/32"]
+    assert str(Rule("-1", -1, -1, "0.0.0.0/0")) == "everything from 0.0.0.0/0"
+    assert str(Rule("udp", 1, 2, "pl-1")) == "udp 1-2 from pl-1"
+
+
+# --- the role -----------------------------------------------------------------------------------------------------
+
+
+def test_a_model_of_the_region_is_allowed_there_alone(data: dict[str, Any]) -> None:
+    settings = with_(data, agent_bedrock_model="mistral.mistral-large-2402-v1:0", site_region="eu-west-3")
+    (statement,) = policy.permissions(settings, "111122223333", "aws")["Statement"]
+    assert statement["Resource"] == ["arn:aws:bedrock:eu-west-3::foundation-model/mistral.mistral-large-2402-v1:0"]
+    assert set(statement["Action"]) == {"bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"}
+
+
+def test_a_profile_s_model_is_allowed_in_the_allowed_regions_and_through_it_alone(data: dict[str, Any]) -> None:
+    settings = with_(data, site_allowed_regions=["eu-central-1", "eu-west-?"])
+    profile, behind = policy.permissions(settings, "111122223333", "aws")["Statement"]
+    assert [each.split(":")[3] for each in behind["Resource"]] == ["eu-central-1", "eu-west-?"]
+    assert behind["Condition"] == {"StringEquals": {"bedrock:InferenceProfileArn": profile["Resource"][0]}}
+
+
+# --- the place ----------------------------------------------------------------------------------------------------
+
+
+def test_the_volume_s_zone_wins_over_the_first(settings: Settings) -> None:
+    assert choose(wanted(settings), "", ALL, SUBNETS).zone == "eu-central-1a"
+    place = choose(wanted(settings), "eu-central-1c", ALL, SUBNETS)
+    assert (place.zone, place.subnet, place.others) == ("eu-central-1c", "subnet-c", ())
+
+
+@pytest.mark.parametrize(
+    ("volume", "zone", "offered", "subnets", "said"),
+    [
+        (
+            "eu-central-1a",
+            "eu-central-1b",
+            ALL,
+            SUBNETS,
+            "launch_zone: eu-central-1b, but the models volume is in eu-c",
+        ),
+        ("", "", [], SUBNETS, "eu-central-1 does not offer g6.xlarge"),
+        ("", "", ALL, [], "VOICE_SUBNET: eu-central-1 has no default VPC"),
+        ("eu-central-1c", "", ALL, SUBNETS[:2], "a subnet in eu-central-1c is needed; there are default ones in eu-"),
+        ("", "", ALL[2:], SUBNETS[:2], "g6.xlarge is offered in eu-central-1c, not in eu-central-1a"),
+    ],
+)
+def test_where_nothing_can_be_launched_the_message_says_why(
+    data: dict[str, Any], volume: str, zone: str, offered: list[str], subnets: list[dict[str, Any]], said: str
+) -> None:
+    with pytest.raises(LaunchError, match=said):
+        choose(wanted(with_(data, launch_zone=zone)), volume, offered, subnets)
+
+
+def test_a_card_that_the_instance_does_not_have_is_a_mistake(data: dict[str, Any]) -> None:
+    def said(**changes: Any) -> list[str]:
+        return mistakes(with_(data, **changes), environment.read({}))
+
+    assert said() == []
+    assert said(launch_instance_type="g6e.xlarge") == ["launch_instance_type: g6e.xlarge has an L40S; gpu_card is L4"]
+    assert said(launch_instance_type="x9.large") == []  # a family that nobody knew of: the operator's word
+
+
+# --- what AWS says ------------------------------------------------------------------------------------------------
+
+
+def refused(code: str, words: str) -> str:
+    return explained(ClientError({"Error": {"Code": code, "Message": words}}, "RunInstances"), "ec2:RunInstances")
+
+
+def test_a_refusal_names_the_permission_the_quota_or_aws_s_own_words() -> None:
+    assert refused("UnauthorizedOperation", "No.").startswith("ec2:RunInstances is not allowed to you")
+    assert "log in again" in refused("ExpiredToken", "The security token included in the request is expired")
+    assert refused("Unsupported", "Not here.") == "ec2:RunInstances: Unsupported: Not here."
+
+
+def test_waiting_says_what_changes_and_ends_with_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(range(0, 10_000, 10))
+    monkeypatch.setattr("deploys.launch.waiting.time.monotonic", lambda: next(now))
+    monkeypatch.setattr("deploys.launch.waiting.time.sleep", lambda _: None)
+    said: list[str] = []
+    states: Iterator[str] = iter(["pending", "pending", "starting", "running"])
+    waiting.until("it", lambda: next(states), "running", limit_s=600, say=said.append)
+    assert [line.split("(")[0].strip() for line in said] == ["it is pending", "it is starting", "it is running"]
+    with pytest.raises(LaunchError, match="it is still pending after 60 s, not running"):
+        waiting.until("it", lambda: "pending", "running", limit_s=60, say=said.append)
+
+
+# --- the inventory ------------------------------------------------------------------------------------------------
+
+
+def test_a_volume_counts_only_on_an_instance_of_ours_and_under_its_name() -> None:
+    mapping = [{"DeviceName": "/dev/sdm", "Ebs": {"VolumeId": "vol-0123456789abcdef0"}}]
+    ours = {"Tags": [{"Key": "voice-part", "Value": "host"}], "BlockDeviceMappings": mapping}
+    path = "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol0123456789abcdef0"
+    assert models_volume.device_of(ours) == path
+    assert models_volume.device_of({**ours, "Tags": []}) == ""
+    assert models_volume.device_of({**ours, "BlockDeviceMappings": [{**mapping[0], "DeviceName": "/dev/sdf"}]}) == ""
+
+
+def test_the_setting_takes_the_path(data: dict[str, Any]) -> None:
+    path = models_volume.path_of("vol-0123456789abcdef0")
+    assert with_(data, weights_volume=path).weights.volume == path

@@ -11,7 +11,7 @@ import io
 import tokenize
 from pathlib import Path
 
-from deploys.gpu.__main__ import settings_data
+from deploys.group_data import flat
 from deploys.settings import Settings, typed
 from docs import mermaid, picture
 from docs.stack import stack
@@ -79,7 +79,7 @@ def with_parts(document: str, made: dict[str, str]) -> str:
 
 def of_production() -> Settings:
     """group_data/all.py with prod.py over it."""
-    settings, _ = typed(settings_data("prod", []))
+    settings, _ = typed(flat("prod", []))
     return settings
 
 

@@ -30,6 +30,8 @@ LETS_ENCRYPT = {
 }
 
 
+NANOSECONDS = 10**9
+
 _PAGE = f"<!DOCTYPE html><title>Talk</title>{' ' * 2000}"
 
 
@@ -170,17 +172,18 @@ def check_file(case: Case, root: Path) -> None:
         assert {issuer["ca"] for issuer in issuers} == {LETS_ENCRYPT[settings.site.acme]}
     for server in config["apps"]["http"]["servers"].values():
         assert server["protocols"] == ["h1", "h2"]
-    assert _upstreams(config) == {f"127.0.0.1:{settings.livekit.port}"}
+    for proxy in _proxies(config):
+        assert proxy["upstreams"] == [{"dial": f"127.0.0.1:{settings.livekit.port}"}]
+        # Longer than a call, or a reload ends every WebSocket (tests/e2e/test_releases.py sees that none ends).
+        assert proxy["stream_close_delay"] == 24 * 3600 * NANOSECONDS
 
 
-def _upstreams(config: Any) -> set[str]:
-    """Every address that requests are passed on to."""
-    if isinstance(config, list):
-        return set().union(*map(_upstreams, config))
-    if not isinstance(config, dict):
-        return set()
-    found = set().union(*map(_upstreams, config.values()))
-    return found | {config["dial"]} if "dial" in config else found
+def _proxies(config: Any) -> list[dict[str, Any]]:
+    """Every handler that passes requests on."""
+    if isinstance(config, dict):
+        own = [config] if config.get("handler") == "reverse_proxy" else []
+        return own + _proxies(list(config.values()))
+    return [proxy for each in config for proxy in _proxies(each)] if isinstance(config, list) else []
 
 
 def check_running(case: Case, root: Path) -> None:

@@ -150,7 +150,7 @@ def _holds(state: VolumeState, volume: str) -> str:
         named = f"labelled {state.label!r}" if state.label else "without a label"
         return f"holds an ext4 {named}; if it is for the models alone: e2label {volume} {LABEL}"
     what = " and ".join(state.signatures) or "data of an unknown kind"
-    return f"holds {what}; if nobody needs that: wipefs -a {volume} && blkdiscard -z {volume}"
+    return f"holds {what}; if nobody needs that: wipefs -a {volume} && dd if=/dev/zero of={volume} bs=1M count=1"
 
 
 def _place(state: VolumeState, volume: str, directory: str) -> list[str]:

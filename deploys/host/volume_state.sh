@@ -28,7 +28,7 @@ done
 [ "$(systemctl is-enabled "$unit" 2>/dev/null)" = enabled ] && say enabled yes
 
 # A volume that EC2 has only just attached is a few seconds late.
-for _ in {1..20}; do
+for _ in {1..10}; do
     [ -e "$disk" ] && break
     sleep 1
 done

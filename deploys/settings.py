@@ -18,7 +18,7 @@ from deploys.models.catalog import Model
 from deploys.redaction import find
 from deploys.sections.base import Section
 from deploys.sections.host import Docker, Gpu, Nvidia, Preflight, Pypi, Site, Weights
-from deploys.sections.programs import Audit, Backup, Gate, Launch, Releases, Restore, Rollback
+from deploys.sections.programs import Audit, Backup, Gate, Launch, Releases, Restore, Rollback, Teardown
 from deploys.sections.services import Agent, Caddy, Guard, Image, Livekit, Talk, Voxtral
 
 PRIVATE = ("age identity", "private key")
@@ -53,6 +53,7 @@ class Settings(Section):
     gate: Gate
     audit: Audit
     launch: Launch
+    teardown: Teardown
 
     @property
     def models(self) -> dict[str, Model]:

@@ -263,3 +263,9 @@ launch_image = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/
 launch_root_gib = 120  # goes with the instance
 launch_models_gib = 50  # outlives it; room for all of weights_catalog twice, as what is replaced stays
 launch_zone = ""  # an availability zone; empty: where the volume is, else the first that offers the type
+
+# --- teardown: deploys/teardown.py removes the stack; what else it removes (docs/decisions/teardown.md) ---------------
+teardown_confirm = ""  # must say site_domain: nothing is removed by mistake; give it with --data, do not write it here
+teardown_packages = False  # True: also driver, toolkit, Docker, repositories, as far as the deploys installed them
+teardown_weights = False  # True: also the models in weights_directory, replaced ones too
+teardown_secrets = False  # True: key pairs and certificates are deleted, not moved to /var/backups/voice on the host

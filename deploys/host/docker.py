@@ -13,6 +13,7 @@ from pyinfra.api.facts import FactBase
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
+from deploys.host.ledger import noting
 from deploys.host.packages import PackageSet, packages
 from deploys.host.platform import DISTRIBUTION_DOCKER_PACKAGES, DOCKER_CONFLICTS, DOCKER_PACKAGES, Platform
 from deploys.remote import File, Streamed, place, refuse, script, script_file
@@ -178,4 +179,4 @@ def prove_gpu(image: str) -> Generator[StringCommand, None, None]:
         host.noop("proven with this driver, toolkit and daemon.json")
         return
     # daemon.json may be changed by an earlier operation of this run: ask again for what is to be proven.
-    yield Streamed(script_file(__file__, "docker_gpu_proof.sh", image, state.proof_wanted))
+    yield Streamed(noting(__file__, "docker_gpu_proof.sh", image, state.proof_wanted))

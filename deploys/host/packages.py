@@ -12,6 +12,7 @@ from pyinfra.api.facts import FactBase
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
+from deploys.host.ledger import noting
 from deploys.host.platform import Repository
 from deploys.remote import File, Streamed, place, script, script_file
 
@@ -145,7 +146,7 @@ def packages(wanted: PackageSet) -> Generator[StringCommand, None, None]:
     if change.files:
         yield place({path: File(wanted.all_files[path].encode()) for path in change.files})
     yield Streamed(
-        script_file(
+        noting(
             __file__,
             "packages_change.sh",
             " ".join(f"{each.keyring}|{each.key_url}|{each.fingerprint}" for each in change.repositories),

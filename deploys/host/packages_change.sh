@@ -1,9 +1,14 @@
 # Brings apt to the wanted state, printing apt's own lines as progress. The files are already in place.
 # Arguments: repositories as KEYRING|KEY_URL|FINGERPRINT | packages to remove | packages to install as
-# NAME[=VERSION] | packages to hold (four words, space-separated lists).
+# NAME[=VERSION] | packages to hold (four words, space-separated lists). Runs behind deploys/host/ledger.sh.
 repositories=$1 remove=$2 install=$3 hold=$4
 export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 LC_ALL=C.UTF-8
 apt=(apt-get -y -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0)
+
+# gpg makes its directory wherever it is called, be it for looking at a key.
+GNUPGHOME=$(mktemp -d)
+export GNUPGHOME
+trap 'rm -rf "$GNUPGHOME"' EXIT
 
 for repository in $repositories; do
     IFS='|' read -r keyring key_url fingerprint <<<"$repository"
@@ -31,7 +36,10 @@ quieter() {
 
 # shellcheck disable=SC2086 # the lists are lists
 {
-    if [ -n "$remove" ]; then "${apt[@]}" remove $remove | quieter; fi
+    if [ -n "$remove" ]; then
+        "${apt[@]}" --simulate remove $remove | note_packages
+        "${apt[@]}" remove $remove | quieter
+    fi
     if [ -n "$install" ]; then
         # Lists fetched in the last quarter of an hour, after the last change of the sources, are fresh enough.
         lists=/var/lib/apt/lists
@@ -41,7 +49,12 @@ quieter() {
             "${apt[@]}" update | quieter
             touch $lists
         fi
-        "${apt[@]}" install --no-install-recommends --allow-change-held-packages --allow-downgrades $install | quieter
+        how=(--no-install-recommends --allow-change-held-packages --allow-downgrades)
+        "${apt[@]}" --simulate install "${how[@]}" $install | note_packages
+        "${apt[@]}" install "${how[@]}" $install | quieter
     fi
-    if [ -n "$hold" ]; then apt-mark hold $hold; fi
+    if [ -n "$hold" ]; then
+        note held $hold
+        apt-mark hold $hold
+    fi
 }

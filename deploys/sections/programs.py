@@ -77,3 +77,12 @@ class Launch(Section):
     root_gib: Annotated[int, Field(ge=8, le=16_384)]
     models_gib: Annotated[int, Field(ge=1, le=16_384)]
     zone: Annotated[str, Field(pattern=r"^([a-z]{2}(-[a-z]+)+-[0-9][a-z])?$")]
+
+
+class Teardown(Section):
+    """What deploys/teardown.py takes down beyond the stack; `confirm` must be the site's name."""
+
+    confirm: SingleLine
+    packages: bool
+    weights: bool
+    secrets: bool

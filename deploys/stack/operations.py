@@ -15,6 +15,7 @@ from pyinfra.context import host
 
 from deploys.access.secrets import KeyPair, agent_keys, livekit_keys
 from deploys.gpu.wishes import plan
+from deploys.host.ledger import noting
 from deploys.remote import File, Streamed, script, script_file, unpack
 from deploys.settings import Settings
 from deploys.stack.images import agent_sources, caddy_image, caddy_sources
@@ -149,7 +150,7 @@ def pull(images: tuple[str, ...]) -> Generator[StringCommand, None, None]:
         host.noop(f"{len(wanted)} images are at hand")
         return
     yield unpack({"pull.py": File((PROGRAMS / "target" / "pull.py").read_bytes())}, PULLER)
-    yield Streamed(script(f'python3 {PULLER}/pull.py "$@"; rm -rf {PULLER}', *missing))
+    yield Streamed(noting(__file__, "pull.sh", PULLER, *missing))
 
 
 @operation()

@@ -1,8 +1,8 @@
 """The whole deploy onto lab hosts: real pyinfra, ssh, systemd, Docker, reboots.
 
 The tests of a module share one host and run in the order they stand in: a deploy takes a minute, and what comes
-later (a second run, an edit, a reboot) is about the host that the earlier ones made. Two lanes of modules run side by
-side (`xdist_group`): `debian` on that host, `others` on the others. Where they share a server of the lab, they lock it.
+later (a second run, an edit, a reboot) is about the host that the earlier ones made. Three lanes of modules run
+side by side (`xdist_group`), each on the host of its name. What they share of the lab they lock, or ask for their own.
 """
 
 from __future__ import annotations

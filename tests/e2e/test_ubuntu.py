@@ -9,26 +9,39 @@ Same Debian root filesystem, Ubuntu's os-release and package names from the lab'
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from deploys.stack.render import SERVICES
 from tests.e2e.conftest import LabHost, assert_a_run_changes_nothing, fresh_host
 from tests.e2e.test_debian import healthy
+from tests.lab.lock import locked
 from tests.lab.places import DESCRIPTION
 
-pytestmark = pytest.mark.xdist_group("others")
+pytestmark = pytest.mark.xdist_group("ubuntu")
 RIVAL = "/etc/apt/sources.list.d/docker.list"
+INVENTORY = Path(__file__).with_name("inventory.sh")
+BEFORE = "/var/log/voice-lab-before-the-deploy"
+"""On the host: what it had; test_ubuntu_teardown.py compares."""
 
 
-@pytest.fixture(scope="module")
-def host(lab_services: None) -> LabHost:
+def used_host() -> LabHost:
+    """A fresh host that somebody has used."""
     host = fresh_host("ubuntu")
     repository = json.loads(DESCRIPTION.read_text())["apt"]["url"] + "/docker"
     host.shell("mkdir -p /etc/docker && tee /etc/docker/daemon.json", stdin='{"dns": ["192.0.2.53"], "debug": true}')
     host.shell("export DEBIAN_FRONTEND=noninteractive; apt-get -qq update && apt-get -qqy install docker.io")
     host.shell(f"tee {RIVAL}", stdin=f"deb [signed-by=/etc/apt/keyrings/docker.asc] {repository} noble stable\n")
+    host.shell(f"sh > {BEFORE}", stdin=INVENTORY.read_text())
     return host
+
+
+@pytest.fixture(scope="module")
+def host(lab_services: None) -> Iterator[LabHost]:
+    with locked("hub", shared=True):
+        yield used_host()
 
 
 def test_a_used_host_becomes_a_healthy_stack(host: LabHost) -> None:

@@ -174,7 +174,7 @@ def check_file(case: Case, root: Path) -> None:
         assert server["protocols"] == ["h1", "h2"]
     for proxy in _proxies(config):
         assert proxy["upstreams"] == [{"dial": f"127.0.0.1:{settings.livekit.port}"}]
-        # Longer than a call, or a reload ends every WebSocket (tests/e2e/test_releases.py sees that none ends).
+        # Longer than a call, or a reload ends every WebSocket (tests/e2e/test_ubuntu_releases.py sees that none ends).
         assert proxy["stream_close_delay"] == 24 * 3600 * NANOSECONDS
 
 

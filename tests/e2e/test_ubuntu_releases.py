@@ -1,4 +1,4 @@
-"""A release that does not become healthy goes, the one before comes back, and nothing else is touched (Debian 13)."""
+"""A release that does not become healthy goes, the one before comes back, nothing else is touched (on host ubuntu)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.conftest import ROOT, LabHost, Run, assert_a_run_changes_nothing, await_that, copied, deployed_host
 
-pytestmark = [pytest.mark.usefixtures("lab_services"), pytest.mark.xdist_group("debian")]
+pytestmark = [pytest.mark.usefixtures("lab_services"), pytest.mark.xdist_group("ubuntu")]
 
 BACK = "deploys/rollback.py"
 DOMAIN = "voice.lab.example.org"
@@ -22,7 +22,7 @@ NO_PROGRAM = 'image: {{ caddy_image }}\n    command: ["caddy", "run", "--config"
 
 @pytest.fixture(scope="module")
 def host(lab_services: None) -> LabHost:
-    return deployed_host("debian")
+    return deployed_host("ubuntu")
 
 
 def in_use(host: LabHost) -> int:

@@ -1,0 +1,1 @@
+"""Taking down what the deploys made (deploys/teardown.py; docs/decisions/teardown.md)."""

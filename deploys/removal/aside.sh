@@ -1,0 +1,27 @@
+# Moves what must not be lost into a new directory, root's alone, each under the path that it had.
+# Argument: the directory for all of these. Stdin: absolute paths, a line each.
+umask 077
+place=$1/$(date -u +%Y%m%dT%H%M%SZ)
+mkdir -p "$1"
+chmod 700 "$1"
+mkdir "$place"
+
+# The directories on the way have the modes of the ones that they stand for: the way back copies them, too.
+mirror() { # $1: a directory
+    if [ -d "$place$1" ]; then return; fi
+    mirror "$(dirname "$1")"
+    install -d -m "$(stat -L -c %a "$1")" "$place$1"
+}
+while IFS= read -r path; do
+    case $path in /?*/?*) ;; *) echo "not a path to move: $path" >&2 && exit 1 ;; esac
+    mirror "$(dirname "$path")"
+    mv "${path%/}" "$place${path%/}"
+done
+way_back="cp -a $(find "$place" -mindepth 1 -maxdepth 1 -type d | sort | paste -sd ' ') /"
+cat >"$place/README" <<README
+Key pairs, certificates and environments that deploys/teardown.py took out of use. To have them again, before the next
+run of deploys/voice.py on this host:
+
+    $way_back
+README
+echo "moved to $place; the way back, before the next run of deploys/voice.py: $way_back"

@@ -1,0 +1,17 @@
+# Deletes what is named on stdin, an absolute path a line, with all below it; then directories, if they are empty.
+# Nothing is deleted outside the places that the deploys write to, whatever the list says.
+# Arguments: directories, the deepest first.
+while IFS= read -r path; do
+    case $path in
+    */../* | */..) ;;
+    /opt/voice/?* | /var/lib/voice/?* | /run/voice-?* | /var/backups/voice/2?* | /etc/sysctl.d/60-voice.conf)
+        rm -rf --one-file-system -- "${path%/}"
+        continue
+        ;;
+    esac
+    echo "not a path of the deploys: $path" >&2
+    exit 1
+done
+for directory; do
+    if [ -d "$directory" ]; then rmdir --ignore-fail-on-non-empty -- "$directory"; fi
+done

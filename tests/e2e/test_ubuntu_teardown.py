@@ -66,7 +66,7 @@ def test_without_the_sites_name_it_lists_everything_and_changes_nothing(host: La
 def test_the_stack_goes_agent_first_and_strangers_things_stay(host: LabHost) -> None:
     host.shell(
         "docker volume create mine; docker create --name stranger --entrypoint sleep -v mine:/mine "
-        "caddy:2.11.7-alpine 1; docker tag python:3.13-slim-trixie mine:1; mkdir -p /models/exploration; "
+        "caddy:2.11.7-alpine 1; docker commit stranger mine:1; mkdir -p /models/exploration; "
         "echo 1 | tee /opt/voice/notes.txt /models/exploration/x /etc/apt/sources.list.d/voice-mine.sources"
     )
     weights = host.shell(WEIGHTS)

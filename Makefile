@@ -56,10 +56,10 @@ agent-test: setup agent/.venv/.complete
 	$(PYTHON) -m tests.lab requirements
 	export LIVEKIT_SERVER="$$($(PYTHON) -m tests.lab livekit)"; cd agent && .venv/bin/python -m pytest -q
 
-# Two lanes, each on hosts of its own (tests/e2e/conftest.py), and then the lab's end.
+# Three lanes, each on a host of its own (tests/e2e/conftest.py), and then the lab's end.
 e2e: setup
 	$(PYTHON) -m tests.lab requirements
-	$(PYTHON) -m pytest -q -n 2 --dist loadgroup tests/e2e --ignore tests/e2e/test_zz_down.py --durations=25
+	$(PYTHON) -m pytest -q -n 3 --dist loadgroup tests/e2e --ignore tests/e2e/test_zz_down.py --durations=25
 	$(PYTHON) -m pytest -q tests/e2e/test_zz_down.py
 
 # Cheap things first: what a second can tell need not wait for the lab.

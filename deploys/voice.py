@@ -9,7 +9,7 @@ changed. Every step after it does nothing when nothing differs, so the second ru
 from pyinfra.context import host
 
 from deploys.access import lock
-from deploys.host import base, docker, nvidia, preflight
+from deploys.host import base, docker, nvidia, preflight, volume
 from deploys.models import operations as models
 from deploys.settings import load
 from deploys.stack import operations as stack
@@ -20,6 +20,7 @@ report = preflight.require(host, settings)
 platform = report.platform
 
 base.install(settings, platform)
+volume.install(settings)
 nvidia.install(settings, platform)
 docker.install(settings, platform)
 models.install(settings)

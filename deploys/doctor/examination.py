@@ -9,7 +9,7 @@ import click
 from pyinfra.api.host import Host
 
 from deploys.access.secrets import hub_token
-from deploys.doctor import containers, files, machine, network, release, weights
+from deploys.doctor import containers, files, machine, network, release, volume, weights
 from deploys.doctor.facts import HostState, Live, asked
 from deploys.doctor.findings import Audit, Finding
 from deploys.doctor.wanted import Wanted, wanted
@@ -20,6 +20,8 @@ from deploys.host.docker import Docker, daemon_config
 from deploys.host.nvidia import Driver
 from deploys.host.packages import Apt
 from deploys.host.report import HostReport
+from deploys.host.volume import ask as ask_volume
+from deploys.host.volume_state import VolumeState
 from deploys.models.facts import WeightsState
 from deploys.settings import Settings
 from deploys.stack.render import HOME, STATE
@@ -45,6 +47,7 @@ def findings(host: Host, settings: Settings) -> list[Finding]:
     report = preflight.ask(host, settings)
     if not report.architecture:
         return [Finding("host", "fail", host.name, "did not answer (see the output above)")]
+    disk = ask_volume(host, settings)
     clone = wanted(settings, report.platform, preflight.public_address(report, settings))
     state = host.get_fact(Live, files=asked(clone.files), home=HOME, state=STATE, domain=settings.site.domain)
     if not state.now:
@@ -55,21 +58,24 @@ def findings(host: Host, settings: Settings) -> list[Finding]:
         *files.others(clone.files, state),
         *files.secrets(state),
         *containers.containers(clone.services, state),
-        *_machine(host, settings, clone, state, report),
+        *_machine(host, settings, clone, state, report, disk),
+        *volume.volume(settings, disk),
         *weights.weights(settings, host.get_fact(WeightsState, **_weights(settings))),
         *network.ports(settings, state, int(host.data.get("ssh_port") or 22)),
         *network.certificates(settings, state),
     ]
 
 
-def _machine(host: Host, settings: Settings, clone: Wanted, state: HostState, report: HostReport) -> list[Finding]:
+def _machine(
+    host: Host, settings: Settings, clone: Wanted, state: HostState, report: HostReport, disk: VolumeState | None
+) -> list[Finding]:
     return [
         *machine.packages(clone.packages, host.get_fact(Apt, **clone.packages.question())),
         *machine.docker(daemon_config(settings), host.get_fact(Docker)),
         *machine.driver(host.get_fact(Driver)),
         *machine.reboot(state),
         *machine.memory(plan(settings), state),
-        *machine.preflight(preflight.findings(report, settings, has_token=hub_token() is not None)),
+        *machine.preflight(preflight.findings(report, settings, disk, has_token=hub_token() is not None)),
     ]
 
 

@@ -17,6 +17,9 @@ from deploys.gpu.units import GIB
 from deploys.gpu.wishes import host_memory, plan
 from deploys.host.platform import DISTRIBUTIONS, Platform, distribution_packages, repositories
 from deploys.host.report import Disk, HostReport, Preflight
+from deploys.host.volume import ask as ask_volume
+from deploys.host.volume import mount_point
+from deploys.host.volume_state import VolumeState, refusals, size_problem
 from deploys.settings import Settings
 
 SUPPORTED = {"ubuntu": ("22.04", "24.04"), "debian": ("12", "13")}
@@ -33,7 +36,7 @@ def require(host: Host, settings: Settings) -> HostReport:
         PreflightError: with every reason why the stack cannot live there.
     """
     report = ask(host, settings)
-    problems = findings(report, settings, has_token=hub_token() is not None)
+    problems = findings(report, settings, ask_volume(host, settings), has_token=hub_token() is not None)
     if problems:
         count = "1 finding" if len(problems) == 1 else f"{len(problems)} findings"
         lines = "\n".join(f"  - {problem}" for problem in problems)
@@ -54,20 +57,23 @@ def ask(host: Host, settings: Settings) -> HostReport:
     )
 
 
-def findings(report: HostReport, settings: Settings, *, has_token: bool) -> list[str]:
-    """Every reason why this host cannot become the voice stack, each with its fix."""
+def findings(
+    report: HostReport, settings: Settings, volume: VolumeState | None = None, *, has_token: bool
+) -> list[str]:
+    """Every reason why this host cannot become the voice stack, each with its fix; `volume`: the weights' disk."""
     if not report.architecture:
         return ["the host did not answer the preflight questions (see the output above)"]
     return [
         *_platform(report),
         *_choices(report, settings),
         *_hardware(report, settings),
-        *_disks(report, settings),
+        *_disks(report, settings, volume),
+        *([] if volume is None else refusals(volume, settings.weights.volume, mount_point(settings))),
         *_sockets(report, settings),
         *_clock(report, settings),
         *_packages(report),
         *_network(report, settings),
-        *([] if has_token else _gates(report, settings)),
+        *([] if has_token else _gates(report, settings, volume)),
     ]
 
 
@@ -168,12 +174,15 @@ def _gpu_name(device: str) -> str:
     return f"{PCI_NAMES.get(device, 'an unknown card')} (10de:{device})"
 
 
-def _disks(report: HostReport, settings: Settings) -> list[str]:
-    needs = disk_needs(settings)
+def _disks(report: HostReport, settings: Settings, volume: VolumeState | None) -> list[str]:
+    needs, problems = disk_needs(settings), []
+    if volume is not None and not (volume.is_mounted and report.deployed):
+        # Not what is free on it: that is less by the weights that it brings. And `df` may still see the root disk.
+        needs[settings.weights.directory] = 0
+        problems = size_problem(volume, settings.preflight.disk_models_gib)
     by_filesystem: dict[str, list[Disk]] = {}
     for disk in report.disks:
         by_filesystem.setdefault(disk.filesystem, []).append(disk)
-    problems = []
     for disks in by_filesystem.values():
         free = disks[0].free_kib / 2**20
         paths = ", ".join(disk.path for disk in disks)
@@ -249,10 +258,11 @@ def _network(report: HostReport, settings: Settings) -> list[str]:
     return problems
 
 
-def _gates(report: HostReport, settings: Settings) -> list[str]:
+def _gates(report: HostReport, settings: Settings, volume: VolumeState | None) -> list[str]:
     if settings.weights.source:
         return []
-    missing = [model.repo for name, model in settings.models.items() if model.gated and name not in report.models]
+    there = report.models | (volume.models if volume is not None else frozenset())
+    missing = [model.repo for name, model in settings.models.items() if model.gated and name not in there]
     if not missing:
         return []
     return [f"{', '.join(missing)} is gated and not on the host yet; set HF_TOKEN where pyinfra runs"]

@@ -1,8 +1,8 @@
 """The whole deploy onto lab hosts: real pyinfra, ssh, systemd, Docker, reboots.
 
 The tests of a module share one host and run in the order they stand in: a deploy takes a minute, and what comes
-later (a second run, an edit, a reboot) is about the host that the earlier ones made. Two lanes of modules run side by
-side (`xdist_group`): `debian` on that host, `others` on the others. Where they share a server of the lab, they lock it.
+later (a second run, an edit, a reboot) is about the host that the earlier ones made. Three lanes of modules run
+side by side (`xdist_group`), each on the host of its name. What they share of the lab they lock, or ask for their own.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import pytest
 
 from benchmarks.ssh_executions import COUNTER
 from tests.lab.lock import locked
-from tests.lab.places import DESCRIPTION
+from tests.lab.places import DESCRIPTION, HOST_ADDRESSES
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTEFACTS = Path(os.environ.get("VOICE_TEST_ARTEFACTS", ROOT / ".artefacts"))
@@ -135,11 +135,11 @@ class LabHost:
         lines = self.shell("docker ps -q | xargs -r docker inspect -f '{{.Name}} {{.Id}} {{.State.StartedAt}}'")
         return dict(line.lstrip("/").split(" ", 1) for line in lines.splitlines())
 
-    def host_tests(self, *options: str) -> subprocess.CompletedProcess[str]:
+    def host_tests(self, *options: str, inventory: str = "inventories/lab.py") -> subprocess.CompletedProcess[str]:
         """Run tests/host against this host."""
         words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/host", *options]
         return subprocess.run(
-            [sys.executable, *words, "--inventory", "inventories/lab.py", "--host", self.name],
+            [sys.executable, *words, "--inventory", inventory, "--host", self.name],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -156,10 +156,10 @@ def copied(to: Path) -> Path:
     return to
 
 
-def assert_a_run_changes_nothing(host: LabHost) -> None:
+def assert_a_run_changes_nothing(host: LabHost, *options: str) -> None:
     """Zero operations changed, zero containers restarted."""
     before = host.containers()
-    run = host.deploy()
+    run = host.deploy(*options)
     assert run.status == 0, run.printed[-4000:]
     assert run.changed == []
     assert host.containers() == before
@@ -216,6 +216,12 @@ def hub_log() -> list[dict[str, Any]]:
 def sent(server: str = "cdn") -> int:
     """Bytes of bodies that the lab's Hub ("hub") or its CDN sent since the last reset."""
     return sum(each["bytes"] for each in hub_log() if each["server"] == server)
+
+
+def fetched_by(host: LabHost) -> int:
+    """Bytes of models that the lab's Hub and its CDN sent to this host since the last reset."""
+    files = [each for each in hub_log() if each["server"] == "cdn" or "/resolve/" in each["path"]]
+    return sum(each["bytes"] for each in files if each["client"] == HOST_ADDRESSES[host.name])
 
 
 def await_that(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:

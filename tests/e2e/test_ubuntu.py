@@ -9,6 +9,7 @@ Same Debian root filesystem, Ubuntu's os-release and package names from the lab'
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,11 @@ import pytest
 from deploys.stack.render import SERVICES
 from tests.e2e.conftest import LabHost, assert_a_run_changes_nothing, fresh_host
 from tests.e2e.test_debian import healthy
+from tests.lab.lock import locked
 from tests.lab.places import DESCRIPTION
 
-pytestmark = pytest.mark.xdist_group("others")
+pytestmark = pytest.mark.xdist_group("ubuntu")
 RIVAL = "/etc/apt/sources.list.d/docker.list"
-
-
 INVENTORY = Path(__file__).with_name("inventory.sh")
 BEFORE = "/var/log/voice-lab-before-the-deploy"
 """On the host: what it had; test_ubuntu_teardown.py compares."""
@@ -39,8 +39,9 @@ def used_host() -> LabHost:
 
 
 @pytest.fixture(scope="module")
-def host(lab_services: None) -> LabHost:
-    return used_host()
+def host(lab_services: None) -> Iterator[LabHost]:
+    with locked("hub", shared=True):
+        yield used_host()
 
 
 def test_a_used_host_becomes_a_healthy_stack(host: LabHost) -> None:

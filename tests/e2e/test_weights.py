@@ -30,7 +30,7 @@ from tests.lab.hub import NO_SCOPE, UNGRANTED
 from tests.lab.hub.models import NEWER
 from tests.lab.lock import locked
 
-pytestmark = [pytest.mark.usefixtures("lab_services", "calm_hub"), pytest.mark.xdist_group("others")]
+pytestmark = [pytest.mark.usefixtures("lab_services", "calm_hub"), pytest.mark.xdist_group("spare")]
 
 PROGRAM = "deploys/weights.py"
 VOXTRAL, GUARD, WHISPER = CATALOG

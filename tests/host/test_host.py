@@ -57,6 +57,14 @@ def test_the_weights_are_the_catalogs(deployed: Deployed) -> None:
             assert deployed.run.file(f"{path}/{file}").size == about["size"], file
 
 
+def test_the_weights_lie_on_their_volume_and_docker_waits_for_it(deployed: Deployed) -> None:
+    disk, directory = deployed.settings.weights.volume, deployed.settings.weights.directory
+    if not disk:
+        pytest.skip("weights_volume is empty: they lie on the root disk")
+    assert deployed.output(f"findmnt -n -o SOURCE --mountpoint {directory}") == deployed.output(f"readlink -f {disk}")
+    assert f"AssertPathIsMountPoint={directory}" in deployed.output("systemctl cat docker.service").splitlines()
+
+
 def test_livekits_ports_are_reserved(deployed: Deployed) -> None:
     livekit = deployed.settings.livekit
     reserved = deployed.output("cat /proc/sys/net/ipv4/ip_local_reserved_ports")

@@ -24,6 +24,7 @@ from tests.lab import (
     registry,
     requirements,
     ssh,
+    volume,
 )
 from tests.lab.console import say, step
 from tests.lab.daemon import Daemon, LabError
@@ -65,6 +66,7 @@ def down(*, cache: bool) -> None:
         hosts.destroy(name)
     for server in _servers():
         server.stop()
+    volume.remove_all()
     machine.remove_mounts()
     network.remove()
     discard(STATE)
@@ -121,6 +123,10 @@ def _arguments() -> argparse.Namespace:
     command = commands.add_parser("fresh", help="replace one host by a new one")
     command.add_argument("host", choices=tuple(HOST_ADDRESSES))
     command.add_argument("--no-gpu", action="store_true", help="a host without a card")
+    command = commands.add_parser("volume", help="a disk of its own for a host's /models; it outlives the host")
+    command.add_argument("host", choices=tuple(name for name in HOST_ADDRESSES if volume.has_slot(name)))
+    command.add_argument("action", choices=("attach", "detach", "remove"), help="attach makes a blank one if need be")
+    command.add_argument("--mib", type=int, default=volume.SIZE_MIB, help="its size; a smaller one is enlarged")
     commands.add_parser("livekit", help="build the LiveKit server and print where it is")
     commands.add_parser("readers", help="fetch and build what tests/render/readers reads the rendered files with")
     commands.add_parser("status", help="what runs")
@@ -146,6 +152,8 @@ def _run(arguments: argparse.Namespace) -> None:
             down(cache=arguments.cache)
         case "fresh":
             fresh(arguments.host, gpu=not arguments.no_gpu)
+        case "volume":
+            _volume(arguments)
         case "livekit":
             print(binaries.livekit_server())
         case "readers":
@@ -157,6 +165,16 @@ def _run(arguments: argparse.Namespace) -> None:
             os.execvp(words[0], words)  # noqa: S606  # a list of words, no shell wanted
         case "driver":
             apt.publish(newer=arguments.release == "newer")
+
+
+def _volume(arguments: argparse.Namespace) -> None:
+    match arguments.action:
+        case "attach":
+            volume.attach(arguments.host, mib=arguments.mib)
+        case "detach":
+            volume.detach(arguments.host)
+        case "remove":
+            volume.remove(arguments.host)
 
 
 def _known(names: list[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
-from tests.lab import apt, hardware, machine, network, rootfs, signing, ssh
+from tests.lab import apt, hardware, machine, network, rootfs, signing, ssh, volume
 from tests.lab.console import run
 from tests.lab.disk import discard, make_whole
 from tests.lab.places import BRIDGE_ADDRESS, HOST_ADDRESSES, NETWORK
@@ -58,6 +58,7 @@ def create(name: str, *, gpu: bool = True) -> None:
         _add_distribution_extras(root, name)
         _prepare_modules(root)
         hardware.install(root, gpu=gpu)
+        volume.install(root, name)
         (root / "etc/voice-lab").write_text(_ABOUT + (_ABOUT_UBUNTU if name == "ubuntu" else ""))
         if name == "ubuntu":
             _disguise_as_ubuntu(root)

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.lab import network, ssh
+from tests.lab import network, ssh, volume
 from tests.lab.console import run
 from tests.lab.daemon import Daemon, LabError, await_condition
 from tests.lab.disk import discard, mounts_below
@@ -143,15 +143,18 @@ def _nspawn(name: str) -> list[str]:
         "--link-journal=no",
         "--resolv-conf=off",
         "--timezone=off",
+        *volume.options(name),
     ]
 
 
 def _supervise(name: str) -> int:
     """Boot the host again for as long as it asks for that."""
     (_cgroup(name) / "cgroup.procs").write_text(str(os.getpid()))
-    settings = {"SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
+    writable = "yes" if volume.has_slot(name) else "network"
+    settings = {"SYSTEMD_NSPAWN_API_VFS_WRITABLE": writable, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
     while True:
         print(f"power on at {time.strftime('%H:%M:%S')}", flush=True)
+        volume.prepare(name)
         status = subprocess.run(_nspawn(name), env={**os.environ, **settings}, check=False).returncode
         if status != _REBOOT:
             return status

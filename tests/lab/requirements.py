@@ -30,6 +30,7 @@ _PACKAGE_OF = {
     "unshare": "util-linux",
     "chroot": "coreutils",
     "mount": "mount",
+    "losetup": "mount",
 }
 _NO_PROGRAM = ("debian-archive-keyring", "ca-certificates", "zstd")
 _BROWSER = ("chromium", "chromium-driver", "libnss3-tools")

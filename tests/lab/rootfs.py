@@ -21,6 +21,8 @@ _PACKAGES = (
     "curl",
     "kmod",
     "procps",
+    "udev",
+    "e2fsprogs",
 )
 _BUNDLE = Path("etc/ssl/certs/ca-certificates.crt")
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)

@@ -112,7 +112,7 @@ UNRENDERED = {
     "talk_client_url": "an argument of the page's image build",
     "agent_aws_keys": "an argument of keys.sh, which writes the file (tests/unit/test_keys.py)",
     "talk_token_minutes": "deploys/talk.py's own (tests/unit/test_talk.py)",
-    "weights_volume": "mounted by the deploy; an inventory's word (tests/unit/test_launch.py)",
+    "weights_volume": "mounted by the deploy (tests/unit/test_volume.py); often an inventory's word (test_launch.py)",
     "weights_endpoint": FETCHER,
     "weights_source": FETCHER,
     "weights_verify": FETCHER,
@@ -145,14 +145,16 @@ READ_BY = {
     "/etc/docker/daemon.json": "test_host.py",
     "/etc/sysctl.d/60-voice.conf": "test_host.py",
     "/etc/systemd/system/docker.service.d/10-voice-gpu.conf": "test_host.py",
+    "/etc/systemd/system/docker.service.d/20-voice-volume.conf": "test_host.py",
+    "/etc/systemd/system/models.mount": "test_host.py",
     "/etc/systemd/system/nvidia-persistenced.service.d/10-voice.conf": "test_host.py",
     "/etc/apt/sources.list.d/voice-": "test_host.py",
     "/etc/apt/apt.conf.d/52voice-unattended-upgrades": "test_host.py",
     # kmod is on the hosts: there it keeps nouveau out.
     "/etc/modprobe.d/voice-blacklist-nouveau.conf": "../../host/test_host.py",
 }
-"""A file, or what its path begins with -> the tests in tests/render/readers that have it read. No unit of systemd's own
-and nothing of sshd's is written: such a file would be missing here.
+"""A file, or what its path begins with -> the tests in tests/render/readers that have it read. Nothing of sshd's is
+written: such a file would be missing here.
 """
 
 

@@ -14,11 +14,15 @@ from tests.lab.hub.signing import Signer
 
 @dataclass
 class Served:
-    """One request and its answer; `bytes` grows while the body goes out, and `done` says that it ended."""
+    """One request and its answer; `bytes` grows while the body goes out, and `done` says that it ended.
+
+    `client` is the address of who asked.
+    """
 
     server: str
     method: str
     path: str
+    client: str
     status: int = 0
     range: str | None = None
     bytes: int = 0

@@ -62,6 +62,7 @@ class Handler(BaseHTTPRequestHandler):
             self.label,
             self.command,
             path,
+            self.client_address[0],
             range=self.headers.get("Range"),
             authorization="Authorization" in self.headers,
         )

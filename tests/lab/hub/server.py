@@ -12,9 +12,9 @@ Faults and measurements, on either port, for tests:
     POST /lab/expire                        every address that was signed so far is refused by the CDN
     POST /lab/no-ranges?on=1                the CDN answers a range with the whole file (0: with the range)
     POST /lab/reset                         forget faults and log; what expired stays expired
-    GET  /lab/log                           every request: server, method, path, status, range, bytes of the body
-                                            sent so far, whether it carried an Authorization header (not its value),
-                                            and whether the answer is done
+    GET  /lab/log                           every request: server, method, path, client, status, range, bytes of the
+                                            body sent so far, whether it carried an Authorization header (not its
+                                            value), and whether the answer is done
 """
 
 from __future__ import annotations

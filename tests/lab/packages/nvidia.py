@@ -59,7 +59,7 @@ def persistence_unit(options: str, *, install: bool) -> str:
     """The daemon's unit; Ubuntu's has no [Install] section and switches persistence off."""
     text = (
         "[Unit]\nDescription=NVIDIA Persistence Daemon\nWants=syslog.target\n\n"
-        f"[Service]\nExecStart=/usr/bin/nvidia-persistenced {options}\n"
+        f"[Service]\nType=forking\nExecStart=/usr/bin/nvidia-persistenced {options}\n"
     )
     return text + ("\n[Install]\nWantedBy=multi-user.target\n" if install else "")
 

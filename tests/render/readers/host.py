@@ -8,12 +8,15 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploys.host import base, docker, nvidia
+from deploys.host import base, docker, nvidia, volume
 from deploys.host.platform import Platform, repositories
 from deploys.settings import Settings
 from tests.lab import readers
 from tests.lab.packages import debian
 from tests.lab.packages.nvidia import persistence_unit
+
+VOLUME = "5f1c2a8e-6c55-4d6f-9d7a-2b1f0c9e8d11"
+"""The UUID of a file system that a host would have named."""
 
 _UNITS = "usr/lib/systemd/system"
 _NOT_HERE = "is not executable: No such file or directory"
@@ -25,6 +28,7 @@ def files(settings: Settings, platform: Platform) -> dict[str, str]:
         docker.DAEMON_JSON: json.dumps(docker.daemon_config(settings)),
         "/etc/sysctl.d/60-voice.conf": base.kernel_parameters(settings),
         "/etc/systemd/system/docker.service.d/10-voice-gpu.conf": base.DOCKER_AFTER_GPU,
+        **volume.wanted_files(volume.mount_point(settings), VOLUME),
         **nvidia.wanted_packages(settings, platform).files,
         **{each.sources_file: each.sources for each in repositories(settings, platform)},
     }
@@ -40,25 +44,29 @@ def check_daemon_json(text: str, directory: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def check_units(drop_ins: Mapping[str, str], directory: Path) -> None:
-    """Raise AssertionError unless systemd reads the drop-ins beside the units they change, without a complaint."""
+def check_units(files: Mapping[str, str], directory: Path) -> None:
+    """Raise AssertionError unless systemd reads units, and drop-ins beside what they change, without a complaint."""
     for unit in ("docker.io/docker.service", "docker.io/docker.socket", "containerd/containerd.service"):
         package, _, name = unit.partition("/")
         (directory / name).write_text((debian.unpacked() / package / _UNITS / name).read_text())
     (directory / "nvidia-persistenced.service").write_text(persistence_unit("--no-persistence-mode", install=True))
-    for path, text in drop_ins.items():
-        place = directory / Path(path).parent.name / Path(path).name
-        place.parent.mkdir()
+    for path, text in files.items():
+        place = directory / Path(path).relative_to("/etc/systemd/system")
+        place.parent.mkdir(exist_ok=True)
         place.write_text(text)
+    # What a unit of ours names and systemd itself brings.
+    for name in ("systemd-fsck@.service", "local-fs-pre.target", "umount.target", "multi-user.target"):
+        (directory / name).write_text(Path("/usr/lib/systemd/system", name).read_text())
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", *sorted(directory.glob("*.service"))],
+        ["systemd-analyze", "verify", "--man=no", *sorted(directory.glob("*[!@].service")), *directory.glob("*.mount")],
         capture_output=True,
         text=True,
         check=False,
         env={**os.environ, "SYSTEMD_UNIT_PATH": f"{directory}:"},
     )
     # The units' programs are the host's.
-    assert [line for line in done.stderr.splitlines() if not line.endswith(_NOT_HERE)] == []
+    complaints = [line for line in done.stderr.splitlines() if not line.endswith(_NOT_HERE)]
+    assert not complaints, complaints
 
 
 def applied_parameters(text: str, directory: Path) -> str:

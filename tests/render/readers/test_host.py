@@ -29,11 +29,19 @@ def test_dockerd_refuses_what_it_does_not_know(tmp_path: Path) -> None:
 
 
 @DISTRIBUTIONS
-def test_systemd_reads_the_drop_ins(platform: Platform, tmp_path: Path) -> None:
-    files = host.files(matrix.case().settings, platform)
-    drop_ins = {path: text for path, text in files.items() if path.startswith("/etc/systemd/")}
-    assert len(drop_ins) == 2
-    host.check_units(drop_ins, tmp_path)
+@pytest.mark.parametrize("directory", ["/models", "/srv/voice-models"])
+def test_systemd_reads_the_unit_and_the_drop_ins(platform: Platform, directory: str, tmp_path: Path) -> None:
+    files = host.files(matrix.case(weights_directory=directory).settings, platform)
+    units = {path: text for path, text in files.items() if path.startswith("/etc/systemd/")}
+    assert len(units) == 4
+    host.check_units(units, tmp_path)
+
+
+def test_systemd_refuses_a_mount_unit_of_another_name_than_its_directorys(tmp_path: Path) -> None:
+    texts = host.files(matrix.case(weights_directory="/srv/voice-models").settings, matrix.PLATFORMS["debian13"])
+    unit = texts[r"/etc/systemd/system/srv-voice\x2dmodels.mount"]
+    with pytest.raises(AssertionError, match="Where= setting doesn't match unit name"):
+        host.check_units({"/etc/systemd/system/srv-voice-models.mount": unit}, tmp_path)
 
 
 @pytest.mark.usefixtures("network")

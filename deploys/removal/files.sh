@@ -4,7 +4,8 @@
 while IFS= read -r path; do
     case $path in
     */../* | */..) ;;
-    /opt/voice/?* | /var/lib/voice/?* | /run/voice-?* | /var/backups/voice/2?* | /etc/sysctl.d/60-voice.conf)
+    /opt/voice/?* | /var/lib/voice/?* | /run/voice-?* | /var/backups/voice/2?* | \
+        /etc/sysctl.d/60-voice.conf | /etc/systemd/system/docker.service.d/?*-voice-?*.conf)
         rm -rf --one-file-system -- "${path%/}"
         continue
         ;;
@@ -12,6 +13,8 @@ while IFS= read -r path; do
     echo "not a path of the deploys: $path" >&2
     exit 1
 done
+# systemd has read drop-ins that are gone now.
+if command -v systemctl >/dev/null; then systemctl daemon-reload; fi
 for directory; do
     if [ -d "$directory" ]; then rmdir --ignore-fail-on-non-empty -- "$directory"; fi
 done

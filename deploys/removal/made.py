@@ -13,6 +13,7 @@ from deploys.archive.restore import STAGED as RESTORES_PLACE
 from deploys.gate.operations import PLACE as GATES_PLACE
 from deploys.host.docker import DAEMON_JSON
 from deploys.host.ledger import LEDGER
+from deploys.host.volume import DROP_IN
 from deploys.stack.render import HOME, HOST_PROGRAMS, SERVICES, STATE
 
 Goes = Literal["always", "secrets", "packages", "never"]
@@ -71,6 +72,7 @@ MADE = (
     *_made("always", "Caddy", f"{STATE}/caddy/config/"),
     *_made("always", "the proof that containers see the GPU", f"{STATE}/gpu-proof"),
     *_made("always", "deploys/host/base.py", KERNEL_PARAMETERS),
+    *_made("always", "`weights_volume` (Docker's wait for the disk)", DROP_IN),
     *_made("secrets", "the key pairs", *_SECRETS, f"{HOME}/livekit/keys.yaml"),
     *_made("secrets", "the key pairs (replaced ones, dated)", *_REPLACED),
     *_made("secrets", "the stack's files", f"{HOME}/env/*.env"),
@@ -116,7 +118,7 @@ BEYOND_PATHS = (
     (f"images noted in `{LEDGER}`", "always", "pulls"),
     ("models with a `.provenance.json` in `weights_directory` and its `.replaced`", "weights", "the weights' fetcher"),
     ("`.staging` and `.lock` in `weights_directory`", "weights", "the weights' fetcher"),
-    ("a volume of its own at `weights_directory`, and what mounts it", "never", "`weights_volume`"),
+    ("the volume at `weights_directory` and the unit that mounts it", "never", "`weights_volume`"),
     (f"`{DAEMON_JSON}`: as it was before", "packages", "deploys/host/docker.py"),
     (f"packages and holds noted in `{LEDGER}`", "packages", "apt"),
     (f"`{DOCKERS_PLACE}`, `{CONTAINERDS_PLACE}`, if Docker is one of them", "packages", "Docker"),

@@ -34,6 +34,7 @@ done
 if [ -d "$weights" ]; then
     for path in "$weights"/* "$weights"/.staging "$weights"/.replaced/* "$weights"/.lock; do
         [ -e "$path" ] || [ -L "$path" ] || continue
+        [ "$path" != "$weights/lost+found" ] || continue
         whose=stranger
         if [ "$path" = "$weights/.staging" ] || [ "$path" = "$weights/.lock" ]; then whose=ours; fi
         if [ ! -L "$path" ] && [ -f "$path/.provenance.json" ]; then whose=ours; fi

@@ -87,7 +87,7 @@ def _weights(settings: Settings, found: OnHost) -> Iterator[str]:
         if not each.ours:
             yield f"stays, not ours: {directory}/{each.name} ({size(each.held)})"
     if found.directories.get(directory):
-        yield f"stays: the volume that is mounted on {directory}, and what mounts it"
+        yield f"stays: the volume that is mounted on {directory}, and the unit that mounts it"
 
 
 def _machine(settings: Settings, found: OnHost) -> Iterator[str]:

@@ -13,6 +13,7 @@ from deploys.doctor.wanted import wanted
 from deploys.host.docker import DAEMON_JSON
 from deploys.host.ledger import LEDGER, noting
 from deploys.host.platform import Platform, repositories
+from deploys.host.volume import wanted_files
 from deploys.remote import script_file
 from deploys.removal import facts, operations, plan
 from deploys.removal.facts import Image, OnHost, parse
@@ -34,6 +35,15 @@ def test_every_file_that_a_deploy_writes_is_on_the_list(settings: Settings, plat
     written = [*files.files, *(each.keyring for each in files.packages.repositories)]
     assert [path for path in written if made(path) is None] == []
     assert {each.name for each in repositories(settings, platform)} <= set(VENDORS)
+
+
+def test_dockers_wait_for_the_weights_disk_goes_with_the_stack_and_the_mount_stays() -> None:
+    """Without the wait Docker starts when the disk has gone to another host; the mount is that of the weights."""
+    mount, wait = wanted_files("/models", "0" * 36)
+    drop_in = made(wait)
+    assert drop_in is not None
+    assert drop_in.goes == "always"
+    assert made(mount) is None
 
 
 def test_what_the_audit_knows_as_ours_is_on_the_list() -> None:

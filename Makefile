@@ -3,8 +3,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 PYTHON := .venv/bin/python
 UV := .venv-lock/bin/uv
+E2E := e2e-debian e2e-ubuntu e2e-spare
 
-.PHONY: setup check lint test unit lab-test program-test render-test agent-test e2e demo demo-down lock
+.PHONY: setup check lint test unit lab-test program-test render-test agent-test e2e $(E2E) demo demo-down lock
 
 setup: .venv/.complete
 
@@ -56,11 +57,18 @@ agent-test: setup agent/.venv/.complete
 	$(PYTHON) -m tests.lab requirements
 	export LIVEKIT_SERVER="$$($(PYTHON) -m tests.lab livekit)"; cd agent && .venv/bin/python -m pytest -q
 
-# Three lanes, each on a host of its own (tests/e2e/conftest.py), and then the lab's end.
+# Three lanes side by side, each on a host of its own and in its own order, and then the lab's end.
+e2e-debian: LANE := debian doctor gate restore talk
+e2e-ubuntu: LANE := instance_connect lab ubuntu ubuntu_releases ubuntu_teardown
+e2e-spare: LANE := rebuild weights
+
 e2e: setup
 	$(PYTHON) -m tests.lab requirements
-	$(PYTHON) -m pytest -q -n 3 --dist loadgroup tests/e2e --ignore tests/e2e/test_zz_down.py --durations=25
+	$(MAKE) --no-print-directory --output-sync=target --keep-going -j3 $(E2E)
 	$(PYTHON) -m pytest -q tests/e2e/test_zz_down.py
+
+$(E2E):
+	$(PYTHON) -m pytest -q --durations=10 $(LANE:%=tests/e2e/test_%.py)
 
 # Cheap things first: what a second can tell need not wait for the lab.
 test: check lab-test program-test render-test agent-test e2e

@@ -2,7 +2,7 @@
 
 The tests of a module share one host and run in the order they stand in: a deploy takes a minute, and what comes
 later (a second run, an edit, a reboot) is about the host that the earlier ones made. Three lanes of modules run
-side by side (`xdist_group`), each on the host of its name. What they share of the lab they lock, or ask for their own.
+side by side (Makefile), each on the host of its name. What they share of the lab they lock, or ask for their own.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from tests.e2e.conftest import (
 from tests.lab.hub.models import NEWER
 from tests.lab.lock import locked
 
-pytestmark = [pytest.mark.usefixtures("lab_services"), pytest.mark.xdist_group("debian")]
+pytestmark = pytest.mark.usefixtures("lab_services")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.conftest import LabHost, Run, assert_a_run_changes_nothing, await_that, deployed_host
 
-pytestmark = [pytest.mark.usefixtures("lab_services"), pytest.mark.xdist_group("debian")]
+pytestmark = pytest.mark.usefixtures("lab_services")
 
 PROGRAM = "deploys/audit.py"
 EVERYTHING = (

@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.conftest import ARTEFACTS, LabHost, Run, await_that, denied_by_bedrock, deployed_host
 from tests.lab.places import DESCRIPTION
 
-pytestmark = [pytest.mark.usefixtures("lab_services"), pytest.mark.xdist_group("debian")]
+pytestmark = pytest.mark.usefixtures("lab_services")
 
 PROGRAM = "deploys/verify.py"
 

@@ -39,7 +39,6 @@ from tests.lab.ec2.sshd import Sshd, console
 from tests.lab.ssh import make_key
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.xdist_group("ubuntu")
 
 
 class Place:

@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.conftest import LabHost, lab
 from tests.lab import machine
 
-pytestmark = [pytest.mark.usefixtures("lab_services"), pytest.mark.xdist_group("ubuntu")]
+pytestmark = pytest.mark.usefixtures("lab_services")
 BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 
 

@@ -31,7 +31,7 @@ from tests.e2e.test_debian import await_healthy, healthy
 from tests.lab.ssh import KNOWN_HOSTS
 from tests.lab.volume import BY_ID
 
-pytestmark = [pytest.mark.usefixtures("lab_services"), pytest.mark.xdist_group("spare")]
+pytestmark = pytest.mark.usefixtures("lab_services")
 
 VOLUME = ("--data", f"weights_volume={BY_ID}")
 WEIGHTS = "deploys/weights.py"

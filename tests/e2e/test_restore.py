@@ -17,7 +17,7 @@ import pytest
 from tests.e2e.backups import CADDYS_DATA, DOMAIN, Keeper, belongings, keeper, served
 from tests.e2e.conftest import ROOT, LabHost, assert_a_run_changes_nothing, await_that
 
-pytestmark = [pytest.mark.usefixtures("lab_services"), pytest.mark.xdist_group("debian")]
+pytestmark = pytest.mark.usefixtures("lab_services")
 
 KEYS = (ROOT / "deploys" / "stack" / "keys.sh").read_text()
 OTHER = "another" * 6

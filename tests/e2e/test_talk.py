@@ -18,7 +18,7 @@ from tests.e2e.conftest import ARTEFACTS, LabHost, await_that, denied_by_bedrock
 from tests.lab.bedrock.replies import REPLIES
 from tests.lab.places import HOST_ADDRESSES
 
-pytestmark = [pytest.mark.usefixtures("lab_services"), pytest.mark.xdist_group("debian")]
+pytestmark = pytest.mark.usefixtures("lab_services")
 
 DOMAIN = "voice.lab.example.org"
 AUTHORITY = "/var/lib/voice/caddy/data/caddy/pki/authorities/local/root.crt"

@@ -20,7 +20,6 @@ from tests.e2e.test_debian import healthy
 from tests.lab.lock import locked
 from tests.lab.places import DESCRIPTION
 
-pytestmark = pytest.mark.xdist_group("ubuntu")
 RIVAL = "/etc/apt/sources.list.d/docker.list"
 INVENTORY = Path(__file__).with_name("inventory.sh")
 BEFORE = "/var/log/voice-lab-before-the-deploy"

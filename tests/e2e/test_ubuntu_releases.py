@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.conftest import ROOT, LabHost, Run, assert_a_run_changes_nothing, await_that, copied, deployed_host
 
-pytestmark = [pytest.mark.usefixtures("lab_services"), pytest.mark.xdist_group("ubuntu")]
+pytestmark = pytest.mark.usefixtures("lab_services")
 
 BACK = "deploys/rollback.py"
 DOMAIN = "voice.lab.example.org"

@@ -15,7 +15,7 @@ from tests.e2e.conftest import LabHost, Run
 from tests.e2e.test_debian import healthy
 from tests.e2e.test_ubuntu import BEFORE, INVENTORY, RIVAL, used_host
 
-pytestmark = [pytest.mark.usefixtures("lab_services"), pytest.mark.xdist_group("ubuntu")]
+pytestmark = pytest.mark.usefixtures("lab_services")
 
 PROGRAM = "deploys/teardown.py"
 CONFIRM = "teardown_confirm=voice.lab.example.org"

@@ -30,7 +30,7 @@ from tests.lab.hub import NO_SCOPE, UNGRANTED
 from tests.lab.hub.models import NEWER
 from tests.lab.lock import locked
 
-pytestmark = [pytest.mark.usefixtures("lab_services", "calm_hub"), pytest.mark.xdist_group("spare")]
+pytestmark = pytest.mark.usefixtures("lab_services", "calm_hub")
 
 PROGRAM = "deploys/weights.py"
 VOXTRAL, GUARD, WHISPER = CATALOG

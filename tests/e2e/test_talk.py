@@ -20,6 +20,8 @@ from tests.lab.places import HOST_ADDRESSES
 
 pytestmark = pytest.mark.usefixtures("lab_services")
 
+HOST = "ubuntu"
+
 DOMAIN = "voice.lab.example.org"
 AUTHORITY = "/var/lib/voice/caddy/data/caddy/pki/authorities/local/root.crt"
 ON = ("--data", "talk_enabled=true")
@@ -49,7 +51,7 @@ print(api.AccessToken().with_identity("late").with_ttl(timedelta(hours=-1)).with
 
 @pytest.fixture(scope="module")
 def host(lab_services: None) -> LabHost:
-    return deployed_host("debian")
+    return deployed_host(HOST)
 
 
 def get(host: LabHost, path: str) -> str:
@@ -79,10 +81,10 @@ def test_with_the_page_off_there_is_neither_page_nor_link(host: LabHost) -> None
     assert get(host, "/talk/").startswith("HTTP/2 404")
     run = host.deploy(program=LINKS)
     assert run.status == 1
-    assert "debian: talk_enabled is off; set it to True in group_data" in run.printed
+    assert f"{HOST}: talk_enabled is off; set it to True in group_data" in run.printed
     run = host.deploy(*ON, program=LINKS)
     assert run.status == 1
-    assert "debian: Caddy does not serve the page yet; run deploys/voice.py with talk_enabled" in run.printed
+    assert f"{HOST}: Caddy does not serve the page yet; run deploys/voice.py with talk_enabled" in run.printed
 
 
 def test_turning_it_on_touches_caddy_alone_and_a_second_run_nothing(host: LabHost) -> None:
@@ -144,7 +146,7 @@ def question(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def browser(authority: str, question: Path, tmp_path: Path) -> Iterator[Browser]:
-    with chromium(DOMAIN, HOST_ADDRESSES["debian"], authority, question, tmp_path / "home") as browser:
+    with chromium(DOMAIN, HOST_ADDRESSES[HOST], authority, question, tmp_path / "home") as browser:
         yield browser
 
 
@@ -178,7 +180,7 @@ def test_an_altered_and_an_expired_token_are_refused_in_words(host: LabHost, bro
 
 
 def test_a_refused_microphone_is_said(authority: str, link: str, tmp_path: Path) -> None:
-    with chromium(DOMAIN, HOST_ADDRESSES["debian"], authority, None, tmp_path / "home") as browser:
+    with chromium(DOMAIN, HOST_ADDRESSES[HOST], authority, None, tmp_path / "home") as browser:
         browser.open(link)
         browser.click("join")
         await_that(lambda: browser.leg("microphone")[0] == "failed", "the microphone is refused")
@@ -217,7 +219,7 @@ def test_a_conversation_is_heard_and_seen(host: LabHost, link: str, browser: Bro
         f"https://{DOMAIN}",
         f"wss://{DOMAIN}",
     }
-    assert {re.split("[:?]", server)[1] for server in browser.ice_servers()} == {HOST_ADDRESSES["debian"]}
+    assert {re.split("[:?]", server)[1] for server in browser.ice_servers()} == {HOST_ADDRESSES[HOST]}
     assert browser.complaints() == []
     assert browser.stored() == []
 
@@ -256,7 +258,7 @@ def test_a_second_browser_takes_the_call_over(
     authority: str, another: str, browser: Browser, question: Path, tmp_path: Path
 ) -> None:
     join(browser, another)
-    with chromium(DOMAIN, HOST_ADDRESSES["debian"], authority, question, tmp_path / "second") as second:
+    with chromium(DOMAIN, HOST_ADDRESSES[HOST], authority, question, tmp_path / "second") as second:
         join(second, another)
         await_that(lambda: browser.leg("connection")[0] == "warning", "the first browser is out")
         assert browser.text("#status") == "This link was opened a second time, and the call went there."
@@ -279,7 +281,7 @@ def test_an_agent_that_does_not_join_is_said(host: LabHost, another: str, browse
         assert "no agent has joined" in browser.text("#status")
         run = host.deploy(*ON, program=LINKS)
         assert run.status == 1
-        assert "debian: the agent does not run; run deploys/voice.py" in run.printed
+        assert f"{HOST}: the agent does not run; run deploys/voice.py" in run.printed
 
 
 def test_the_token_is_in_no_log(host: LabHost, link: str) -> None:

@@ -207,10 +207,10 @@ def denied_by_bedrock() -> Iterator[None]:
             bedrock("reset")
 
 
-def hub_log() -> list[dict[str, Any]]:
-    """Every request that the lab's Hub and its CDN had since the last reset."""
+def hub_log(client: str = "") -> list[dict[str, Any]]:
+    """Every request that the lab's Hub and its CDN had (of this client) since the last reset."""
     with urllib.request.urlopen(f"{hub_url()}/lab/log") as answer:
-        return list(json.load(answer))
+        return [each for each in json.load(answer) if client in ("", each["client"])]
 
 
 def sent(server: str = "cdn") -> int:

@@ -29,10 +29,14 @@ from tests.e2e.conftest import (
 from tests.lab.hub import NO_SCOPE, UNGRANTED
 from tests.lab.hub.models import NEWER
 from tests.lab.lock import locked
+from tests.lab.places import HOST_ADDRESSES
 
 pytestmark = pytest.mark.usefixtures("lab_services", "calm_hub")
 
 PROGRAM = "deploys/weights.py"
+ADDRESS = HOST_ADDRESSES["spare"]
+"""Other hosts' runs ask the Hub meanwhile."""
+
 VOXTRAL, GUARD, WHISPER = CATALOG
 WEIGHTS = "consolidated.safetensors"
 MIB = 1024 * 1024
@@ -114,12 +118,12 @@ def test_each_refusal_names_the_page_or_the_setting_before_the_first_byte_of_any
     host: LabHost, token: str | None, voxtral: dict[str, str], words: str
 ) -> None:
     refused(fetch(host, catalog(**voxtral), token=token), words)
-    assert not [each for each in hub_log() if "/resolve/" in each["path"] or each["server"] == "cdn"]
+    assert not [each for each in hub_log(ADDRESS) if "/resolve/" in each["path"] or each["server"] == "cdn"]
     assert host.shell("find /models -mindepth 1 ! -name .lock 2>/dev/null || true") == ""
 
 
 def test_a_hub_that_is_down_is_named(host: LabHost) -> None:
-    hub("down", **{"for": 1000})
+    hub("down", **{"for": 1000, "client": ADDRESS})
     refused(fetch(host), r"has trouble: it answers 503 .*weights_endpoint")
 
 
@@ -157,7 +161,7 @@ def test_the_first_fetch_shows_progress_and_keeps_the_token_to_itself(host: LabH
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", run.printed)
     assert "Licence: CC-BY-NC-4.0" in run.printed
     assert "Licence: Llama 3.2 Community License" in run.printed
-    assert {each["authorization"] for each in hub_log() if each["server"] == "cdn"} == {False}
+    assert {each["authorization"] for each in hub_log(ADDRESS) if each["server"] == "cdn"} == {False}
     assert host.shell("grep -rls -F -f - /models /opt /tmp /root /var /run || true", stdin=lab_token()) == ""
     assert lab_token() not in run.printed
 
@@ -178,7 +182,7 @@ def test_the_second_run_changes_nothing_in_one_ssh_execution_beside_the_locks(ho
     assert done(fetch(host)).changed == []
     # one takes the run's lock, one says that all is there
     assert host.ssh_executions(PROGRAM) == 2
-    assert hub_log() == []
+    assert hub_log(ADDRESS) == []
 
 
 READER = """
@@ -213,11 +217,11 @@ def test_a_killed_fetch_goes_on_and_a_reader_sees_the_old_model_or_the_new_one(h
 
 
 def test_going_back_is_a_rename_without_hub_and_token(host: LabHost) -> None:
-    hub("down", **{"for": 1000})
+    hub("down", **{"for": 1000, "client": ADDRESS})
     run = done(fetch(host, token=""))
     assert "back in place from /models/.replaced/" in run.printed
     assert revision(host) == CATALOG[VOXTRAL]["revision"]
-    assert hub_log() == []
+    assert hub_log(ADDRESS) == []
     assert [revision(host, f"/models/.replaced/{each}") for each in replaced(host)] == [NEWER]
     assert done(fetch(host, token="")).changed == []
 
@@ -263,12 +267,12 @@ def test_a_flipped_byte_is_found_by_the_deep_verification_and_that_file_alone_is
     run = done(fetch(host, "weights_verify=deep"))
     assert f"{VOXTRAL}: {WEIGHTS} is damaged: sha256 " in run.printed
     assert host.shell(f"sha256sum < {path}; stat -c %i /models/{VOXTRAL}/tekken.json") == before
-    large = {each["path"] for each in hub_log() if each["server"] == "cdn" and each["bytes"] > 10_000}
+    large = {each["path"] for each in hub_log(ADDRESS) if each["server"] == "cdn" and each["bytes"] > 10_000}
     assert len(large) == 1
     hub("reset")
     clean = done(fetch(host, "weights_verify=deep"))
     assert re.search(r"verify: 37 files read, 92\.\d MB in ", clean.printed)
-    assert hub_log() == []
+    assert hub_log(ADDRESS) == []
 
 
 def test_finding_01_the_wrong_variant_already_there_is_recognised_moved_aside_and_kept(host: LabHost) -> None:
@@ -350,11 +354,11 @@ def test_a_disk_that_fills_up_anyway_leaves_the_old_model_in_place_and_says_so(h
 @pytest.mark.parametrize("source", ["/mnt/models", "/mnt/models.tar"])
 def test_without_any_hub_models_come_from_a_directory_or_a_tarball(host: LabHost, source: str) -> None:
     host.shell("[ -e /mnt/models.tar ] || { cp -r /models /mnt/models; tar -C /models -cf /mnt/models.tar .; }")
-    hub("down", **{"for": 1000})
+    hub("down", **{"for": 1000, "client": ADDRESS})
     target = f"/air-gap-{Path(source).suffix or 'directory'}"
     run = done(fetch(host, f"weights_source={source}", f"weights_directory={target}", token=""))
     assert f"{VOXTRAL}: in place, 23 files verified" in run.printed
-    assert hub_log() == []
+    assert hub_log(ADDRESS) == []
     compare = f"diff -r -x .provenance.json -x '.[lrs]*' -x lost+found /models {target}"
     assert host.shell(compare) == ""
     again = fetch(host, f"weights_source={source}", f"weights_directory={target}", token="")

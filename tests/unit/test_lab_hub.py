@@ -302,6 +302,13 @@ def test_a_cut_ends_one_body_and_a_damaged_byte_is_one(lab: Lab, library: models
     assert lab.ask(lab.address()).body == data
 
 
+def test_an_outage_may_be_one_clients_alone(lab: Lab) -> None:
+    page = f"/api/models/{VOXTRAL}"
+    for client, seen in (("192.0.2.7", False), ("127.0.0.1", True)):
+        lab.control(f"down?for=9&client={client}")
+        assert (lab.ask(page).status == 503) is seen
+
+
 def test_reset_forgets_every_fault(lab: Lab) -> None:
     for verb in ("throttle?for=9", "no-ranges?on=1", "slow?rate=1", "down?for=9", "cut-after?bytes=1&times=9", "reset"):
         lab.control(verb)

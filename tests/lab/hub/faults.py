@@ -37,6 +37,7 @@ class Faults:
     cut_after: int = 0
     cuts: int = 0
     down: int = 0
+    down_for: str = ""
     throttled: int = 0
     retry_after: int = 1
     no_ranges: bool = False
@@ -66,7 +67,7 @@ class Shared:
             case "cut-after":
                 faults.cut_after, faults.cuts = int(query["bytes"]), int(query.get("times", "1"))
             case "down":
-                faults.down = int(query["for"])
+                faults.down, faults.down_for = int(query["for"]), query.get("client", "")
             case "throttle":
                 faults.throttled, faults.retry_after = int(query["for"]), int(query.get("retry-after", "1"))
             case "slow":
@@ -110,9 +111,11 @@ class Shared:
             self.faults.corrupt[path] = max(left - 1, 0)
         return left > 0
 
-    def take_down(self) -> bool:
-        """Whether this request falls into an outage."""
+    def take_down(self, client: str) -> bool:
+        """Whether this client's request falls into an outage."""
         with self.lock:
+            if self.faults.down_for not in ("", client):
+                return False
             left = self.faults.down
             self.faults.down = max(left - 1, 0)
         return left > 0

@@ -39,7 +39,7 @@ class HubHandler(Handler):
 
     def _turned_away(self) -> bool:
         """Whether an outage or the rate limit answered already."""
-        if self.shared.take_down():
+        if self.shared.take_down(self.client_address[0]):
             self.refuse(503, "", "Service Unavailable")
             return True
         seconds = self.shared.take_throttle()

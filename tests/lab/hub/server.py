@@ -2,7 +2,8 @@
 
 Faults and measurements, on either port, for tests:
     POST /lab/cut-after?bytes=N[&times=K]   the next K bodies (1) of more than N bytes end after N
-    POST /lab/down?for=N                    the next N requests to the Hub are answered 503 (0: up again)
+    POST /lab/down?for=N[&client=ADDRESS]   the next N requests to the Hub (of this client) are answered 503 (0: up
+                                            again)
     POST /lab/throttle?for=N[&retry-after=S]
                                             the next N requests to the Hub are answered 429, to be repeated after
                                             S seconds (1)

@@ -51,7 +51,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[
     file.write_bytes(WHOLE)
     monkeypatch.setattr(npm.Handler, "file", file, raising=False)
     server = ThreadingHTTPServer(("127.0.0.1", 0), npm.Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}", file
     server.shutdown()

@@ -22,7 +22,7 @@ agent/.venv/.complete: agent/requirements-test.txt | setup
 	    --only-binary=:all: -r agent/requirements-test.txt
 	touch $@
 
-# The quick part: the tests alone took 19.6 s on two cores (`make unit`), 28.8 s with what reads the code beside them.
+# The quick part: the tests alone took 19.8 s on two cores (`make unit`), 36 s with what reads the code beside them.
 check: setup
 	$(MAKE) --no-print-directory --output-sync=target -j2 lint unit
 

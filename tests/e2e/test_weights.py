@@ -40,6 +40,9 @@ ADDRESS = HOST_ADDRESSES["spare"]
 VOXTRAL, GUARD, WHISPER = CATALOG
 WEIGHTS = "consolidated.safetensors"
 MIB = 1024 * 1024
+CRAWL = 200_000
+"""Bytes per second: nothing ends meanwhile, and the line is not dead either."""
+
 MINI = "mistralai/Voxtral-Mini-3B-2507"
 PROGRESS = re.compile(
     r"[\w.-]+: [\d.]+ [kMG]?B of [\d.]+ [MG]B \(\d+ %\); all models: .* \(\d+ %\), [\d.]+ MB/s, .* left"
@@ -72,10 +75,9 @@ def start(host: LabHost, *data: str, token: str | None = None) -> Running:
 def start_and_hold(host: LabHost, *data: str) -> Running:
     """A fetch that has most of its 201 MB behind it and goes on at a crawl."""
     hub("reset")
-    hub("slow", rate=100_000_000)
+    hub("slow", rate=CRAWL, after=115 * MIB)
     running = start(host, *data)
     await_that(lambda: sent() > 110 * MIB, "110 MiB were sent")
-    hub("slow", rate=200_000)
     return running
 
 
@@ -148,12 +150,13 @@ def test_finding_01_the_wrong_variant_under_any_name_is_refused_for_less_than_a_
 
 
 def test_the_first_fetch_shows_progress_and_keeps_the_token_to_itself(host: LabHost) -> None:
-    hub("slow", rate=12_000_000)
+    hub("slow", rate=CRAWL, after=20 * MIB)
     running = start(host)
-    await_that(lambda: sent() > 20_000_000, "20 MB were sent")
+    await_that(lambda: sent() > 15 * MIB, "15 MiB were sent")
     look = "grep -ls -F -f - /proc/[0-9]*/cmdline /proc/[0-9]*/environ || true"
     assert host.shell(look, stdin=lab_token()) == ""
     second = fetch(host)
+    hub("slow", rate=12_000_000)
     run = done(running.wait())
 
     refused(second, r"another run is at work since .*: deploys/weights.py of ")

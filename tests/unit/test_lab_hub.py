@@ -264,6 +264,17 @@ def test_a_new_rate_reaches_bodies_that_are_under_way(lab: Lab) -> None:
         assert len(body.result(timeout=10).body) == LONG_SIZE
 
 
+def test_a_rate_may_begin_after_so_many_bytes(lab: Lab) -> None:
+    address = lab.address(LONG)
+    lab.control("slow?rate=100&after=50000")
+    with ThreadPoolExecutor() as pool:
+        body = pool.submit(lab.ask, address)
+        await_condition("what goes at once", lambda: lab.last().bytes >= 50_000, seconds=10, every=0.005)
+        assert lab.last().bytes < LONG_SIZE
+        lab.control("slow?rate=0")
+        assert len(body.result(timeout=10).body) == LONG_SIZE
+
+
 def test_the_log_follows_a_body_and_counts_what_a_leaving_client_got(lab: Lab) -> None:
     url = urlsplit(lab.address(LONG))
     with socket.socket() as line:

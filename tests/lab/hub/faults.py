@@ -71,7 +71,7 @@ class Shared:
             case "throttle":
                 faults.throttled, faults.retry_after = int(query["for"]), int(query.get("retry-after", "1"))
             case "slow":
-                self.pace.set(int(query["rate"]))
+                self.pace.set(int(query["rate"]), int(query.get("after", "0")))
             case "corrupt":
                 faults.corrupt[query["path"]] = int(query.get("times", "1"))
             case "no-ranges":

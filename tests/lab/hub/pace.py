@@ -22,12 +22,17 @@ class Pace:
         self._changed = threading.Condition()
         self._changes = 0
         self._rate = 0
+        self._unhindered = 0
         self._free_at = 0.0
 
-    def set(self, rate: int) -> None:
-        """From now on `rate` bytes per second, also for bodies that are under way; 0: as fast as it goes."""
+    def set(self, rate: int, after: int = 0) -> None:
+        """Bytes per second from now on, also for bodies that are under way; 0: as fast as it goes.
+
+        The next `after` bytes still go as fast as they can: whoever waits for them finds a download that is held.
+        """
         with self._changed:
             self._rate = rate
+            self._unhindered = after
             self._changes += 1
             self._free_at = time.monotonic()
             self._changed.notify_all()
@@ -39,6 +44,10 @@ class Pace:
             how many of the `wanted` bytes may go now.
         """
         with self._changed:
+            if self._rate and self._unhindered:
+                size = min(wanted, UNLIMITED_PIECE, self._unhindered)
+                self._unhindered -= size
+                return size
             while self._rate:
                 size = min(wanted, PIECE, max(self._rate // 10, 1))
                 if self._turn_came(size):

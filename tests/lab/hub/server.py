@@ -7,8 +7,8 @@ Faults and measurements, on either port, for tests:
     POST /lab/throttle?for=N[&retry-after=S]
                                             the next N requests to the Hub are answered 429, to be repeated after
                                             S seconds (1)
-    POST /lab/slow?rate=N                   bytes per second of all files together, on both ports, from now on also
-                                            for those under way (0: as fast as it goes)
+    POST /lab/slow?rate=N[&after=B]         bytes per second of all files together, on both ports, also for those
+                                            under way (0: as fast as it goes), from now on or once B more bytes went
     POST /lab/corrupt?path=P[&times=K]      flip a byte in the middle of the next K answers with file P
     POST /lab/expire                        every address that was signed so far is refused by the CDN
     POST /lab/no-ranges?on=1                the CDN answers a range with the whole file (0: with the range)

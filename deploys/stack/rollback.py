@@ -13,6 +13,7 @@ from pyinfra.context import host
 
 from deploys.remote import Streamed, refuse, script
 from deploys.stack.operations import STARTER, Differences
+from deploys.stack.render import HOME
 from deploys.stack.target.releases import NoReleaseError, Release, choose
 
 
@@ -28,8 +29,8 @@ class Releases(FactBase[Kept]):
     """What start.py on the host lists."""
 
     def command(self) -> str:
-        """Ask start.py, if it is there."""
-        return script(f"[ ! -e {STARTER} ] || python3 {STARTER} --releases")
+        """Ask start.py, if it is there and knows of releases."""
+        return script(f"[ ! -e {HOME}/bin/releases.py ] || python3 {STARTER} --releases")
 
     def process(self, output: list[str]) -> Kept:
         """The JSON object on the last line."""
@@ -38,7 +39,7 @@ class Releases(FactBase[Kept]):
         return Kept(releases, next((each for each in releases if each.number == listing["current"]), None))
 
     def default(self) -> Kept:  # type: ignore[override]
-        """A host where nothing was started yet."""
+        """A host where nothing was started since there are releases."""
         return Kept()
 
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from deploys.access.secrets import SECRETS
 from deploys.archive.places import AGENT_ENV, CADDYS_DATA, LIVEKIT_ENV
+from tests.programs.workplace import furnish
+from tests.programs.workplace import run as run_there
 from tests.unit import archive
-
-ROOT = Path(__file__).resolve().parents[2]
 
 INVENTORY = """
 voice = [("@local", {"site_domain": "voice.example.org", "site_acme_email": "operator@example.org"})]
@@ -66,11 +64,7 @@ else:
 
 @pytest.fixture
 def workplace(tmp_path: Path) -> Path:
-    """Where pyinfra runs: it writes pyinfra-debug.log to the current directory."""
-    (tmp_path / "config.py").symlink_to(ROOT / "config.py")
-    (tmp_path / "group_data").symlink_to(ROOT / "group_data")
-    (tmp_path / "inventory.py").write_text(INVENTORY)
-    (tmp_path / "deploy.py").write_text(DEPLOY)
+    furnish(tmp_path, INVENTORY, DEPLOY)
     (tmp_path / "old").mkdir()
     (tmp_path / "new").mkdir()
     archive.write(tmp_path / "old", archive.files())
@@ -86,24 +80,14 @@ def workplace(tmp_path: Path) -> Path:
 def run(
     workplace: Path, place: str, *options: str, crash: str = "", pipe: int | None = None
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [Path(sys.executable).with_name("pyinfra"), "-y", *options, "inventory.py", "deploy.py"],
-        cwd=workplace,
-        env={
-            **{name: value for name, value in os.environ.items() if name not in SECRETS},
-            "PYTHONPATH": str(ROOT),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "VOICE_LAB_STATE": "/nonexistent",
-            "VOICE_SECRETS_FILE": "",
-            "AGE_IDENTITY_FILE": str(workplace / "identity.txt") if pipe is None else f"/dev/fd/{pipe}",
-            "PLACE": str(workplace / place),
-            "CRASH": crash,
-        },
-        pass_fds=() if pipe is None else (pipe,),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environment = {
+        "VOICE_SECRETS_FILE": "",
+        "AGE_IDENTITY_FILE": str(workplace / "identity.txt") if pipe is None else f"/dev/fd/{pipe}",
+        "PLACE": str(workplace / place),
+        "CRASH": crash,
+    }
+    pass_fds = () if pipe is None else (pipe,)
+    return run_there(workplace, *options, environment=environment, pass_fds=pass_fds)
 
 
 def backup(workplace: Path, *options: str, crash: str = "") -> subprocess.CompletedProcess[str]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from deploys.access.secrets import SECRETS
+from tests.programs.workplace import furnish
+from tests.programs.workplace import run as run_there
 
-ROOT = Path(__file__).resolve().parents[2]
 PLANTED = {
     "HF_TOKEN": "hf_" + "Planted" * 5,
     "LIVEKIT_API_KEY": "APIplantedplanted",
@@ -57,11 +55,7 @@ if os.environ["CRASH"] == "execute":
 
 @pytest.fixture
 def workplace(tmp_path: Path) -> Path:
-    """Where pyinfra runs: it writes pyinfra-debug.log to the current directory."""
-    (tmp_path / "config.py").symlink_to(ROOT / "config.py")
-    (tmp_path / "group_data").symlink_to(ROOT / "group_data")
-    (tmp_path / "inventory.py").write_text(INVENTORY)
-    (tmp_path / "deploy.py").write_text(DEPLOY)
+    furnish(tmp_path, INVENTORY, DEPLOY)
     (tmp_path / "home").mkdir()
     secrets = tmp_path / "planted.env"
     secrets.write_text("".join(f"{name}={value}\n" for name, value in PLANTED.items()))
@@ -70,22 +64,12 @@ def workplace(tmp_path: Path) -> Path:
 
 
 def run(workplace: Path, crash: str, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [Path(sys.executable).with_name("pyinfra"), "-y", *options, "inventory.py", "deploy.py"],
-        cwd=workplace,
-        env={
-            **{name: value for name, value in os.environ.items() if name not in SECRETS},
-            "PYTHONPATH": str(ROOT),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "VOICE_LAB_STATE": "/nonexistent",
-            "VOICE_SECRETS_FILE": str(workplace / "planted.env"),
-            "PLACE": str(workplace / "home"),
-            "CRASH": crash,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environment = {
+        "VOICE_SECRETS_FILE": str(workplace / "planted.env"),
+        "PLACE": str(workplace / "home"),
+        "CRASH": crash,
+    }
+    return run_there(workplace, *options, environment=environment)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from deploys import redaction
+from deploys.stack import rollback
 from deploys.stack.target.releases import NoReleaseError, Release, choose
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "deploys" / "stack" / "target"))
@@ -283,6 +284,17 @@ def test_what_a_service_reloads_is_read_again_on_the_way_back(host: Host) -> Non
         as_rendered(host.home)
         assert start.run() == status
     assert dates(host.home) == {"caddy/Caddyfile": True, "compose.yml": False, "env/caddy.env": False}
+
+
+def test_a_host_whose_programs_know_no_releases_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "start.py").write_text("raise SystemExit('unrecognized arguments: --releases')")
+    monkeypatch.setattr(rollback, "HOME", str(tmp_path))
+    monkeypatch.setattr(rollback, "STARTER", str(tmp_path / "bin" / "start.py"))
+    fact = rollback.Releases()
+    asked = subprocess.run(fact.command(), shell=True, capture_output=True, check=False)  # noqa: S602
+    assert (asked.returncode, asked.stdout) == (0, b"")
+    assert fact.default() == rollback.Kept()
 
 
 def test_what_is_not_kept_yet_is_a_difference(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

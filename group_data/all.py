@@ -13,7 +13,7 @@ site_public_address = "imds"  # the address callers' media goes to: "imds" asks 
 site_imds_url = "http://169.254.169.254"  # EC2's metadata service; asked only where site_public_address = "imds"
 site_region = "eu-central-1"  # Bedrock's region; must match site_allowed_regions
 site_allowed_regions = ["eu-*"]  # residency: nothing the stack talks to at run time lies outside
-site_language = "de"  # what callers speak, two letters: for Whisper; voxtral_voice and all texts below must be in it too
+site_language = "de"  # what callers speak, two letters: for Whisper; voxtral_voice and the texts below must fit it
 
 # --- preflight: what a host must offer before anything is changed ----------------------------------------------
 preflight_memory_gib = "plan"  # of RAM: the sum in deploys/gpu/ram.py (11.5 GiB of a g6.xlarge's 16), or a number

@@ -1,6 +1,8 @@
 // One call: LiveKit's room, the microphone, what the agent says about itself. Tells `view` in words.
 
 import {
+  ConnectionState,
+  DisconnectReason,
   LoggerNames,
   ParticipantKind,
   Room,
@@ -10,7 +12,7 @@ import {
   createLocalAudioTrack,
   getLogger,
 } from "./livekit-client.mjs";
-import { NO_AGENT, connectionProblem, ending, microphoneProblem } from "./sentences.js";
+import { NO_AGENT, ONCE_MORE, connectionProblem, ending, microphoneProblem } from "./sentences.js";
 
 const AGENT_STATE = "lk.agent.state";
 const TRANSCRIPTION = "lk.transcription";
@@ -19,6 +21,9 @@ const FINAL = "lk.transcription_final";
 const TURN = "voice.turn";
 const AGENT_PATIENCE_MS = 10_000;
 const ROUND_TRIP_EVERY_MS = 2_000;
+// LiveKit sends an agent to a new room, and ends a room a second after its caller left (agent/voice_agent/invite.py),
+// by a clock of whole seconds that it looks at every second.
+export const ROOM_ENDS_MS = 3_000;
 
 // Not `setLogLevel`: it would write itself into the browser's storage.
 for (const name of Object.values(LoggerNames)) getLogger(name).setDefaultLevel("warn");
@@ -27,7 +32,10 @@ export class Call {
   #room = new Room();
   #view;
   #microphone;
+  #token;
   #joined = false;
+  #enteredOnceMore = false;
+  #betweenRooms = false;
   #agentTimer;
   #statsTimer;
 
@@ -54,33 +62,64 @@ export class Call {
       say("failed", microphoneProblem(error));
       return false;
     }
+    this.#token = token;
     try {
-      showLeg("connection", "warning", "connecting");
-      this.#watchForAgent();
-      await this.#room.connect(`wss://${location.host}`, token);
-      await this.#room.localParticipant.publishTrack(this.#microphone, { source: Track.Source.Microphone });
+      await this.#enter();
     } catch (error) {
-      this.#close();
-      await this.#room.disconnect();
-      showLeg("connection", "failed", "not connected");
-      for (const leg of ["agent", "microphone"]) showLeg(leg, "idle", "–");
-      say("failed", connectionProblem(error));
+      await this.#notConnected(error);
       return false;
     }
-    this.#joined = true;
     this.#microphone.once(TrackEvent.Ended, () => showLeg("microphone", "failed", "gone"));
     this.#statsTimer = setInterval(() => this.#roundTrip(), ROUND_TRIP_EVERY_MS);
-    this.#connected();
     return true;
   }
 
-  leave() {
-    return this.#room.disconnect();
+  async leave() {
+    this.#betweenRooms = false;
+    // Between two rooms there is no connection whose end would be told.
+    if (this.#room.state === ConnectionState.Disconnected) this.#over(DisconnectReason.CLIENT_INITIATED);
+    else await this.#room.disconnect();
   }
 
   async mute(muted) {
     await (muted ? this.#microphone.mute() : this.#microphone.unmute());
     this.#view.showLeg("microphone", muted ? "warning" : "good", muted ? "muted" : "on");
+  }
+
+  async #enter() {
+    this.#view.showLeg("connection", "warning", "connecting");
+    this.#watchForAgent();
+    await this.#room.connect(`wss://${location.host}`, this.#token);
+    await this.#room.localParticipant.publishTrack(this.#microphone, { source: Track.Source.Microphone });
+    this.#joined = true;
+    this.#connected();
+  }
+
+  // Who came back before the old room had ended sits in it without an agent.
+  async #enterOnceMore() {
+    this.#enteredOnceMore = this.#betweenRooms = true;
+    this.#view.say("warning", ONCE_MORE);
+    const stopMicrophone = false;
+    await this.#room.disconnect(stopMicrophone);
+    await new Promise((ended) => setTimeout(ended, ROOM_ENDS_MS));
+    if (!this.#joined) return;
+    this.#betweenRooms = false;
+    try {
+      await this.#enter();
+    } catch (error) {
+      if (!this.#joined) return;
+      this.#joined = false;
+      await this.#notConnected(error);
+      this.#view.over();
+    }
+  }
+
+  async #notConnected(error) {
+    this.#close();
+    await this.#room.disconnect();
+    this.#view.showLeg("connection", "failed", "not connected");
+    for (const leg of ["agent", "microphone"]) this.#view.showLeg(leg, "idle", "–");
+    this.#view.say("failed", connectionProblem(error));
   }
 
   #listen() {
@@ -126,10 +165,13 @@ export class Call {
   #watchForAgent() {
     this.#view.showLeg("agent", "warning", "waiting for it");
     clearTimeout(this.#agentTimer);
-    this.#agentTimer = setTimeout(() => {
-      this.#view.showLeg("agent", "failed", "has not joined");
-      this.#view.say("failed", NO_AGENT);
-    }, AGENT_PATIENCE_MS);
+    this.#agentTimer = setTimeout(() => this.#noAgent(), AGENT_PATIENCE_MS);
+  }
+
+  #noAgent() {
+    if (!this.#enteredOnceMore) return this.#enterOnceMore();
+    this.#view.showLeg("agent", "failed", "has not joined");
+    this.#view.say("failed", NO_AGENT);
   }
 
   #agentIs(participant) {
@@ -161,7 +203,7 @@ export class Call {
 
   #over(reason) {
     // A call that never began says itself why.
-    if (!this.#joined) return;
+    if (!this.#joined || this.#betweenRooms) return;
     this.#joined = false;
     this.#close();
     const [state, sentence] = ending(reason);

@@ -4,6 +4,8 @@ import { ConnectionError, ConnectionErrorReason, DisconnectReason } from "./live
 
 export const NEW_LINK = "Get a new one: pyinfra INVENTORY deploys/talk.py";
 
+export const ONCE_MORE = "Connected, but no agent has joined. Trying once more…";
+
 export const NO_AGENT =
   "Connected, but no agent has joined: it may be busy with other calls, or not healthy. " +
   "On the host, docker logs voice-voice-agent-1 says which.";

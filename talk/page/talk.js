@@ -1,6 +1,6 @@
 // The page: takes the token out of the address, and connects buttons, call and view.
 
-import { Call } from "./call.js";
+import { Call, ROOM_ENDS_MS } from "./call.js";
 import { NEW_LINK } from "./sentences.js";
 import * as view from "./view.js";
 
@@ -8,10 +8,6 @@ const { join, mute, leave } = view.buttons;
 // In this page's memory alone, and out of the address bar: nobody reads it over a shoulder or from a bookmark.
 const token = decodeURIComponent(location.hash.slice(1));
 history.replaceState(null, "", location.pathname);
-
-// LiveKit ends the room a second after its caller left (agent/voice_agent/invite.py). Back before that, one would sit
-// in the old room without an agent.
-const ROOM_ENDS_MS = 1_500;
 
 let call = null;
 let muted = false;

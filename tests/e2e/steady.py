@@ -29,6 +29,8 @@ NETWORK_S = 0.1
 """Between a connection and its first request: a round trip of 100 ms, which 127.0.0.1 does not have."""
 
 CLOSE = 8
+LONGEST_S = 45
+"""How long one WebSocket is watched: after a minute LiveKit closes that of a caller whose media never came."""
 
 
 def connection(domain: str) -> ssl.SSLSocket:
@@ -104,7 +106,7 @@ def is_open(sock: ssl.SSLSocket) -> bool:
 def main() -> None:
     """Ask until told to stop."""
     domain = sys.argv[1]
-    kept, websocket = Kept(domain), signalling(domain)
+    kept, websocket, opened = Kept(domain), signalling(domain), time.monotonic()
     failed, count, reopened, stays_open = [], 0, 0, True
     while not STOP.exists() or count < ENOUGH:
         problems = [fresh(domain)]
@@ -117,6 +119,9 @@ def main() -> None:
         count += len(problems)
         failed += [problem for problem in problems if problem]
         stays_open = stays_open and is_open(websocket)
+        if time.monotonic() - opened > LONGEST_S:
+            websocket.close()
+            websocket, opened = signalling(domain), time.monotonic()
         READY.touch()
     report = {"requests": count, "failed": failed, "reopened": reopened, "websocket_open": stays_open}
     REPORT.write_text(json.dumps(report))

@@ -48,6 +48,24 @@ grants = api.VideoGrants(room_join=True, room="talk-expired")
 print(api.AccessToken().with_identity("late").with_ttl(timedelta(hours=-1)).with_grants(grants).to_jwt())
 """
 
+HOLD = """
+import asyncio, os
+from pathlib import Path
+from livekit import api, rtc
+async def hold():
+    room = rtc.Room()
+    ends_soon = api.RoomConfiguration(name="{room}", empty_timeout=30, departure_timeout=1)
+    grants = api.VideoGrants(room_join=True, room="{room}")
+    token = api.AccessToken().with_identity("holder").with_grants(grants).with_room_config(ends_soon).to_jwt()
+    await room.connect(os.environ["LIVEKIT_URL"], token)
+    Path("/tmp/held").touch()
+    while Path("/tmp/held").exists():
+        await asyncio.sleep(0.1)
+    await room.disconnect()
+asyncio.run(hold())
+os._exit(0)
+"""
+
 
 @pytest.fixture(scope="module")
 def host(lab_services: None) -> LabHost:
@@ -75,6 +93,25 @@ def stopped(host: LabHost, service: str) -> Iterator[None]:
 def in_the_agent(host: LabHost, program: str) -> str:
     """The output of a Python program run where the agent runs."""
     return host.shell("docker exec -i voice-voice-agent-1 /opt/venv/bin/python -", stdin=program)
+
+
+def room_of(link: str) -> str:
+    """The room that the link's token opens."""
+    claims = link.partition("#")[2].split(".")[1]
+    return str(json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["video"]["room"])
+
+
+@contextmanager
+def room_without_an_agent(host: LabHost, room: str) -> Iterator[None]:
+    """The room is there already, made by somebody whose token asks for no agent, until the end of the block."""
+    agent = "docker exec -i voice-voice-agent-1"
+    host.shell(f"{agent} sh -c 'cat > /tmp/hold.py'", stdin=HOLD.format(room=room))
+    host.shell("docker exec -d voice-voice-agent-1 /opt/venv/bin/python /tmp/hold.py")
+    await_that(lambda: "held" in host.shell(f"{agent} ls /tmp"), "the room is held")
+    try:
+        yield
+    finally:
+        host.shell(f"{agent} rm -f /tmp/held /tmp/hold.py")
 
 
 def test_with_the_page_off_there_is_neither_page_nor_link(host: LabHost) -> None:
@@ -245,6 +282,20 @@ def test_muting_mutes_and_who_leaves_can_come_back(another: str, browser: Browse
     await_that(lambda: browser.leg("agent")[1] in ("listening", "speaking"), "another agent joined")
 
 
+def test_who_comes_back_before_the_old_room_has_ended_gets_an_agent_all_the_same(
+    host: LabHost, another: str, browser: Browser
+) -> None:
+    """LiveKit sends agents to new rooms alone."""
+    with room_without_an_agent(host, room_of(another)):
+        browser.open(another)
+        browser.click("join")
+        await_that(lambda: browser.text("#status").endswith("Waiting for the agent…"), "the caller waits")
+    await_that(lambda: browser.text("#status").endswith("Trying once more…"), "the page notices")
+    await_that(lambda: browser.leg("agent")[1] in ("listening", "speaking"), "the agent joined")
+    assert browser.leg("microphone") == ("good", "on")
+    await_turn(browser, 1)
+
+
 def test_a_leg_that_fails_is_red_with_its_error(another: str, browser: Browser) -> None:
     with denied_by_bedrock():
         join(browser, another)
@@ -294,8 +345,7 @@ def test_the_token_is_in_no_log(host: LabHost, link: str) -> None:
     logs = host.shell("docker ps -q | xargs -n 1 docker logs 2>&1; journalctl --no-pager -o cat")
     token = link.partition("#")[2]
     claims = token.split(".")[1]
-    room = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["video"]["room"]
-    assert room in logs  # they are the logs of these calls
+    assert room_of(link) in logs  # they are the logs of these calls
     assert "access_token=REDACTED" in logs
     for part in (token, claims, token.split(".")[2]):
         assert part not in logs

@@ -71,6 +71,7 @@ def test_hosts_have_the_groups_and_the_data_of_production(ec2: Any, monkeypatch:
     assert {"voice", "prod"} <= set(host.groups)
     assert host.data.get("eic_instance") == made
     assert host.data.get("eic_zone").startswith(REGION)
+    assert host.data.get("eic_region") == REGION
     assert host.data.get("eic_address").endswith(".compute.amazonaws.com")
     assert host.data.get("site_domain") == "voice.example.org"
     assert (host.data.get("ssh_user"), host.data.get("_sudo")) == ("ubuntu", True)

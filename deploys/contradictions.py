@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatch
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from deploys import residency
 from deploys.gpu import advice
 from deploys.gpu.wishes import plan
 from deploys.stack import omni
@@ -30,17 +30,12 @@ def contradictions(settings: Settings) -> list[str]:
 
 
 def _residency(settings: Settings) -> list[str]:
-    site = settings.site
-    problems = []
-    if not any(fnmatch(site.region, pattern) for pattern in site.allowed_regions):
-        allowed = ", ".join(site.allowed_regions)
-        problems.append(f"site_region: {site.region} is outside site_allowed_regions ({allowed})")
-    prefix, dot, _ = settings.agent.bedrock_model.partition(".")
-    if dot and prefix in {"us", "apac", "global", "jp", "au", "ca", "us-gov"}:
-        problems.append(
-            f"agent_bedrock_model: the inference profile {prefix}.* sends requests outside "
-            f"{', '.join(site.allowed_regions)}; use an eu.* profile or a model of {site.region}"
-        )
+    site, agent = settings.site, settings.agent
+    problems = [
+        *residency.region("site_region", site.region, site.allowed_regions),
+        *residency.model(agent.bedrock_model, site.region, site.allowed_regions),
+        *residency.endpoint(agent.bedrock_url, site.region),
+    ]
     if settings.guard.placement.startswith("http:") and _is_public(settings.guard.placement):
         problems.append(
             f"guard_placement: {settings.guard.placement} would carry what callers say over the public network in "

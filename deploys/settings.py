@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 from pyinfra.api.exceptions import PyinfraError
 
+from deploys import residency
 from deploys.contradictions import contradictions
 from deploys.models.catalog import Model
 from deploys.redaction import find
@@ -77,13 +78,16 @@ KEYS = frozenset(f"{name}_{field}" for name, section in SECTIONS.items() for fie
 def parse(data: Mapping[str, Any]) -> Settings:
     """`data` as Settings that do not contradict each other.
 
-    Its keys are flat; the connectors' `ssh_*` and `eic_*` and pyinfra's own `_*` may be among them.
+    Its keys are flat; the connectors' `ssh_*` and `eic_*` and pyinfra's own `_*` may be among them. A host that EC2 was
+    asked for says its region (`eic_region`): it must be an allowed one, for all of the stack but the model runs there.
 
     Raises:
         SettingsError: with one line for each problem.
     """
     settings, problems = typed(data)
     problems += contradictions(settings)
+    if "eic_region" in data:
+        problems += residency.region("VOICE_REGION", data["eic_region"], settings.site.allowed_regions)
     if problems:
         raise SettingsError(report(problems))
     return settings

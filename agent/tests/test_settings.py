@@ -120,6 +120,7 @@ def test_an_apology_has_no_default_in_other_languages(environment: dict[str, str
         ("https://vpce-1.bedrock-runtime.eu-central-1.vpce.amazonaws.com", True),
         ("https://bedrock-runtime.us-east-1.amazonaws.com", False),
         ("https://bedrock-runtime.eu-west-1.api.aws", False),
+        ("https://bedrock-runtime.us-east-1.amazonaws.com./", False),
     ],
 )
 def test_bedrock_endpoints(url: str, inside: bool) -> None:

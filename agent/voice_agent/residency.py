@@ -1,5 +1,8 @@
 """Where the language model may run: regions and Bedrock ids against an allow-list. Pure.
 
+Asked when the agent starts, and by the controller before a deploy changes anything (deploys/residency.py): it needs
+the standard library alone.
+
 The callers' words are health data and stay inside the allowed regions. A cross-region inference profile
 carries its geography in front of the model id (`eu.mistral…`, `us.mistral…`, `global.…`), so the id is
 judged as well.
@@ -28,12 +31,18 @@ def refused_region(region: str, allowed: Sequence[str]) -> str | None:
     return f"region {region!r} is outside the allowed {' '.join(allowed)}"
 
 
+def geography(model_id: str) -> str:
+    """The geography in front of an inference profile's id; "" for a model of the asked region itself."""
+    label = model_id.split(".", 1)[0]
+    return "" if label in VENDORS else label
+
+
 def refused_model(model_id: str, allowed: Sequence[str]) -> str | None:
     """Say why a Bedrock model id, inference profile id or ARN may leave the allowed regions, or None."""
     if model_id.startswith("arn:"):
         return _refused_arn(model_id, allowed)
-    label = model_id.split(".", 1)[0]
-    if label in VENDORS:
+    label = geography(model_id)
+    if not label:
         return None
     # `eu.` routes to any region of that geography: the pattern must cover the whole of it, as `eu-*` does.
     if any(fnmatchcase(f"{label}-", pattern) for pattern in allowed):
@@ -57,7 +66,7 @@ def refused_endpoint(url: str, region: str) -> str | None:
     AWS's names, VPC endpoints included, carry their region as a label; one of another region is refused. Any
     other name is a private one that the operator vouches for.
     """
-    labels = (urlsplit(url).hostname or "").split(".")
+    labels = (urlsplit(url).hostname or "").removesuffix(".").split(".")
     if labels[-2:] not in (["amazonaws", "com"], ["api", "aws"]) or region in labels:
         return None
     return f"an AWS endpoint outside {region}"

@@ -60,7 +60,7 @@ class Ec2Inventory(BaseConnector):
 def common_data(wanted: environment.Environment, instance: Instance) -> dict[str, Any]:
     """The data of a host that does not depend on how it is reached."""
     volume = {"weights_volume": instance.models_device} if instance.models_device else {}
-    return {"ssh_user": USER, "_sudo": True, **volume, **wanted.site}
+    return {"ssh_user": USER, "_sudo": True, "eic_region": wanted.region, **volume, **wanted.site}
 
 
 def public_address(instance: Instance) -> str:

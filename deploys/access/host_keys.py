@@ -41,22 +41,44 @@ def in_console_output(text: str) -> tuple[paramiko.PKey, ...]:
 
 
 def in_known_hosts(path: Path, name: str) -> tuple[paramiko.PKey, ...]:
-    """The keys under this name in a file of OpenSSH's format; none if there is no such file."""
-    if not path.exists():
-        return ()
-    found = paramiko.HostKeys(str(path)).lookup(name)
+    """The keys under this name in a file of OpenSSH's format; none if there is no such file.
+
+    Raises:
+        HostKeyError: it cannot be read, or a line in it, about whichever host, cannot be.
+    """
+    fix = "correct the line, or remove it"
+    try:
+        if not path.exists():
+            return ()
+        lines = path.read_bytes().decode().split("\n")  # paramiko does not say where it could not
+        found = paramiko.HostKeys(str(path)).lookup(name)
+    except UnicodeDecodeError as error:
+        number = error.object.count(b"\n", 0, error.start) + 1
+        raise HostKeyError(f"{path} line {number}: is not UTF-8; {fix}") from error
+    except paramiko.hostkeys.InvalidHostKey as error:
+        number = [line.strip() for line in lines].index(error.line) + 1
+        raise HostKeyError(f"{path} line {number}: its key is not whole (base64); {fix}") from error
+    except OSError as error:
+        raise HostKeyError(f"{path}: cannot be read: {error.strerror}") from error
     return _ordered(list(found.values())) if found else ()
 
 
 def remember(path: Path, name: str, key: paramiko.PKey) -> None:
-    """Add a verified key of this host to the file, once."""
+    """Add a verified key of this host to the file, once.
+
+    Raises:
+        HostKeyError: the file cannot be read or written.
+    """
     with _APPENDING:
         if key in in_known_hosts(path, name):
             return
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        whole = not path.exists() or path.read_bytes().endswith(b"\n")  # an editor may have left the last line open
-        with path.open("a", encoding="ascii") as file:
-            file.write(f"{'' if whole else chr(10)}{name} {key.get_name()} {key.get_base64()}\n")
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            whole = not path.exists() or path.read_bytes().endswith(b"\n")  # an editor may have left the last line open
+            with path.open("a", encoding="ascii") as file:
+                file.write(f"{'' if whole else chr(10)}{name} {key.get_name()} {key.get_base64()}\n")
+        except OSError as error:
+            raise HostKeyError(f"{path}: the key of {name} cannot be written into it: {error.strerror}") from error
 
 
 def of_console(ec2: Any, instance_id: str) -> tuple[tuple[paramiko.PKey, ...], str]:
@@ -81,7 +103,7 @@ def expected(ec2: Any, instance_id: str, addresses: list[str], remembered: Path,
     because EC2 gives an address to another instance as soon as it is free, and a line in it may be about that one.
 
     Raises:
-        HostKeyError: nobody knows a key.
+        HostKeyError: nobody knows a key, or a file of keys cannot be read.
     """
     if keys := in_known_hosts(remembered, instance_id):
         return Expected(keys, str(remembered))

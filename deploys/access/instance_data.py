@@ -52,7 +52,6 @@ def of_instance(found: Instance, wanted: Environment) -> dict[str, Any]:
         **common_data(wanted, found),
         "eic_instance": found.id,
         "eic_zone": found.zone,
-        "eic_region": wanted.region,
         "eic_role_arn": wanted.role_arn,
         "eic_address": found.private if through else public_address(found),
         "eic_tunnel": through,

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 import socket
-import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 from pyinfra.api.command import StringCommand
@@ -20,12 +19,15 @@ from pyinfra.api.host import Host
 from pyinfra.api.state import BaseStateCallback, State
 from pyinfra.connectors.util import make_unix_command_for_host
 
+from deploys.doctor.clone import head
 from deploys.remote import script_file
 
-ROOT = Path(__file__).resolve().parents[2]
 HELD = "held"
 BUSY = 75
 """lock.sh's exit status when another run has the lock (sysexits' EX_TEMPFAIL)."""
+
+DEPLOY = re.compile(r"(?:^|/)deploys/[^/]+\.py$")
+"""A word of pyinfra's that names a deploy."""
 
 
 class LockedError(PyinfraError):
@@ -151,20 +153,21 @@ def _recorder(state: State) -> Recorder:
 
 def run() -> str:
     """This run as the start of a JSON object, which lock.sh completes."""
+    # The last one: an inventory, which stands before it, may lie in somebody's own deploys/.
+    deploys = [word for word in sys.argv if DEPLOY.search(word)]
     who = {
         "who": getpass.getuser(),
         "from": socket.gethostname(),
-        "what": next((word for word in sys.argv if word.endswith(".py") and "deploys/" in word), "?"),
+        "what": deploys[-1] if deploys else "?",
         "commit": commit(),
     }
     return json.dumps(who).removesuffix("}")
 
 
 def commit() -> str:
-    """The commit of this checkout; with "-dirty" when files differ from it; "unknown" when it is no checkout."""
-    words = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    described = subprocess.run(words, capture_output=True, text=True, check=False)
-    return described.stdout.strip() or "unknown"
+    """The commit of this clone; with "-dirty" when what is deployed differs from it; "unknown" when it is no clone."""
+    ours = head()  # as the audit has it, which compares its own with what is recorded here
+    return f"{ours.commit}{'-dirty' if ours.dirty else ''}" or "unknown"
 
 
 def busy(holder: str) -> str:

@@ -1,8 +1,9 @@
 # Holds this host's lock for one run, for as long as stdin stays open, and keeps the record of runs.
 # Arguments: the run as the start of a JSON object: {"who": ..., "from": ..., "what": ..., "commit": ...; and, when the
 # same run comes again on a new connection, the process that held the lock for it on the one before.
-# Says "held PID" and reads lines: "begun", "failed NAME", "done CHANGED OF ALL", "pause". Exit status 75: another run has
-# the lock, and who it is stands on stderr. A connection that breaks ends this program and frees the lock.
+# Says "held PID" and reads lines: "begun", "pause", and what becomes the outcome: "failed: NAME", "done: N of M operations
+# changed something". Exit status 75: another run has the lock, and who it is stands on stderr. A connection that breaks
+# ends this program and frees the lock.
 run=$1
 before=${2:-}
 lock=/run/voice-run.lock

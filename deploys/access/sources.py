@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Mapping, Sequence
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import SecretStr
 
+from deploys import residency
 from deploys.access import stores
 from deploys.access.dotenv import parse, suggestion
 
@@ -80,8 +80,8 @@ def _stores(environment: Mapping[str, str], known: Sequence[str], allowed_region
     if not region:
         return [], [f"{REGION}: not set; name the region of {' and '.join(each for each in (path, name) if each)}"]
     for patterns in allowed_regions:
-        if not any(fnmatch(region, pattern) for pattern in patterns):
-            return [], [f"{REGION}: {region} is outside site_allowed_regions ({', '.join(patterns)})"]
+        if outside := residency.region(REGION, region, patterns):
+            return [], outside
     found: list[Found] = []
     problems: list[str] = []
     asked: list[tuple[str, str, Callable[..., dict[str, str]]]] = [

@@ -11,7 +11,10 @@ from deploys.host.report import Socket
 from deploys.settings import Settings
 
 PUBLISHER = "docker-proxy"
-"""Docker's own process, which listens for containers with published ports."""
+"""Docker's own process, which listens for containers with published ports: for whose, it does not say."""
+
+PUBLISHED = ("voxtral_port", "guard_port")
+"""What of ours it listens for; the other services are in the host's own network (templates/compose.yml.j2)."""
 
 LEASE = ("systemd-network", "dhclient", "NetworkManager")
 """Who keeps the lease of the host's address, at UDP 68 and 546; the kernel cuts names at 15 characters."""
@@ -56,7 +59,8 @@ def ports(settings: Settings, state: HostState, ssh_port: int) -> list[Finding]:
 def _one_of_ours(port: str, name: str, at_port: Sequence[Socket], own: set[str], *, is_public: bool) -> list[Finding]:
     if not at_port:
         return [Finding("ports", "fail", port, f"nothing listens there ({name})", DEPLOY)]
-    foreign = {each.program or "?" for each in at_port if each.container not in own and each.program != PUBLISHER}
+    ours = (PUBLISHER,) if name in PUBLISHED else ()
+    foreign = {each.program or "?" for each in at_port if each.container not in own and each.program not in ours}
     if foreign:
         said = f"held by {', '.join(sorted(foreign))}, not by the stack ({name})"
         return [Finding("ports", "fail", port, said, f"stop it, then {DEPLOY}")]
@@ -92,14 +96,26 @@ def _unique(listeners: Sequence[Socket]) -> list[Socket]:
 
 
 def certificates(settings: Settings, state: HostState) -> list[Finding]:
-    """How long the site's certificate is good for; the newest counts, as Caddy may have asked two authorities."""
-    internal = settings.site.acme == "internal"
-    those = [each for each in state.certificates if ("/certificates/local/" in each.path) == internal]
+    """How long the site's certificate is good for; the newest counts, as Caddy may have asked two authorities.
+
+    One of another kind than site_acme, left from before, does not count: callers are not shown it, or trust it not.
+    """
+    domain, acme = settings.site.domain, settings.site.acme
+    those = [each for each in state.certificates if _kind(each) == acme]
     newest = max(those, key=lambda each: each.ends, default=None)
     if newest is None:
-        fix = "Caddy's log says why: docker logs voice-caddy-1"
-        return [Finding("certificate", "fail", settings.site.domain, "Caddy has none", fix)]
-    return [_judged(settings.site.domain, newest, state.now)]
+        others = sorted({_kind(each) for each in state.certificates})
+        said = f"Caddy has none of the kind site_acme = {acme!r}" + (f", only {' and '.join(others)}" if others else "")
+        return [Finding("certificate", "fail", domain, said, "Caddy's log says why: docker logs voice-caddy-1")]
+    return [_judged(domain, newest, state.now)]
+
+
+def _kind(certificate: Certificate) -> str:
+    """The value of site_acme that such a certificate is of; Caddy names a directory after each authority's address."""
+    authority = certificate.path.rpartition("/certificates/")[2].partition("/")[0]
+    if authority == "local":
+        return "internal"
+    return "staging" if authority.startswith("acme-staging") else "production"
 
 
 def _judged(domain: str, certificate: Certificate, now: int) -> Finding:

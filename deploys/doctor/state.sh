@@ -49,9 +49,10 @@ if runs=$(grep -E 'deploys/(voice|rollback)\.py"' /var/log/voice/runs.jsonl 2>/d
     say run "$(grep -F 'deploys/voice.py"' <<<"$done_runs" | tail -n 1 | base64 -w 0)"
 fi
 [ -L "$home/releases/current" ] && say release "$(readlink "$home/releases/current")"
-# A run that was killed leaves its name in the lock's file.
+# A run that was killed leaves its name in the lock's file, and another program may have its number by now: lock.sh is
+# an argument of its own process.
 worker=$(sed -n 's/.*"pid": \([0-9]*\)}$/\1/p' /run/voice-run.lock 2>/dev/null)
-[ -n "$worker" ] && [ -d "/proc/$worker" ] && say at_work yes
+[ -n "$worker" ] && grep -qs voice-run.lock "/proc/$worker/cmdline" && say at_work yes
 
 if command -v docker >/dev/null; then
     if ids=$(docker ps -aq --no-trunc 2>&1); then

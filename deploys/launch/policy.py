@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from agent.voice_agent.residency import geography
 from deploys.settings import Settings
 
 NAME = "bedrock"
@@ -28,10 +29,12 @@ def permissions(settings: Settings, account: str, partition: str) -> dict[str, A
     """
     model, site = settings.agent.bedrock_model, settings.site
     bedrock = f"arn:{partition}:bedrock"
-    if not model.startswith("eu."):  # other geographies are refused with the settings (contradictions.py)
+    prefix = geography(model)  # one whose regions are not all allowed is refused with the settings (contradictions.py)
+    if not prefix:
         return _document(_invoke(f"{bedrock}:{site.region}::foundation-model/{model}"))
     profile = f"{bedrock}:{site.region}:{account}:inference-profile/{model}"
-    behind = [f"{bedrock}:{region}::foundation-model/{model.removeprefix('eu.')}" for region in site.allowed_regions]
+    plain = model.removeprefix(f"{prefix}.")
+    behind = [f"{bedrock}:{region}::foundation-model/{plain}" for region in site.allowed_regions]
     only_through = {"Condition": {"StringEquals": {"bedrock:InferenceProfileArn": profile}}}
     return _document(_invoke(profile), {**_invoke(*behind), **only_through})
 

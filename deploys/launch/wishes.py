@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from ipaddress import ip_network
 
+from deploys import residency
 from deploys.access.ec2 import InstancesError, tags_of
 from deploys.access.environment import Environment
 from deploys.access.models_volume import PART
@@ -111,10 +111,7 @@ def ssh_mistakes(environment: Environment) -> list[str]:
 def mistakes(settings: Settings, environment: Environment) -> list[str]:
     """One line for each setting that cannot work for a host in this region: the key, what is wrong, the fix."""
     launch, site = settings.launch, settings.site
-    problems = []
-    if not any(fnmatch(environment.region, pattern) for pattern in site.allowed_regions):
-        allowed = ", ".join(site.allowed_regions)
-        problems.append(f"VOICE_REGION: {environment.region} is outside site_allowed_regions ({allowed})")
+    problems = residency.region("VOICE_REGION", environment.region, site.allowed_regions)
     if any("[" in pattern for pattern in site.allowed_regions):
         problems.append(
             "site_allowed_regions: the host's role is limited by them, and IAM knows * and ? only, no [...]"

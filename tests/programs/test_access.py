@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import boto3
 import paramiko
@@ -16,10 +17,12 @@ from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 from pyinfra.context import ctx_state
 
-from deploys.access.aws import Account
+from deploys.access import environment
+from deploys.access.aws import Account, account
 from deploys.access.checks import NoHostsError, check
 from deploys.access.ec2 import InstancesError, running_instances
 from deploys.access.transport import harden
+from deploys.settings import SettingsError
 from tests.programs.instances import launch
 
 REGION = "eu-central-1"
@@ -98,6 +101,28 @@ def test_a_run_that_would_do_nothing_or_the_wrong_thing_fails_before_it_connects
     assert run.returncode == 1
     assert said in run.stderr
     assert "Connecting to hosts" not in run.stderr
+
+
+@pytest.mark.parametrize("connect", ["instance-connect", "ssh"])
+def test_a_host_outside_the_allowed_regions_is_refused_before_it_is_connected(
+    data: dict[str, Any], monkeypatch: pytest.MonkeyPatch, connect: str
+) -> None:
+    """However it is reached: audio, transcripts and speech would be where the host is."""
+    monkeypatch.setenv("VOICE_REGION", "us-east-1")
+    monkeypatch.setenv("VOICE_CONNECT", connect)
+    account.cache_clear()
+    state = State()
+    with ctx_state.use(state), mock_aws():
+        launch(boto3.client("ec2", region_name="us-east-1"), "abroad")
+        inventory = Inventory(([environment.read().inventory], data))  # type: ignore[no-untyped-call]
+        state.init(inventory, None)
+        with pytest.raises(SettingsError) as caught:
+            check(state)
+    account.cache_clear()
+    assert str(caught.value) == (
+        "abroad: 1 setting cannot work; nothing was changed:\n"
+        "  - VOICE_REGION: us-east-1 is outside site_allowed_regions (eu-*); name a region inside"
+    )
 
 
 def test_a_limit_that_matches_no_host_is_an_error() -> None:

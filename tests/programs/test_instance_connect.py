@@ -13,6 +13,7 @@ import paramiko
 import pytest
 from moto import mock_aws
 from pyinfra.api.connectors import get_all_connectors
+from pyinfra.api.exceptions import ConnectError
 from pyinfra.api.inventory import Inventory
 
 from deploys.access import environment, host_keys
@@ -71,6 +72,7 @@ def test_hosts_have_the_groups_and_the_data_of_production(ec2: Any, monkeypatch:
     assert {"voice", "prod"} <= set(host.groups)
     assert host.data.get("eic_instance") == made
     assert host.data.get("eic_zone").startswith(REGION)
+    assert host.data.get("eic_region") == REGION
     assert host.data.get("eic_address").endswith(".compute.amazonaws.com")
     assert host.data.get("site_domain") == "voice.example.org"
     assert (host.data.get("ssh_user"), host.data.get("_sudo")) == ("ubuntu", True)
@@ -142,6 +144,33 @@ def test_ed25519_is_asked_for_first_and_rsa_never() -> None:
     ed25519, ecdsa, rsa = new_key(), paramiko.ECDSAKey.generate(), paramiko.RSAKey.generate(2048)
     found = host_keys.in_console_output(console(public(rsa), public(ecdsa), public(ed25519)))
     assert [key.get_name() for key in found] == ["ssh-ed25519", "ecdsa-sha2-nistp256"]
+
+
+GOOD = "i-1 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGxhYm9yYXRvcnktb25seS1ob3N0LWtleS0wMDAwMDA="
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"  i-2 ssh-ed25519 AAAAC3Nza", "line 2: its key is not whole (base64); correct the line, or remove it"),
+        ("i-2 ssh-ed25519 AAAA # Köln".encode("latin-1"), "line 2: is not UTF-8; correct the line, or remove it"),
+    ],
+)
+def test_a_line_that_cannot_be_read_fails_this_host_and_not_the_run(tmp_path: Path, line: bytes, said: str) -> None:
+    """Pyinfra fails a host for a ConnectError; anything else ends every host's run with a traceback."""
+    file = tmp_path / "known"
+    file.write_bytes(f"{GOOD}\n".encode() + line + b"\n")
+    with pytest.raises(ConnectError) as caught:
+        host_keys.in_known_hosts(file, "i-1")
+    assert str(caught.value) == f"{file} {said}"
+
+
+def test_a_file_of_keys_that_cannot_be_read_or_written_fails_the_host_too(tmp_path: Path) -> None:
+    with pytest.raises(ConnectError, match=": cannot be read: Is a directory"):
+        host_keys.in_known_hosts(tmp_path, "i-1")
+    (tmp_path / "file").touch()
+    with pytest.raises(ConnectError, match="cannot be written into it: File exists"):
+        host_keys.remember(tmp_path / "file" / "known", "i-1", new_key())
 
 
 def test_a_key_is_remembered_once_and_on_a_line_of_its_own(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ CHANGED: dict[str, Any] = {
     "site_acme": "internal",
     "site_acme_email": "other@example.org",
     "site_region": "eu-west-3",
-    "site_allowed_regions": ["eu-central-1"],
+    "site_allowed_regions": ["eu-*", "il-central-1"],
     "site_language": "en",
     "nvidia_branch": "590-server",
     "nvidia_kernel_modules": "proprietary",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,7 +47,12 @@ def healthy(clone: Wanted, settings: Settings) -> HostState:
     """A host exactly as wanted."""
     ids = {service: hashlib.sha256(service.encode()).hexdigest() for service in clone.services}
     public = [Socket(protocol, f"*:{port}", "x", ids["livekit"]) for protocol, port in network.public_ports(settings)]
-    local = [Socket("tcp", f"127.0.0.1:{port}", "docker-proxy", "-") for _, port in network.local_ports(settings)]
+    local = [
+        Socket(
+            "tcp", f"127.0.0.1:{port}", *(("docker-proxy", "-") if name in network.PUBLISHED else ("x", ids["livekit"]))
+        )
+        for (_, port), name in network.local_ports(settings).items()
+    ]
     return HostState(
         now=NOW,
         files={path: live(file) for path, file in clone.files.items()},
@@ -194,6 +200,8 @@ def test_ports(settings: Settings, healthy: HostState) -> None:
     own = healthy.containers[0].id
     assert judged(without=443) == {"tcp 443": "fail"}
     assert judged(Socket("tcp", "0.0.0.0:443", "nginx", "-"), without=443) == {"tcp 443": "fail"}
+    assert judged(Socket("tcp", "0.0.0.0:443", "docker-proxy", "-"), without=443) == {"tcp 443": "fail"}
+    assert judged(Socket("tcp", "127.0.0.1:7880", "docker-proxy", "-"), without=7880) == {"tcp 7880": "fail"}
     assert judged(Socket("tcp", "0.0.0.0:8000", "docker-proxy", "-"), without=8000) == {"tcp 8000": "fail"}
     assert judged(Socket("tcp", "0.0.0.0:9999", "python3", "-")) == {"tcp 0.0.0.0:9999": "warn"}
     assert judged(Socket("tcp", "[::]:9999", "python3", own)) == {"tcp [::]:9999": "warn"}
@@ -210,6 +218,16 @@ def test_ports(settings: Settings, healthy: HostState) -> None:
     assert judged(Socket("udp", "0.0.0.0:50010", "iperf", "-")) == {"udp 0.0.0.0:50010": "warn"}
 
 
+def test_docker_listens_for_the_services_that_publish_a_port_alone(clone: Wanted, settings: Settings) -> None:
+    services = yaml.safe_load(clone.files[f"{HOME}/compose.yml"].content)["services"].values()
+    published = {line for service in services for line in service.get("ports", [])}
+    ports = {name: port for (_, port), name in network.local_ports(settings).items()}
+    assert published == {f"127.0.0.1:{ports[name]}:{ports[name]}" for name in network.PUBLISHED}
+
+
+STAGING = "acme-staging-v02.api.letsencrypt.org-directory"
+
+
 @pytest.mark.parametrize(
     ("acme", "folder", "life_h", "left_h", "severity"),
     [
@@ -218,6 +236,10 @@ def test_ports(settings: Settings, healthy: HostState) -> None:
         ("production", "acme-v02", 90 * 24, -1, "fail"),
         ("production", "acme-v02", 6 * 24, 2 * 24, "ok"),
         ("production", "local", 12, 10, "fail"),
+        ("production", STAGING, 90 * 24, 80 * 24, "fail"),
+        ("staging", STAGING, 90 * 24, 80 * 24, "ok"),
+        ("staging", "acme-v02", 90 * 24, 80 * 24, "fail"),
+        ("internal", STAGING, 90 * 24, 80 * 24, "fail"),
         ("internal", "local", 12, 4, "ok"),
         ("internal", "local", 12, 2, "warn"),
     ],
@@ -227,6 +249,13 @@ def test_certificates(acme: str, folder: str, life_h: int, left_h: int, severity
     state = HostState(now=NOW, certificates=(Certificate(f"/d/certificates/{folder}/x", ends - life_h * 3600, ends),))
     (found,) = network.certificates(parse_settings({**default_data(), "site_acme": acme}), state)
     assert found.severity == severity
+
+
+def test_a_certificate_of_the_wrong_kind_is_named(settings: Settings) -> None:
+    """A host that was tried with Let's Encrypt's staging authority, whose certificates no browser trusts."""
+    left = Certificate(f"/d/certificates/{STAGING}/x/x.crt", NOW - DAY, NOW + 80 * DAY)
+    (found,) = network.certificates(settings, HostState(now=NOW, certificates=(left,)))
+    assert found.detail == "Caddy has none of the kind site_acme = 'production', only staging"
 
 
 def test_packages_off_their_pins_unheld_in_the_way(clone: Wanted) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploys.access.lock import BUSY, HELD, busy, commit, run
+from deploys.doctor.clone import Head
 
 SCRIPT = Path("deploys/access/lock.sh")
 RUN = '{"who": "root", "from": "there", "what": "deploys/voice.py", "commit": "abc"'
@@ -115,3 +116,33 @@ def test_a_lock_without_a_readable_holder_is_still_a_refusal(said: str) -> None:
 def test_a_run_names_its_commit() -> None:
     assert json.loads(run() + "}").keys() == {"who", "from", "what", "commit"}
     assert len(commit().removesuffix("-dirty")) == 40
+
+
+@pytest.mark.parametrize(
+    ("ours", "said"),
+    [(Head("a" * 40), "a" * 40), (Head("a" * 40, dirty=True), "a" * 40 + "-dirty"), (Head(), "unknown")],
+)
+def test_a_run_is_dirty_exactly_when_the_audit_calls_its_clone_so(
+    monkeypatch: pytest.MonkeyPatch, ours: Head, said: str
+) -> None:
+    """An untracked template is deployed too, and an edited document is not (test_audit_release.py)."""
+    monkeypatch.setattr("deploys.access.lock.head", lambda: ours)
+    assert commit() == said
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["inventories/prod.py", "deploys/voice.py", "--data", "x=y.py"], "deploys/voice.py"),
+        (["/srv/deploys/repo/inventories/prod.py", "/srv/deploys/repo/deploys/voice.py"], "/srv/deploys/repo/deploys/"),
+        (["/srv/deploys/prod.py", "deploys/weights.py"], "deploys/weights.py"),
+        (["-c", "pass"], "?"),
+    ],
+)
+def test_a_run_names_its_deploy_and_not_its_inventory(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], what: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["pyinfra", "-y", *words])
+    named = json.loads(run() + "}")["what"]
+    assert named.startswith(what)
+    assert "inventories" not in named

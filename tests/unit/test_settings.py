@@ -34,7 +34,7 @@ def test_every_default_is_a_known_setting_and_every_setting_but_the_domain_has_a
 
 
 def test_pyinfras_own_data_is_not_mistaken_for_a_setting(data: dict[str, Any]) -> None:
-    parse({**data, "ssh_user": "ubuntu", "_sudo": True})
+    parse({**data, "ssh_user": "ubuntu", "_sudo": True, "eic_region": "eu-west-3"})
 
 
 def test_several_mistakes_are_reported_together(data: dict[str, Any]) -> None:
@@ -61,8 +61,18 @@ def test_numbers_from_the_command_line_become_text_where_text_is_wanted(data: di
         ({"site_region": "us-east-1"}, "site_region: us-east-1 is outside site_allowed_regions (eu-*)"),
         (
             {"agent_bedrock_model": "us.mistral.pixtral-large-2502-v1:0"},
-            "agent_bedrock_model: the inference profile us.*",
+            "agent_bedrock_model: us.mistral.pixtral-large-2502-v1:0: inference profile prefix 'us' is outside",
         ),
+        ({"agent_bedrock_model": "sa.amazon.nova-lite-v1:0"}, "inference profile prefix 'sa' is outside the allowed"),
+        (
+            {"site_allowed_regions": ["eu-central-1"]},
+            "agent_bedrock_model: eu.mistral.pixtral-large-2502-v1:0: inference profile prefix 'eu' is outside the",
+        ),
+        (
+            {"agent_bedrock_url": "https://bedrock-runtime.us-east-1.amazonaws.com"},
+            "agent_bedrock_url: https://bedrock-runtime.us-east-1.amazonaws.com is an AWS endpoint outside eu-central-",
+        ),
+        ({"eic_region": "us-east-1"}, "VOICE_REGION: us-east-1 is outside site_allowed_regions (eu-*); name a region"),
         ({"site_acme_email": ""}, "site_acme_email: needed with site_acme = 'production'"),
         ({"guard_port": 8001}, "guard_port: 8001 is already voxtral_port"),
         ({"livekit_port": 443}, "livekit_port: 443 is already Caddy's HTTPS port"),

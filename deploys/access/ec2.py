@@ -16,6 +16,9 @@ from deploys.access.aws import REFUSALS, Account, account
 USER = "ubuntu"
 """Of Ubuntu's images; `--ssh-user admin` for Debian's."""
 
+ALIVE = ["pending", "running", "stopping", "stopped"]
+"""The states of an instance that was not ended."""
+
 GROUPS = ["voice", "prod"]
 """The inventory groups of every instance found, be it by inventories/prod.py or by @eic/... on the command line."""
 
@@ -94,10 +97,10 @@ def running_instances(chosen: str, account: Account) -> list[Instance]:
         raise InstancesError(f"there is no EC2 instance in {said}: are VOICE_TAG, VOICE_REGION and the account right?")
     idle = [each for each in found if each["State"]["Name"] != "running"]
     if idle:
-        states = "; ".join(f"{_name(each)} ({each['InstanceId']}) is {each['State']['Name']}" for each in idle)
+        states = "; ".join(f"{name_of(each)} ({each['InstanceId']}) is {each['State']['Name']}" for each in idle)
         raise InstancesError(f"of the instances in {said} some do not run: {states}. Start them, or take the tag away")
-    shared = Counter(map(_name, found))
-    return sorted((_instance(each, unique=shared[_name(each)] == 1) for each in found), key=lambda each: each.name)
+    shared = Counter(map(name_of, found))
+    return sorted((_instance(each, unique=shared[name_of(each)] == 1) for each in found), key=lambda each: each.name)
 
 
 def tags_of(chosen: str) -> list[tuple[str, str]]:
@@ -113,21 +116,22 @@ def tags_of(chosen: str) -> list[tuple[str, str]]:
 
 
 def _matching(client: Any, tags: list[tuple[str, str]]) -> Iterator[dict[str, Any]]:
-    alive = {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}
+    alive = {"Name": "instance-state-name", "Values": ALIVE}
     filters = [*({"Name": f"tag:{key}", "Values": [value]} for key, value in tags), alive]
     for page in client.get_paginator("describe_instances").paginate(Filters=filters):
         for reservation in page["Reservations"]:
             yield from reservation["Instances"]
 
 
-def _name(instance: dict[str, Any]) -> str:
+def name_of(instance: dict[str, Any]) -> str:
+    """Its Name tag, or its id."""
     tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
     return str(tags.get("Name") or instance["InstanceId"])
 
 
 def _instance(found: dict[str, Any], *, unique: bool) -> Instance:
     return Instance(
-        name=_name(found) if unique else f"{_name(found)}.{found['InstanceId']}",
+        name=name_of(found) if unique else f"{name_of(found)}.{found['InstanceId']}",
         id=found["InstanceId"],
         zone=found["Placement"]["AvailabilityZone"],
         public=found.get("PublicDnsName") or found.get("PublicIpAddress") or "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from deploys.access.ec2 import ALIVE, name_of
 from deploys.access.models_volume import HOST, PART
 from deploys.launch.calls import Aws, LaunchError
 from deploys.launch.parts import Change, Known, Part, Say
@@ -16,17 +17,17 @@ METADATA = {"HttpEndpoint": "enabled", "HttpTokens": "required", "HttpPutRespons
 Docker's bridge, are a hop further and get no credentials of the role."""
 
 RUNNING_S = 600
+ENDING = ["shutting-down"]
 
-_ALIVE = {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}
 
-
-def find(aws: Aws, wish: Wish) -> dict[str, Any] | None:
-    """The instance as EC2 describes it, or None.
+def find(aws: Aws, wish: Wish, states: list[str] = ALIVE) -> dict[str, Any] | None:
+    """The instance in one of these states as EC2 describes it, or None.
 
     Raises:
         LaunchError: there are several, it is not one of deploys.launch, or EC2 cannot be asked.
     """
-    answer = aws.call("ec2", "describe_instances", Filters=[*wish.filters(), _ALIVE])
+    in_state = {"Name": "instance-state-name", "Values": states}
+    answer = aws.call("ec2", "describe_instances", Filters=[*wish.filters(), in_state])
     found = [each for reservation in answer["Reservations"] for each in reservation["Instances"]]
     if len(found) > 1:
         shown = ", ".join(f"{name_of(each)} ({each['InstanceId']})" for each in found)
@@ -40,12 +41,6 @@ def find(aws: Aws, wish: Wish) -> dict[str, Any] | None:
             f"command. To have it looked after from here tag it {PART}={HOST}; for one beside it take another VOICE_TAG"
         )
     return found[0] if found else None
-
-
-def name_of(instance: dict[str, Any]) -> str:
-    """Its Name tag, or its id."""
-    tags = {each["Key"]: each["Value"] for each in instance.get("Tags", [])}
-    return str(tags.get("Name") or instance["InstanceId"])
 
 
 def examine(aws: Aws, wish: Wish, known: Known, host: dict[str, Any], say: Say) -> Part:

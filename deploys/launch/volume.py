@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploys.access.models_volume import DEVICE
+from deploys.access.models_volume import DEVICE, mapped
 from deploys.launch.calls import Aws, LaunchError
 from deploys.launch.parts import Change, Known, Part, Say
 from deploys.launch.waiting import until
@@ -39,7 +39,7 @@ def find(aws: Aws, wish: Wish) -> Described:
 def examine(aws: Aws, wish: Wish, known: Known, volume: Described, host: Described, say: Say) -> Part:
     """What is to be done so that the instance has its models volume. Asks nothing."""
     part = Part(THING)
-    at_device = _attached(host).get(DEVICE, {}) if host else {}
+    at_device = mapped(host).get(DEVICE, {}) if host else {}
     taken = at_device.get("VolumeId", "")
     if taken and (volume is None or taken != volume["VolumeId"]):
         part.refusals.append(f"{taken} is attached to the instance as {DEVICE}, and is not tagged as the models volume")
@@ -61,7 +61,9 @@ def examine(aws: Aws, wish: Wish, known: Known, volume: Described, host: Describ
     if not taken:
         part.changes.append(Change(f"attach it as {DEVICE}", lambda: _attach(aws, known, say)))
     elif at_device.get("DeleteOnTermination"):
-        part.changes.append(Change("let it outlive the instance (it would not)", lambda: keep(aws, known.instance)))
+        part.changes.append(
+            Change("let it outlive the instance (it would not)", lambda: keep(aws, known.instance, DEVICE))
+        )
     return part
 
 
@@ -92,13 +94,13 @@ def _refusals(volume: dict[str, Any], known: Known) -> list[str]:
     return problems
 
 
-def keep(aws: Aws, instance: str) -> None:
-    """Let the volume outlive this instance.
+def keep(aws: Aws, instance: str, device: str) -> None:
+    """Let the volume that this instance has as `device` outlive it.
 
     Raises:
         LaunchError: EC2 refused.
     """
-    mapping = [{"DeviceName": DEVICE, "Ebs": {"DeleteOnTermination": False}}]
+    mapping = [{"DeviceName": device, "Ebs": {"DeleteOnTermination": False}}]
     aws.call("ec2", "modify_instance_attribute", InstanceId=instance, BlockDeviceMappings=mapping)
 
 
@@ -111,10 +113,6 @@ def state(aws: Aws, volume: str) -> str:
     found = aws.call("ec2", "describe_volumes", VolumeIds=[volume])["Volumes"][0]
     attachments = [each["State"] for each in found.get("Attachments", [])]
     return str(attachments[0] if found["State"] == "in-use" and attachments else found["State"])
-
-
-def _attached(host: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {each["DeviceName"]: each.get("Ebs", {}) for each in host.get("BlockDeviceMappings", [])}
 
 
 def _make(aws: Aws, wish: Wish, known: Known, say: Say) -> None:

@@ -41,7 +41,7 @@ def read_wish(operator: Environment, arguments: argparse.Namespace) -> Wish:
     data = {**flat(arguments.group, arguments.data), **operator.site}
     data |= {key: value for key, value in UNSAID.items() if not data.get(key)}
     problems = wishes.tag_mistakes(operator.tags)
-    if not arguments.terminate:
+    if arguments.terminate is None:
         problems += wishes.ssh_mistakes(operator)
     try:
         settings, unknown = typed(data)
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace, wish: Wish, operator: Environment, say: S
     known, parts, error, outcome = Known(), list[Part](), "", "refused"
     try:
         known = plan.identify(aws)
-        if arguments.terminate:
+        if arguments.terminate is not None:
             parts = terminate.examine(aws, wish, known, arguments.terminate, say)
         else:
             parts = plan.examine(aws, wish, known, say)
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace, wish: Wish, operator: Environment, say: S
     except LaunchError as refusal:
         error, outcome = str(refusal), "failed"
         say(error)
-    if outcome in ("changed", "unchanged") and not arguments.terminate:
+    if outcome in ("changed", "unchanged") and arguments.terminate is None:
         say(f"{wish.name} is at {known.address}, which the DNS of VOICE_DOMAIN must say. Next: deploys/voice.py")
     if arguments.json:
         print(json.dumps(report.document(wish, known, parts, outcome, error), indent=2))
@@ -104,12 +104,19 @@ def _agreed(number: int, say: Say) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
+def _name(word: str) -> str:
+    """An empty one is a variable that is not set: that must not launch anything."""
+    if not word.strip():
+        raise argparse.ArgumentTypeError("name the instance")
+    return word
+
+
 def main(words: list[str]) -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m deploys.launch", description="The EC2 host of the settings.")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, change nothing")
     parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
-    parser.add_argument("--terminate", default="", metavar="NAME", help="end the instance of this name instead")
+    parser.add_argument("--terminate", type=_name, metavar="NAME", help="end the instance of this name instead")
     parser.add_argument("--json", action="store_true", help="a JSON document on stdout, the words on stderr")
     parser.add_argument("--data", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     parser.add_argument("--group", default="prod", help="the file of group_data over all.py (default: prod)")

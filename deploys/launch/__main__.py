@@ -56,7 +56,7 @@ def read_wish(operator: Environment, arguments: argparse.Namespace) -> Wish:
 
 def run(arguments: argparse.Namespace, wish: Wish, operator: Environment, say: Say) -> int:
     """Plan, ask, make, report; the exit status."""
-    aws = Aws(account(operator.region, operator.role_arn))
+    aws = Aws(account(operator.region, operator.role_arn), say)
     known, parts, error, outcome = Known(), list[Part](), "", "refused"
     try:
         known = plan.identify(aws)

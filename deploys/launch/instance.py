@@ -128,20 +128,20 @@ def state(aws: Aws, instance: str) -> tuple[str, str]:
     try:
         found = aws.call("ec2", "describe_instances", InstanceIds=[instance])["Reservations"][0]["Instances"][0]
     except LaunchError as error:
-        if error.code == "InvalidInstanceID.NotFound":  # for a moment after the launch
+        if error.too_early:
             return "not known yet", ""
         raise
     return str(found["State"]["Name"]), str(found.get("StateReason", {}).get("Message", ""))
 
 
 def _metadata(aws: Aws, known: Known) -> None:
-    aws.call("ec2", "modify_instance_metadata_options", InstanceId=known.instance, **METADATA)
+    aws.change("ec2", "modify_instance_metadata_options", InstanceId=known.instance, **METADATA)
 
 
 def _give_profile(aws: Aws, wish: Wish, known: Known) -> None:
     profile = {"Name": wish.host_name}
-    aws.call("ec2", "associate_iam_instance_profile", InstanceId=known.instance, IamInstanceProfile=profile)
+    aws.change("ec2", "associate_iam_instance_profile", InstanceId=known.instance, IamInstanceProfile=profile)
 
 
 def _modify(aws: Aws, known: Known, **what: Any) -> None:
-    aws.call("ec2", "modify_instance_attribute", InstanceId=known.instance, **what)
+    aws.change("ec2", "modify_instance_attribute", InstanceId=known.instance, **what)

@@ -71,7 +71,7 @@ def _wait_for_volume(aws: Aws, known: Known, say: Say) -> None:
 
 def _terminate(aws: Aws, known: Known, say: Say) -> None:
     try:
-        aws.call("ec2", "terminate_instances", InstanceIds=[known.instance])
+        aws.change("ec2", "terminate_instances", InstanceIds=[known.instance])
     except LaunchError as error:
         _protect_again(aws, known, error)
         raise

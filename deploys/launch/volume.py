@@ -101,7 +101,7 @@ def keep(aws: Aws, instance: str, device: str) -> None:
         LaunchError: EC2 refused.
     """
     mapping = [{"DeviceName": device, "Ebs": {"DeleteOnTermination": False}}]
-    aws.call("ec2", "modify_instance_attribute", InstanceId=instance, BlockDeviceMappings=mapping)
+    aws.change("ec2", "modify_instance_attribute", InstanceId=instance, BlockDeviceMappings=mapping)
 
 
 def state(aws: Aws, volume: str) -> str:
@@ -110,13 +110,18 @@ def state(aws: Aws, volume: str) -> str:
     Raises:
         LaunchError: EC2 cannot be asked.
     """
-    found = aws.call("ec2", "describe_volumes", VolumeIds=[volume])["Volumes"][0]
+    try:
+        found = aws.call("ec2", "describe_volumes", VolumeIds=[volume])["Volumes"][0]
+    except LaunchError as error:
+        if error.too_early:
+            return "not known yet"
+        raise
     attachments = [each["State"] for each in found.get("Attachments", [])]
     return str(attachments[0] if found["State"] == "in-use" and attachments else found["State"])
 
 
 def _make(aws: Aws, wish: Wish, known: Known, say: Say) -> None:
-    known.volume = aws.call(
+    known.volume = aws.change(
         "ec2",
         "create_volume",
         AvailabilityZone=known.zone,
@@ -130,5 +135,5 @@ def _make(aws: Aws, wish: Wish, known: Known, say: Say) -> None:
 
 def _attach(aws: Aws, known: Known, say: Say) -> None:
     """Attached like this it outlives the instance: only volumes of a launch's own mapping go with it."""
-    aws.call("ec2", "attach_volume", VolumeId=known.volume, InstanceId=known.instance, Device=DEVICE)
+    aws.change("ec2", "attach_volume", VolumeId=known.volume, InstanceId=known.instance, Device=DEVICE)
     until(known.volume, lambda: state(aws, known.volume), "attached", limit_s=ATTACH_S, say=say)

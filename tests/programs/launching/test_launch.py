@@ -165,14 +165,6 @@ def test_what_a_failed_run_made_is_used_by_the_next(cloud: Cloud, capsys: pytest
     assert cloud.instance()["Placement"]["AvailabilityZone"] == f"{REGION}c"
 
 
-def test_the_launch_waits_until_ec2_knows_a_new_instance_profile(cloud: Cloud) -> None:
-    words = "Value (voice-host) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
-    cloud.refuses["RunInstances"] = [("InvalidParameterValue", words)] * 2
-    assert cloud.launch("--yes") == 0
-    assert cloud.changes.count("RunInstances") == 3
-    assert len(cloud.ec2.describe_instances()["Reservations"]) == 1
-
-
 def test_progress_is_said_while_the_instance_starts(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     pending = {"InstanceStatus": {"Status": "initializing"}, "SystemStatus": {"Status": "ok"}}
     cloud.answers_once["DescribeInstanceStatus"] = [{"InstanceStatuses": []}, {"InstanceStatuses": [pending]}]

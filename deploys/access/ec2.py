@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pyinfra import logger
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.connectors.base import BaseConnector
 
@@ -42,6 +43,8 @@ class Instance:
     vpc: str
     models_device: str
     """The path on it of the volume for the weights that deploys.launch attached; empty if there is none."""
+    lacks_models: bool
+    """deploys.launch looks after it, and it has no such volume."""
 
 
 class Ec2Inventory(BaseConnector):
@@ -62,6 +65,11 @@ class Ec2Inventory(BaseConnector):
 
 def common_data(wanted: environment.Environment, instance: Instance) -> dict[str, Any]:
     """The data of a host that does not depend on how it is reached."""
+    if instance.lacks_models:
+        logger.warning(
+            f"{instance.name} belongs to deploys.launch, and no volume for its weights is attached to it: a deploy "
+            "would put them onto its root disk. Run python -m deploys.launch first"
+        )
     volume = {"weights_volume": instance.models_device} if instance.models_device else {}
     return {"ssh_user": USER, "_sudo": True, **volume, **wanted.site}
 
@@ -107,12 +115,15 @@ def tags_of(chosen: str) -> list[tuple[str, str]]:
     """The tags that `chosen` ("tag:KEY=VALUE", more after ";") names.
 
     Raises:
-        InstancesError: it is not of that form.
+        InstancesError: it is not of that form, or names a key twice, of which an instance has one.
     """
-    pairs = [tag.partition("=") for tag in chosen.removeprefix("tag:").split(";")]
-    if not chosen.startswith("tag:") or any(not key or not separator for key, separator, _ in pairs):
-        raise InstancesError(f"{chosen!r} must be tag:KEY=VALUE, more than one with ';' between them (see VOICE_TAG)")
-    return [(key, value) for key, _, value in pairs]
+    given = [tag.partition("=") for tag in chosen.removeprefix("tag:").split(";")]
+    pairs = [(key.strip(), value.strip()) for key, equals, value in given if equals and key.strip()]
+    if not chosen.startswith("tag:") or len(dict(pairs)) < len(given):
+        raise InstancesError(
+            f"{chosen!r} must be tag:KEY=VALUE, more than one with ';' between them, each key once (see VOICE_TAG)"
+        )
+    return pairs
 
 
 def _matching(client: Any, tags: list[tuple[str, str]]) -> Iterator[dict[str, Any]]:
@@ -139,4 +150,5 @@ def _instance(found: dict[str, Any], *, unique: bool) -> Instance:
         subnet=found.get("SubnetId", ""),
         vpc=found.get("VpcId", ""),
         models_device=models_volume.device_of(found),
+        lacks_models=models_volume.is_ours(found) and not models_volume.device_of(found),
     )

@@ -19,10 +19,15 @@ DEVICE = "/dev/sdm"
 
 def device_of(instance: dict[str, Any]) -> str:
     """The path on the host of the models volume of an instance as DescribeInstances describes it; empty without one."""
-    if {"Key": PART, "Value": HOST} not in instance.get("Tags", []):
+    if not is_ours(instance):
         return ""
     attached = mapped(instance).get(DEVICE)
     return path_of(attached["VolumeId"]) if attached else ""
+
+
+def is_ours(instance: dict[str, Any]) -> bool:
+    """Whether deploys.launch looks after it."""
+    return {"Key": PART, "Value": HOST} in instance.get("Tags", [])
 
 
 def mapped(instance: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from typing import Any
 
 from deploys.access import environment
 from deploys.access.aws import account
@@ -32,16 +33,16 @@ UNSAID = {"site_domain": "host.invalid", "site_acme_email": "operator@host.inval
 """In place of what an operator need not have said yet: a host's ports, size and role do not depend on it."""
 
 
-def read_wish(operator: Environment, arguments: argparse.Namespace) -> Wish:
-    """What is wanted.
+def read_wish(operator: Environment, data: dict[str, Any], *, ends: bool) -> Wish:
+    """What is wanted, of the operator's environment and the flat settings; `ends`: to be ended.
 
     Raises:
-        SettingsError, ValueError: with everything that cannot work.
+        SettingsError: with everything that cannot work.
     """
-    data = {**flat(arguments.group, arguments.data), **operator.site}
+    data = {**data, **operator.site}
     data |= {key: value for key, value in UNSAID.items() if not data.get(key)}
     problems = wishes.tag_mistakes(operator.tags)
-    if arguments.terminate is None:
+    if not ends:
         problems += wishes.ssh_mistakes(operator)
     try:
         settings, unknown = typed(data)
@@ -52,6 +53,27 @@ def read_wish(operator: Environment, arguments: argparse.Namespace) -> Wish:
     if problems:
         raise SettingsError(settings_report(problems))
     return wishes.wish(settings, operator)
+
+
+def _read(arguments: argparse.Namespace) -> tuple[Environment, Wish]:
+    """The operator's environment and what is wanted.
+
+    Raises:
+        SettingsError: with everything that cannot work.
+    """
+    problems: list[str] = []
+    operator, data = None, None
+    try:
+        operator = environment.read()
+    except EnvironmentVariableError as error:
+        problems += str(error).splitlines()
+    try:
+        data = flat(arguments.group, arguments.data)
+    except ValueError as error:
+        problems += str(error).splitlines()
+    if operator is None or data is None:
+        raise SettingsError(settings_report(problems))
+    return operator, read_wish(operator, data, ends=arguments.terminate is not None)
 
 
 def run(arguments: argparse.Namespace, wish: Wish, operator: Environment, say: Say) -> int:
@@ -126,9 +148,8 @@ def main(words: list[str]) -> int:
         print(line, file=sys.stderr if arguments.json else sys.stdout, flush=True)
 
     try:
-        operator = environment.read()
-        wish = read_wish(operator, arguments)
-    except (SettingsError, EnvironmentVariableError, ValueError, OSError) as error:
+        operator, wish = _read(arguments)
+    except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from deploys.access.ec2 import ALIVE, name_of
-from deploys.access.models_volume import HOST, PART
+from deploys.access.models_volume import HOST, PART, is_ours
 from deploys.launch.calls import Aws, LaunchError
 from deploys.launch.parts import Change, Known, Part, Say
 from deploys.launch.waiting import until
@@ -35,7 +35,7 @@ def find(aws: Aws, wish: Wish, states: list[str] = ALIVE) -> dict[str, Any] | No
             f"{len(found)} instances carry {wish.shown_tags}: {shown}. This command looks after one host: "
             "narrow VOICE_TAG ('Role=voice;Stage=prod')"
         )
-    if found and {"Key": PART, "Value": HOST} not in found[0]["Tags"]:
+    if found and not is_ours(found[0]):
         raise LaunchError(
             f"{name_of(found[0])} ({found[0]['InstanceId']}) carries {wish.shown_tags} and was not made by this "
             f"command. To have it looked after from here tag it {PART}={HOST}; for one beside it take another VOICE_TAG"

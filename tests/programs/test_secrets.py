@@ -33,6 +33,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv(name, "testing")
     with mock_aws():
         yield
+    account.cache_clear()
 
 
 def put_parameters(path: str = "/voice/prod", kind: str = "SecureString", **values: str) -> None:

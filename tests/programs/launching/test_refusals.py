@@ -274,3 +274,10 @@ def test_a_quota_is_told_with_its_name(cloud: Cloud, capsys: Capture) -> None:
     ]
     assert cloud.launch("--yes") == 1
     assert '"Running On-Demand G and VT instances"' in capsys.readouterr().out
+
+
+def test_want_of_room_in_the_only_zone_is_told_with_what_holds_it_there(cloud: Cloud, capsys: Capture) -> None:
+    offer(cloud, f"{REGION}a")
+    cloud.refuses["RunInstances"] = [("InsufficientInstanceCapacity", "We currently do not have sufficient capacity")]
+    assert cloud.launch("--yes") == 1
+    assert "the models volume, VOICE_SUBNET, or where g6.xlarge is offered, hold it there" in capsys.readouterr().out

@@ -14,16 +14,19 @@ def flat(group: str, overrides: list[str]) -> dict[str, Any]:
     """The flat settings: the defaults, the group's, then KEY=VALUE from the command line.
 
     Raises:
-        ValueError: an override is not KEY=VALUE.
+        ValueError: there is no such group, or overrides are not KEY=VALUE; a line for each.
     """
+    problems = [f"--data {each}: not KEY=VALUE" for each in overrides if "=" not in each]
+    if not (DIRECTORY / f"{group}.py").is_file():
+        problems.insert(0, f"--group {group}: there is no group_data/{group}.py")
+    if problems:
+        raise ValueError("\n".join(problems))
     data: dict[str, Any] = {}
     for name in ("all", group):
         values = runpy.run_path(str(DIRECTORY / f"{name}.py"))
         data |= {key: value for key, value in values.items() if not key.startswith("_")}
     for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals:
-            raise ValueError(f"--data {override}: not KEY=VALUE")
+        key, _, value = override.partition("=")
         data[key] = _value(value)
     return data
 

@@ -7,6 +7,7 @@ import getpass
 import re
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import botocore.session
@@ -32,10 +33,15 @@ class Account:
         if role_arn:
             self._assume(role_arn)
 
-    def client(self, service: str) -> Any:
-        """A client of this service; it asks where AWS_ENDPOINT_URL_... says, if that is set."""
+    def client(self, service: str, *, configured_endpoint: bool = True) -> Any:
+        """A client of this service; it asks where AWS_ENDPOINT_URL_... says, if that is set and is to count.
+
+        Raises:
+            BotoCoreError: AWS's configuration is wrong, for example names a profile that there is not.
+        """
+        config = _CONFIG if configured_endpoint else _CONFIG.merge(Config(ignore_configured_endpoint_urls=True))
         with self._lock:
-            return self._session.create_client(service, region_name=self.region, config=_CONFIG)
+            return self._session.create_client(service, region_name=self.region, config=config)
 
     def credentials(self) -> Any:
         """What to sign with now: access_key, secret_key and token.
@@ -51,14 +57,17 @@ class Account:
 
     def _assume(self, role_arn: str) -> None:
         """Use the role's credentials, and new ones whenever those (one hour) come to their end."""
-        source = botocore.session.get_session()
-        own = source.get_credentials()
-        fetcher = own and AssumeRoleCredentialFetcher(
-            functools.partial(source.create_client, region_name=self.region, config=_CONFIG),
-            own,
-            role_arn,
-            extra_args={"RoleSessionName": who()[:64]},
-        )
+
+        def fetcher() -> AssumeRoleCredentialFetcher | None:
+            source = botocore.session.get_session()
+            own = source.get_credentials()
+            return own and AssumeRoleCredentialFetcher(
+                functools.partial(source.create_client, region_name=self.region, config=_CONFIG),
+                own,
+                role_arn,
+                extra_args={"RoleSessionName": who()[:64]},
+            )
+
         self._session.register_component("credential_provider", CredentialResolver([_Role(fetcher)]))
 
 
@@ -67,12 +76,13 @@ class _Role:
 
     METHOD = CANONICAL_NAME = "assume-role"
 
-    def __init__(self, fetcher: Any) -> None:
+    def __init__(self, fetcher: Callable[[], AssumeRoleCredentialFetcher | None]) -> None:
         self._fetcher = fetcher
 
     def load(self) -> Any:
         """None without credentials to assume the role with; botocore then says that there are none."""
-        return self._fetcher and DeferredRefreshableCredentials(self._fetcher.fetch_credentials, self.METHOD)
+        fetcher = self._fetcher()
+        return fetcher and DeferredRefreshableCredentials(fetcher.fetch_credentials, self.METHOD)
 
 
 @functools.cache

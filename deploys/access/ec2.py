@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pyinfra import logger
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.connectors.base import BaseConnector
 
@@ -15,6 +16,9 @@ from deploys.access.aws import REFUSALS, Account, account
 
 USER = "ubuntu"
 """Of Ubuntu's images; `--ssh-user admin` for Debian's."""
+
+ALIVE = ["pending", "running", "stopping", "stopped"]
+"""The states of an instance that was not ended."""
 
 GROUPS = ["voice", "prod"]
 """The inventory groups of every instance found, be it by inventories/prod.py or by @eic/... on the command line."""
@@ -39,6 +43,8 @@ class Instance:
     vpc: str
     models_device: str
     """The path on it of the volume for the weights that deploys.launch attached; empty if there is none."""
+    lacks_models: bool
+    """deploys.launch looks after it, and it has no such volume."""
 
 
 class Ec2Inventory(BaseConnector):
@@ -59,6 +65,11 @@ class Ec2Inventory(BaseConnector):
 
 def common_data(wanted: environment.Environment, instance: Instance) -> dict[str, Any]:
     """The data of a host that does not depend on how it is reached."""
+    if instance.lacks_models:
+        logger.warning(
+            f"{instance.name} belongs to deploys.launch, and no volume for its weights is attached to it: a deploy "
+            "would put them onto its root disk. Run python -m deploys.launch first"
+        )
     volume = {"weights_volume": instance.models_device} if instance.models_device else {}
     return {"ssh_user": USER, "_sudo": True, "eic_region": wanted.region, **volume, **wanted.site}
 
@@ -94,40 +105,44 @@ def running_instances(chosen: str, account: Account) -> list[Instance]:
         raise InstancesError(f"there is no EC2 instance in {said}: are VOICE_TAG, VOICE_REGION and the account right?")
     idle = [each for each in found if each["State"]["Name"] != "running"]
     if idle:
-        states = "; ".join(f"{_name(each)} ({each['InstanceId']}) is {each['State']['Name']}" for each in idle)
+        states = "; ".join(f"{name_of(each)} ({each['InstanceId']}) is {each['State']['Name']}" for each in idle)
         raise InstancesError(f"of the instances in {said} some do not run: {states}. Start them, or take the tag away")
-    shared = Counter(map(_name, found))
-    return sorted((_instance(each, unique=shared[_name(each)] == 1) for each in found), key=lambda each: each.name)
+    shared = Counter(map(name_of, found))
+    return sorted((_instance(each, unique=shared[name_of(each)] == 1) for each in found), key=lambda each: each.name)
 
 
 def tags_of(chosen: str) -> list[tuple[str, str]]:
     """The tags that `chosen` ("tag:KEY=VALUE", more after ";") names.
 
     Raises:
-        InstancesError: it is not of that form.
+        InstancesError: it is not of that form, or names a key twice, of which an instance has one.
     """
-    pairs = [tag.partition("=") for tag in chosen.removeprefix("tag:").split(";")]
-    if not chosen.startswith("tag:") or any(not key or not separator for key, separator, _ in pairs):
-        raise InstancesError(f"{chosen!r} must be tag:KEY=VALUE, more than one with ';' between them (see VOICE_TAG)")
-    return [(key, value) for key, _, value in pairs]
+    given = [tag.partition("=") for tag in chosen.removeprefix("tag:").split(";")]
+    pairs = [(key.strip(), value.strip()) for key, equals, value in given if equals and key.strip()]
+    if not chosen.startswith("tag:") or len(dict(pairs)) < len(given):
+        raise InstancesError(
+            f"{chosen!r} must be tag:KEY=VALUE, more than one with ';' between them, each key once (see VOICE_TAG)"
+        )
+    return pairs
 
 
 def _matching(client: Any, tags: list[tuple[str, str]]) -> Iterator[dict[str, Any]]:
-    alive = {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}
+    alive = {"Name": "instance-state-name", "Values": ALIVE}
     filters = [*({"Name": f"tag:{key}", "Values": [value]} for key, value in tags), alive]
     for page in client.get_paginator("describe_instances").paginate(Filters=filters):
         for reservation in page["Reservations"]:
             yield from reservation["Instances"]
 
 
-def _name(instance: dict[str, Any]) -> str:
+def name_of(instance: dict[str, Any]) -> str:
+    """Its Name tag, or its id."""
     tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
     return str(tags.get("Name") or instance["InstanceId"])
 
 
 def _instance(found: dict[str, Any], *, unique: bool) -> Instance:
     return Instance(
-        name=_name(found) if unique else f"{_name(found)}.{found['InstanceId']}",
+        name=name_of(found) if unique else f"{name_of(found)}.{found['InstanceId']}",
         id=found["InstanceId"],
         zone=found["Placement"]["AvailabilityZone"],
         public=found.get("PublicDnsName") or found.get("PublicIpAddress") or "",
@@ -135,4 +150,5 @@ def _instance(found: dict[str, Any], *, unique: bool) -> Instance:
         subnet=found.get("SubnetId", ""),
         vpc=found.get("VpcId", ""),
         models_device=models_volume.device_of(found),
+        lacks_models=models_volume.is_ours(found) and not models_volume.device_of(found),
     )

@@ -15,6 +15,7 @@ VOICE_DOMAIN, VOICE_ACME_EMAIL    the settings site_domain and site_acme_email
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from pyinfra.api.exceptions import PyinfraError
 
 CONNECTORS = {"instance-connect": "eic", "tunnel": "eic", "ssh": "ec2"}
 """VOICE_CONNECT's values, and the pyinfra connector that each means."""
+
+_REGION = re.compile(r"[a-z]+(-[a-z]+)+-[0-9]+")
 
 _SITE = {"site_domain": "VOICE_DOMAIN", "site_acme_email": "VOICE_ACME_EMAIL"}
 
@@ -52,26 +55,31 @@ class Environment:
 
 
 def read(variables: Mapping[str, str] = os.environ) -> Environment:
-    """The environment; an empty variable counts as unset.
+    """The environment; a variable without anything but blanks counts as unset.
 
     Raises:
-        EnvironmentVariableError: VOICE_CONNECT names no way to connect.
+        EnvironmentVariableError: VOICE_CONNECT names no way to connect, or VOICE_REGION no region; or both.
     """
 
     def value(name: str, default: str = "") -> str:
-        return variables.get(name) or default
+        return variables.get(name, "").strip() or default
 
-    connect = value("VOICE_CONNECT", "instance-connect")
+    connect, region = value("VOICE_CONNECT", "instance-connect"), value("VOICE_REGION", "eu-central-1")
+    problems = []
     if connect not in CONNECTORS:
-        raise EnvironmentVariableError(f"VOICE_CONNECT: {connect!r} must be one of {', '.join(CONNECTORS)}")
+        problems.append(f"VOICE_CONNECT: {connect!r} must be one of {', '.join(CONNECTORS)}")
+    if not _REGION.fullmatch(region):
+        problems.append(f"VOICE_REGION: {region!r} is no region's name, such as eu-central-1")
+    if problems:
+        raise EnvironmentVariableError("\n".join(problems))
     return Environment(
         tags=value("VOICE_TAG", "Role=voice"),
-        region=value("VOICE_REGION", "eu-central-1"),
+        region=region,
         role_arn=value("VOICE_ROLE_ARN"),
         connect=connect,
         endpoint=value("VOICE_ENDPOINT"),
         known_hosts=Path(value("VOICE_KNOWN_HOSTS", "~/.ssh/voice_known_hosts")).expanduser(),
         ssh_from=tuple(each.strip() for each in value("VOICE_SSH_FROM").split(",") if each.strip()),
         subnet=value("VOICE_SUBNET"),
-        site={key: variables[name] for key, name in _SITE.items() if name in variables},
+        site={key: value(name) for key, name in _SITE.items() if value(name)},
     )

@@ -19,10 +19,20 @@ DEVICE = "/dev/sdm"
 
 def device_of(instance: dict[str, Any]) -> str:
     """The path on the host of the models volume of an instance as DescribeInstances describes it; empty without one."""
-    if {"Key": PART, "Value": HOST} not in instance.get("Tags", []):
+    if not is_ours(instance):
         return ""
-    attached = {each["DeviceName"]: each.get("Ebs", {}) for each in instance.get("BlockDeviceMappings", [])}
-    return path_of(attached[DEVICE]["VolumeId"]) if attached.get(DEVICE) else ""
+    attached = mapped(instance).get(DEVICE)
+    return path_of(attached["VolumeId"]) if attached else ""
+
+
+def is_ours(instance: dict[str, Any]) -> bool:
+    """Whether deploys.launch looks after it."""
+    return {"Key": PART, "Value": HOST} in instance.get("Tags", [])
+
+
+def mapped(instance: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Device name -> volume of an instance as DescribeInstances describes it: VolumeId, DeleteOnTermination."""
+    return {each["DeviceName"]: each["Ebs"] for each in instance.get("BlockDeviceMappings", []) if each.get("Ebs")}
 
 
 def path_of(volume: str) -> str:

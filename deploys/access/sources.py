@@ -21,6 +21,7 @@ FILE = "VOICE_SECRETS_FILE"
 SSM = "VOICE_SECRETS_SSM"
 MANAGER = "VOICE_SECRETS_MANAGER"
 REGION = "VOICE_SECRETS_REGION"
+ROLE_ARN = "VOICE_ROLE_ARN"
 
 
 class Found(NamedTuple):
@@ -74,16 +75,18 @@ def _file(environment: Mapping[str, str], known: Sequence[str]) -> Gathered:
 
 def _stores(environment: Mapping[str, str], known: Sequence[str], allowed_regions: Sequence[Sequence[str]]) -> Gathered:
     path, name = environment.get(SSM, ""), environment.get(MANAGER, "")
-    if not (path or name) or not allowed_regions:
+    if not (path or name):
         return [], []
     region = environment.get(REGION, "")
+    problems = [f"{SSM}: {path!r} must begin with /"] if path and not path.startswith("/") else []
     if not region:
-        return [], [f"{REGION}: not set; name the region of {' and '.join(each for each in (path, name) if each)}"]
+        problems.append(f"{REGION}: not set; name the region of {' and '.join(each for each in (path, name) if each)}")
+    if problems or not allowed_regions:
+        return [], problems
     for patterns in allowed_regions:
         if outside := residency.region(REGION, region, patterns):
             return [], outside
     found: list[Found] = []
-    problems: list[str] = []
     asked: list[tuple[str, str, Callable[..., dict[str, str]]]] = [
         ("SSM Parameter Store", path, stores.parameters),
         ("Secrets Manager", name, stores.secret),
@@ -93,7 +96,7 @@ def _stores(environment: Mapping[str, str], known: Sequence[str], allowed_region
             continue
         label = f"{store} {place}"
         try:
-            values = ask(place, region=region)
+            values = ask(place, region=region, role_arn=environment.get(ROLE_ARN, "").strip())
         except stores.StoreError as error:
             problems.append(str(error))
             continue

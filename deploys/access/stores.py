@@ -6,10 +6,7 @@ import json
 import logging
 from typing import Any
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
+from deploys.access.aws import REFUSALS, account
 from deploys.redaction import redact
 
 
@@ -17,19 +14,16 @@ class StoreError(Exception):
     """A store cannot be used; the message names the store and the cause, never a value."""
 
 
-def parameters(path: str, *, region: str, client: Any = None) -> dict[str, str]:
+def parameters(path: str, *, region: str, role_arn: str = "") -> dict[str, str]:
     """Name -> value of the parameters directly below `path` ("/voice/prod/HF_TOKEN" is HF_TOKEN), decrypted.
 
     Raises:
         StoreError: if SSM cannot be asked, has nothing there, or keeps one of them in clear text.
     """
-    if not path.startswith("/"):
-        raise StoreError(f"VOICE_SECRETS_SSM: {path!r} must begin with /")
-    client = client or _client("ssm", region)
-    pages = client.get_paginator("get_parameters_by_path")
     try:
+        pages = _client("ssm", region, role_arn).get_paginator("get_parameters_by_path")
         found = [each for page in pages.paginate(Path=path, WithDecryption=True) for each in page["Parameters"]]
-    except (BotoCoreError, ClientError) as error:
+    except REFUSALS as error:
         raise _unreachable(f"SSM Parameter Store in {region}", "ssm:GetParametersByPath, kms:Decrypt", error) from None
     if not found:
         raise StoreError(f"SSM Parameter Store in {region} has no parameter directly below {path}")
@@ -39,16 +33,15 @@ def parameters(path: str, *, region: str, client: Any = None) -> dict[str, str]:
     return {each["Name"].rpartition("/")[2]: each["Value"] for each in found}
 
 
-def secret(name: str, *, region: str, client: Any = None) -> dict[str, str]:
+def secret(name: str, *, region: str, role_arn: str = "") -> dict[str, str]:
     """Name -> value of one secret of Secrets Manager, a JSON object of strings.
 
     Raises:
         StoreError: if Secrets Manager cannot be asked, has no such secret, or the secret is something else.
     """
-    client = client or _client("secretsmanager", region)
     try:
-        answer = client.get_secret_value(SecretId=name)
-    except (BotoCoreError, ClientError) as error:
+        answer = _client("secretsmanager", region, role_arn).get_secret_value(SecretId=name)
+    except REFUSALS as error:
         raise _unreachable(f"Secrets Manager in {region}", "secretsmanager:GetSecretValue", error) from None
     try:
         return _strings(answer.get("SecretString", ""))
@@ -74,12 +67,11 @@ def _strings(document: str) -> dict[str, str]:
     return dict(pairs)
 
 
-def _client(service: str, region: str) -> Any:
+def _client(service: str, region: str, role_arn: str) -> Any:
     # botocore logs the body of every answer at DEBUG, which `pyinfra --debug-all` prints.
     logging.getLogger("botocore").setLevel(logging.INFO)
     # An endpoint of somebody's configuration could lie in any region.
-    config = Config(connect_timeout=5, read_timeout=10, ignore_configured_endpoint_urls=True)
-    return boto3.client(service, region_name=region, config=config)
+    return account(region, role_arn).client(service, configured_endpoint=False)
 
 
 def _unreachable(store: str, needs: str, error: Exception) -> StoreError:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from typing import Any
 
 from deploys.access import environment
 from deploys.access.aws import account
@@ -32,16 +33,16 @@ UNSAID = {"site_domain": "host.invalid", "site_acme_email": "operator@host.inval
 """In place of what an operator need not have said yet: a host's ports, size and role do not depend on it."""
 
 
-def read_wish(operator: Environment, arguments: argparse.Namespace) -> Wish:
-    """What is wanted.
+def read_wish(operator: Environment, data: dict[str, Any], *, ends: bool) -> Wish:
+    """What is wanted, of the operator's environment and the flat settings; `ends`: to be ended.
 
     Raises:
-        SettingsError, ValueError: with everything that cannot work.
+        SettingsError: with everything that cannot work.
     """
-    data = {**flat(arguments.group, arguments.data), **operator.site}
+    data = {**data, **operator.site}
     data |= {key: value for key, value in UNSAID.items() if not data.get(key)}
     problems = wishes.tag_mistakes(operator.tags)
-    if not arguments.terminate:
+    if not ends:
         problems += wishes.ssh_mistakes(operator)
     try:
         settings, unknown = typed(data)
@@ -54,13 +55,34 @@ def read_wish(operator: Environment, arguments: argparse.Namespace) -> Wish:
     return wishes.wish(settings, operator)
 
 
+def _read(arguments: argparse.Namespace) -> tuple[Environment, Wish]:
+    """The operator's environment and what is wanted.
+
+    Raises:
+        SettingsError: with everything that cannot work.
+    """
+    problems: list[str] = []
+    operator, data = None, None
+    try:
+        operator = environment.read()
+    except EnvironmentVariableError as error:
+        problems += str(error).splitlines()
+    try:
+        data = flat(arguments.group, arguments.data)
+    except ValueError as error:
+        problems += str(error).splitlines()
+    if operator is None or data is None:
+        raise SettingsError(settings_report(problems))
+    return operator, read_wish(operator, data, ends=arguments.terminate is not None)
+
+
 def run(arguments: argparse.Namespace, wish: Wish, operator: Environment, say: Say) -> int:
     """Plan, ask, make, report; the exit status."""
-    aws = Aws(account(operator.region, operator.role_arn))
+    aws = Aws(account(operator.region, operator.role_arn), say)
     known, parts, error, outcome = Known(), list[Part](), "", "refused"
     try:
         known = plan.identify(aws)
-        if arguments.terminate:
+        if arguments.terminate is not None:
             parts = terminate.examine(aws, wish, known, arguments.terminate, say)
         else:
             parts = plan.examine(aws, wish, known, say)
@@ -70,7 +92,7 @@ def run(arguments: argparse.Namespace, wish: Wish, operator: Environment, say: S
     except LaunchError as refusal:
         error, outcome = str(refusal), "failed"
         say(error)
-    if outcome in ("changed", "unchanged") and not arguments.terminate:
+    if outcome in ("changed", "unchanged") and arguments.terminate is None:
         say(f"{wish.name} is at {known.address}, which the DNS of VOICE_DOMAIN must say. Next: deploys/voice.py")
     if arguments.json:
         print(json.dumps(report.document(wish, known, parts, outcome, error), indent=2))
@@ -104,12 +126,19 @@ def _agreed(number: int, say: Say) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
+def _name(word: str) -> str:
+    """An empty one is a variable that is not set: that must not launch anything."""
+    if not word.strip():
+        raise argparse.ArgumentTypeError("name the instance")
+    return word
+
+
 def main(words: list[str]) -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m deploys.launch", description="The EC2 host of the settings.")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, change nothing")
     parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
-    parser.add_argument("--terminate", default="", metavar="NAME", help="end the instance of this name instead")
+    parser.add_argument("--terminate", type=_name, metavar="NAME", help="end the instance of this name instead")
     parser.add_argument("--json", action="store_true", help="a JSON document on stdout, the words on stderr")
     parser.add_argument("--data", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     parser.add_argument("--group", default="prod", help="the file of group_data over all.py (default: prod)")
@@ -119,9 +148,8 @@ def main(words: list[str]) -> int:
         print(line, file=sys.stderr if arguments.json else sys.stdout, flush=True)
 
     try:
-        operator = environment.read()
-        wish = read_wish(operator, arguments)
-    except (SettingsError, EnvironmentVariableError, ValueError, OSError) as error:
+        operator, wish = _read(arguments)
+    except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
     try:

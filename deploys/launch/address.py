@@ -37,12 +37,12 @@ def examine(aws: Aws, wish: Wish, known: Known) -> Part:
 
 
 def _allocate(aws: Aws, wish: Wish, known: Known) -> None:
-    made = aws.call("ec2", "allocate_address", Domain="vpc", TagSpecifications=wish.specification("elastic-ip", PART))
+    made = aws.change("ec2", "allocate_address", Domain="vpc", TagSpecifications=wish.specification("elastic-ip", PART))
     known.allocation, known.address = made["AllocationId"], made["PublicIp"]
 
 
 def _associate(aws: Aws, known: Known) -> None:
-    aws.call(
+    aws.change(
         "ec2",
         "associate_address",
         AllocationId=known.allocation,

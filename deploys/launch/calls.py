@@ -1,13 +1,21 @@
-"""Calls to AWS by name; what AWS refuses is one sentence with the fix."""
+"""Calls to AWS by name; what AWS refuses is one sentence with the fix, what it does not know yet is asked again."""
 
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from deploys.access import aws
+from deploys.launch.parts import Say
+
+PAUSE_S = 5
+
+KNOWN_S = 120
+"""What one call made, the next may find unknown for some seconds; a new instance profile EC2 for up to two minutes
+(hashicorp/terraform#15341)."""
 
 DENIED = frozenset({"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"})
 
@@ -15,11 +23,12 @@ FIXES = {
     "VcpuLimitExceeded": "ask for more of the quota of this kind of instance in Service Quotas, EC2 (for g6: "
     '"Running On-Demand G and VT instances", counted in vCPUs; a new account has none)',
     "AddressLimitExceeded": "ask for more Elastic IP addresses in Service Quotas, EC2, or release one",
-    "VpcLimitExceeded": "ask for more in Service Quotas",
     "ExpiredToken": "your AWS credentials have expired: log in again",
     "ExpiredTokenException": "your AWS credentials have expired: log in again",
     "RequestExpired": "your AWS credentials have expired, or this machine's clock is wrong",
-    "AuthFailure": "AWS does not accept these credentials, or this machine's clock is wrong",
+    "AuthFailure": "AWS does not accept these credentials, or this machine's clock is wrong; of an image: this account "
+    "may not use it",
+    "SignatureDoesNotMatch": "the secret access key is wrong, or this machine's clock",
     "InvalidClientTokenId": "AWS does not know these credentials",
     "UnrecognizedClientException": "AWS does not know these credentials",
 }
@@ -33,12 +42,20 @@ class LaunchError(Exception):
         super().__init__(message)
         self.code = code
 
+    @property
+    def too_early(self) -> bool:
+        """Whether AWS may only not know yet what was just made."""
+        if self.code == "InvalidParameterValue":
+            return "Invalid IAM Instance Profile" in str(self) or "has no associated IAM Roles" in str(self)
+        return self.code.endswith(".NotFound") or self.code == "NoSuchEntity"
+
 
 class Aws:
-    """The services of one account in one region."""
+    """The services of one account in one region; `say` is told what is waited for."""
 
-    def __init__(self, account: aws.Account) -> None:
+    def __init__(self, account: aws.Account, say: Say) -> None:
         self.account = account
+        self._say = say
         self._clients: dict[str, Any] = {}
 
     def call(self, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
@@ -47,11 +64,12 @@ class Aws:
         Raises:
             LaunchError: AWS refused, or could not be asked.
         """
-        if service not in self._clients:
-            self._clients[service] = self.account.client(service)
-        client = self._clients[service]
-        action = f"{service}:{client.meta.method_to_api_mapping[operation]}"
+        action = f"{service}:{operation}"
         try:
+            if service not in self._clients:
+                self._clients[service] = self.account.client(service)
+            client = self._clients[service]
+            action = f"{service}:{client.meta.method_to_api_mapping[operation]}"
             if client.can_paginate(operation):
                 return dict(client.get_paginator(operation).paginate(**arguments).build_full_result())
             return dict(getattr(client, operation)(**arguments))
@@ -61,6 +79,26 @@ class Aws:
             raise LaunchError(explained(error, action), aws.code(error)) from error
         except BotoCoreError as error:
             raise LaunchError(f"{action}: {error}") from error
+
+    def change(self, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
+        """The same of a call that changes something, asked again while what it names is too new for AWS to know.
+
+        A call that was refused did nothing, so none does its work twice.
+
+        Raises:
+            LaunchError: AWS refused, or could not be asked.
+        """
+        begun, told = time.monotonic(), False
+        while True:
+            try:
+                return self.call(service, operation, **arguments)
+            except LaunchError as error:
+                if not error.too_early or time.monotonic() - begun > KNOWN_S:
+                    raise
+                if not told:
+                    self._say(f"    not known yet, asked again for {KNOWN_S} s: {error}")
+                told = True
+            time.sleep(PAUSE_S)
 
 
 def explained(error: ClientError, action: str) -> str:

@@ -13,9 +13,6 @@ from deploys.launch.place import Place
 from deploys.launch.waiting import until
 from deploys.launch.wishes import Wish
 
-PROFILE_S = 120
-"""EC2 knows a new instance profile some seconds after IAM does."""
-
 CHECKS_S = 900
 
 
@@ -39,22 +36,13 @@ def checks(aws: Aws, known: Known, say: Say) -> Part:
 
 
 def _launch(aws: Aws, wish: Wish, known: Known, place: Place, image: Image, say: Say) -> None:
-    request = _request(wish, known, place, image)
-    made: dict[str, str] = {}
-
-    def run() -> str:
-        try:
-            made["id"] = aws.call("ec2", "run_instances", **request)["Instances"][0]["InstanceId"]
-        except LaunchError as error:
-            if error.code == "InvalidParameterValue" and "iamInstanceProfile" in str(error):
-                return "not known to EC2 yet"
-            if error.code == "InsufficientInstanceCapacity":
-                raise _without_capacity(wish, place) from error
-            raise
-        return "known to EC2"
-
-    until(f"the instance profile {wish.host_name}", run, "known to EC2", limit_s=PROFILE_S, say=say)
-    known.instance = made["id"]
+    try:
+        made = aws.change("ec2", "run_instances", **_request(wish, known, place, image))
+    except LaunchError as error:
+        if error.code == "InsufficientInstanceCapacity":
+            raise _without_capacity(wish, place) from error
+        raise
+    known.instance = made["Instances"][0]["InstanceId"]
     wait_until_running(aws, known.instance, say)
 
 
@@ -78,7 +66,7 @@ def _request(wish: Wish, known: Known, place: Place, image: Image) -> dict[str, 
 def _without_capacity(wish: Wish, place: Place) -> LaunchError:
     kind = wish.settings.launch.instance_type
     elsewhere = f", or elsewhere: --data launch_zone={' or '.join(place.others)}" if place.others else ""
-    fixed = "" if place.others else "; the models volume, or VOICE_SUBNET, holds it in this zone"
+    fixed = "" if place.others else f"; the models volume, VOICE_SUBNET, or where {kind} is offered, hold it there"
     return LaunchError(
         f"{place.zone} has no {kind} to spare now (InsufficientInstanceCapacity): try again later{elsewhere}{fixed}"
     )

@@ -79,7 +79,7 @@ def _rules(aws: Aws, group: str) -> dict[Rule, list[str]]:
 
 
 def _make(aws: Aws, wish: Wish, known: Known) -> None:
-    known.group = aws.call(
+    known.group = aws.change(
         "ec2",
         "create_security_group",
         GroupName=wish.host_name,
@@ -91,8 +91,8 @@ def _make(aws: Aws, wish: Wish, known: Known) -> None:
 
 def _open(aws: Aws, known: Known, rule: Rule, why: str) -> None:
     permission = ports.permission(rule, why)
-    aws.call("ec2", "authorize_security_group_ingress", GroupId=known.group, IpPermissions=[permission])
+    aws.change("ec2", "authorize_security_group_ingress", GroupId=known.group, IpPermissions=[permission])
 
 
 def _close(aws: Aws, known: Known, ids: list[str]) -> None:
-    aws.call("ec2", "revoke_security_group_ingress", GroupId=known.group, SecurityGroupRuleIds=ids)
+    aws.change("ec2", "revoke_security_group_ingress", GroupId=known.group, SecurityGroupRuleIds=ids)

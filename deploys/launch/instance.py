@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploys.access.models_volume import HOST, PART
+from deploys.access.ec2 import ALIVE, name_of
+from deploys.access.models_volume import HOST, PART, is_ours
 from deploys.launch.calls import Aws, LaunchError
 from deploys.launch.parts import Change, Known, Part, Say
 from deploys.launch.waiting import until
@@ -16,17 +17,17 @@ METADATA = {"HttpEndpoint": "enabled", "HttpTokens": "required", "HttpPutRespons
 Docker's bridge, are a hop further and get no credentials of the role."""
 
 RUNNING_S = 600
+ENDING = ["shutting-down"]
 
-_ALIVE = {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}
 
-
-def find(aws: Aws, wish: Wish) -> dict[str, Any] | None:
-    """The instance as EC2 describes it, or None.
+def find(aws: Aws, wish: Wish, states: list[str] = ALIVE) -> dict[str, Any] | None:
+    """The instance in one of these states as EC2 describes it, or None.
 
     Raises:
         LaunchError: there are several, it is not one of deploys.launch, or EC2 cannot be asked.
     """
-    answer = aws.call("ec2", "describe_instances", Filters=[*wish.filters(), _ALIVE])
+    in_state = {"Name": "instance-state-name", "Values": states}
+    answer = aws.call("ec2", "describe_instances", Filters=[*wish.filters(), in_state])
     found = [each for reservation in answer["Reservations"] for each in reservation["Instances"]]
     if len(found) > 1:
         shown = ", ".join(f"{name_of(each)} ({each['InstanceId']})" for each in found)
@@ -34,18 +35,12 @@ def find(aws: Aws, wish: Wish) -> dict[str, Any] | None:
             f"{len(found)} instances carry {wish.shown_tags}: {shown}. This command looks after one host: "
             "narrow VOICE_TAG ('Role=voice;Stage=prod')"
         )
-    if found and {"Key": PART, "Value": HOST} not in found[0]["Tags"]:
+    if found and not is_ours(found[0]):
         raise LaunchError(
             f"{name_of(found[0])} ({found[0]['InstanceId']}) carries {wish.shown_tags} and was not made by this "
             f"command. To have it looked after from here tag it {PART}={HOST}; for one beside it take another VOICE_TAG"
         )
     return found[0] if found else None
-
-
-def name_of(instance: dict[str, Any]) -> str:
-    """Its Name tag, or its id."""
-    tags = {each["Key"]: each["Value"] for each in instance.get("Tags", [])}
-    return str(tags.get("Name") or instance["InstanceId"])
 
 
 def examine(aws: Aws, wish: Wish, known: Known, host: dict[str, Any], say: Say) -> Part:
@@ -133,20 +128,20 @@ def state(aws: Aws, instance: str) -> tuple[str, str]:
     try:
         found = aws.call("ec2", "describe_instances", InstanceIds=[instance])["Reservations"][0]["Instances"][0]
     except LaunchError as error:
-        if error.code == "InvalidInstanceID.NotFound":  # for a moment after the launch
+        if error.too_early:
             return "not known yet", ""
         raise
     return str(found["State"]["Name"]), str(found.get("StateReason", {}).get("Message", ""))
 
 
 def _metadata(aws: Aws, known: Known) -> None:
-    aws.call("ec2", "modify_instance_metadata_options", InstanceId=known.instance, **METADATA)
+    aws.change("ec2", "modify_instance_metadata_options", InstanceId=known.instance, **METADATA)
 
 
 def _give_profile(aws: Aws, wish: Wish, known: Known) -> None:
     profile = {"Name": wish.host_name}
-    aws.call("ec2", "associate_iam_instance_profile", InstanceId=known.instance, IamInstanceProfile=profile)
+    aws.change("ec2", "associate_iam_instance_profile", InstanceId=known.instance, IamInstanceProfile=profile)
 
 
 def _modify(aws: Aws, known: Known, **what: Any) -> None:
-    aws.call("ec2", "modify_instance_attribute", InstanceId=known.instance, **what)
+    aws.change("ec2", "modify_instance_attribute", InstanceId=known.instance, **what)

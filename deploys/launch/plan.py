@@ -10,7 +10,10 @@ from deploys.launch.calls import Aws, LaunchError
 from deploys.launch.parts import Known, Part, Say
 from deploys.launch.wishes import Wish
 
-LEFT = "What was done until here stays; run this again, it goes on from there."
+LEFT = (
+    "What was done until here stays; run this again, it goes on from there. Wait a minute before that: what is new may "
+    "not be found by its tags yet, and would be made twice."
+)
 
 Found = TypeVar("Found")
 

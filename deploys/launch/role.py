@@ -33,9 +33,7 @@ def examine(aws: Aws, wish: Wish, known: Known) -> Part:
         _compare(aws, part, name, role)
     if role is None or _get(aws, "get_role_policy", "PolicyDocument", RoleName=name, PolicyName=policy.NAME) != wanted:
         model = wish.settings.agent.bedrock_model
-        part.changes.append(
-            Change(f"allow it {model} on Bedrock, nothing else", lambda: _allow(aws, name, json.dumps(wanted)))
-        )
+        part.changes.append(Change(f"allow it {model} on Bedrock, nothing else", lambda: _allow(aws, name, wanted)))
     _profile(aws, wish, part)
     return part
 
@@ -46,7 +44,7 @@ def _compare(aws: Aws, part: Part, name: str, role: dict[str, Any]) -> None:
         part.changes.append(
             Change(
                 "let EC2 alone have it (others were trusted)",
-                lambda: _do(aws, "update_assume_role_policy", RoleName=name, PolicyDocument=document),
+                lambda: _change(aws, "update_assume_role_policy", RoleName=name, PolicyDocument=document),
             )
         )
     inline = aws.call("iam", "list_role_policies", RoleName=name)["PolicyNames"]
@@ -64,14 +62,14 @@ def _profile(aws: Aws, wish: Wish, part: Part) -> None:
         part.changes.append(
             Change(
                 f"make the instance profile {name}",
-                lambda: _do(aws, "create_instance_profile", InstanceProfileName=name, Tags=wish.tagged("profile")),
+                lambda: _change(aws, "create_instance_profile", InstanceProfileName=name, Tags=wish.tagged("profile")),
             )
         )
     if not holds:
         part.changes.append(
             Change(
                 "put the role into the instance profile",
-                lambda: _do(aws, "add_role_to_instance_profile", InstanceProfileName=name, RoleName=name),
+                lambda: _change(aws, "add_role_to_instance_profile", InstanceProfileName=name, RoleName=name),
             )
         )
     elif holds != [name]:
@@ -88,8 +86,8 @@ def _get(aws: Aws, operation: str, answer: str, **arguments: str) -> Any:
 
 
 def _make(aws: Aws, wish: Wish) -> None:
-    aws.call(
-        "iam",
+    _change(
+        aws,
         "create_role",
         RoleName=wish.host_name,
         AssumeRolePolicyDocument=json.dumps(policy.trust()),
@@ -98,9 +96,9 @@ def _make(aws: Aws, wish: Wish) -> None:
     )
 
 
-def _allow(aws: Aws, name: str, document: str) -> None:
-    aws.call("iam", "put_role_policy", RoleName=name, PolicyName=policy.NAME, PolicyDocument=document)
+def _allow(aws: Aws, name: str, wanted: dict[str, Any]) -> None:
+    _change(aws, "put_role_policy", RoleName=name, PolicyName=policy.NAME, PolicyDocument=json.dumps(wanted))
 
 
-def _do(aws: Aws, operation: str, **arguments: Any) -> None:
-    aws.call("iam", operation, **arguments)
+def _change(aws: Aws, operation: str, **arguments: Any) -> None:
+    aws.change("iam", operation, **arguments)

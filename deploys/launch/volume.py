@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploys.access.models_volume import DEVICE
+from deploys.access.models_volume import DEVICE, mapped
 from deploys.launch.calls import Aws, LaunchError
 from deploys.launch.parts import Change, Known, Part, Say
 from deploys.launch.waiting import until
@@ -39,7 +39,7 @@ def find(aws: Aws, wish: Wish) -> Described:
 def examine(aws: Aws, wish: Wish, known: Known, volume: Described, host: Described, say: Say) -> Part:
     """What is to be done so that the instance has its models volume. Asks nothing."""
     part = Part(THING)
-    at_device = _attached(host).get(DEVICE, {}) if host else {}
+    at_device = mapped(host).get(DEVICE, {}) if host else {}
     taken = at_device.get("VolumeId", "")
     if taken and (volume is None or taken != volume["VolumeId"]):
         part.refusals.append(f"{taken} is attached to the instance as {DEVICE}, and is not tagged as the models volume")
@@ -61,7 +61,9 @@ def examine(aws: Aws, wish: Wish, known: Known, volume: Described, host: Describ
     if not taken:
         part.changes.append(Change(f"attach it as {DEVICE}", lambda: _attach(aws, known, say)))
     elif at_device.get("DeleteOnTermination"):
-        part.changes.append(Change("let it outlive the instance (it would not)", lambda: keep(aws, known.instance)))
+        part.changes.append(
+            Change("let it outlive the instance (it would not)", lambda: keep(aws, known.instance, DEVICE))
+        )
     return part
 
 
@@ -92,14 +94,14 @@ def _refusals(volume: dict[str, Any], known: Known) -> list[str]:
     return problems
 
 
-def keep(aws: Aws, instance: str) -> None:
-    """Let the volume outlive this instance.
+def keep(aws: Aws, instance: str, device: str) -> None:
+    """Let the volume that this instance has as `device` outlive it.
 
     Raises:
         LaunchError: EC2 refused.
     """
-    mapping = [{"DeviceName": DEVICE, "Ebs": {"DeleteOnTermination": False}}]
-    aws.call("ec2", "modify_instance_attribute", InstanceId=instance, BlockDeviceMappings=mapping)
+    mapping = [{"DeviceName": device, "Ebs": {"DeleteOnTermination": False}}]
+    aws.change("ec2", "modify_instance_attribute", InstanceId=instance, BlockDeviceMappings=mapping)
 
 
 def state(aws: Aws, volume: str) -> str:
@@ -108,17 +110,18 @@ def state(aws: Aws, volume: str) -> str:
     Raises:
         LaunchError: EC2 cannot be asked.
     """
-    found = aws.call("ec2", "describe_volumes", VolumeIds=[volume])["Volumes"][0]
+    try:
+        found = aws.call("ec2", "describe_volumes", VolumeIds=[volume])["Volumes"][0]
+    except LaunchError as error:
+        if error.too_early:
+            return "not known yet"
+        raise
     attachments = [each["State"] for each in found.get("Attachments", [])]
     return str(attachments[0] if found["State"] == "in-use" and attachments else found["State"])
 
 
-def _attached(host: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {each["DeviceName"]: each.get("Ebs", {}) for each in host.get("BlockDeviceMappings", [])}
-
-
 def _make(aws: Aws, wish: Wish, known: Known, say: Say) -> None:
-    known.volume = aws.call(
+    known.volume = aws.change(
         "ec2",
         "create_volume",
         AvailabilityZone=known.zone,
@@ -132,5 +135,5 @@ def _make(aws: Aws, wish: Wish, known: Known, say: Say) -> None:
 
 def _attach(aws: Aws, known: Known, say: Say) -> None:
     """Attached like this it outlives the instance: only volumes of a launch's own mapping go with it."""
-    aws.call("ec2", "attach_volume", VolumeId=known.volume, InstanceId=known.instance, Device=DEVICE)
+    aws.change("ec2", "attach_volume", VolumeId=known.volume, InstanceId=known.instance, Device=DEVICE)
     until(known.volume, lambda: state(aws, known.volume), "attached", limit_s=ATTACH_S, say=say)

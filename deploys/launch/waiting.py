@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from deploys.launch import calls
 from deploys.launch.calls import LaunchError
 from deploys.launch.parts import Say
 
-PAUSE_S = 5
 REMINDER_S = 30
 """The same state is said again after so long."""
 
@@ -28,5 +28,5 @@ def until(what: str, state: Callable[[], str], wanted: str, *, limit_s: int, say
         if now != said or time.monotonic() - said_at >= REMINDER_S:
             say(f"    {what} is {now} ({passed:.0f} s)")
             said, said_at = now, time.monotonic()
-        time.sleep(PAUSE_S)
+        time.sleep(calls.PAUSE_S)
     say(f"    {what} is {wanted}")

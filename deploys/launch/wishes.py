@@ -75,7 +75,7 @@ def tag_mistakes(tags: str) -> list[str]:
     try:
         pairs = tags_of(f"tag:{tags}")
     except InstancesError:
-        return [f"VOICE_TAG: {tags!r} must be KEY=VALUE, several with ';' between them"]
+        return [f"VOICE_TAG: {tags!r} must be KEY=VALUE, several with ';' between them, each key once"]
     problems = []
     if any(character in tags for character in "*?"):
         problems.append(f"VOICE_TAG: {tags!r} is a pattern; what is made needs one value, say Role=voice")
@@ -116,6 +116,8 @@ def mistakes(settings: Settings, environment: Environment) -> list[str]:
         problems.append(
             "site_allowed_regions: the host's role is limited by them, and IAM knows * and ? only, no [...]"
         )
+    if launch.name.startswith("sg-"):
+        problems.append(f"launch_name: {launch.name}: EC2 takes no security group whose name begins with sg-")
     if launch.zone and not launch.zone.startswith(environment.region):
         problems.append(f"launch_zone: {launch.zone} is not in {environment.region} (VOICE_REGION)")
     has = CARDS.get(launch.instance_type.partition(".")[0])

@@ -12,6 +12,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from deploys.access.aws import Account, account
 from deploys.access.secrets import AGENT_PAIR, LIVEKIT_PAIR, SecretsError, read
 from deploys.access.stores import StoreError, parameters, secret
 
@@ -20,16 +21,19 @@ EUROPE = [["eu-*"]]
 TOKEN = "hf_" + "t" * 34
 KEY, SECRET = "APIplanted", "s" * 40
 AWS_ID, AWS_SECRET = "AKIA" + "P" * 16, "p" * 40
+ROLE = "arn:aws:iam::111122223333:role/reader"
 STORES = {"VOICE_SECRETS_FILE": "", "VOICE_SECRETS_REGION": REGION}
 
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # botocore caches what it read: moto's credentials must be there before a client is made.
+    account.cache_clear()
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     with mock_aws():
         yield
+    account.cache_clear()
 
 
 def put_parameters(path: str = "/voice/prod", kind: str = "SecureString", **values: str) -> None:
@@ -178,22 +182,46 @@ def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
 def test_stores_are_asked_in_an_allowed_region_alone(
     monkeypatch: pytest.MonkeyPatch, region: str, allowed: list[list[str]], said: str
 ) -> None:
-    monkeypatch.setattr("deploys.access.stores.boto3", None)  # whoever asks AWS here, fails
+    monkeypatch.setattr("deploys.access.stores.account", None)  # whoever asks AWS here, fails
     environment = {**STORES, "VOICE_SECRETS_REGION": region, "VOICE_SECRETS_SSM": "/voice/prod/"}
     (problem,) = refusal(environment, allowed)
     assert problem.startswith(said)
 
 
 def test_stores_are_not_asked_where_no_allowed_region_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deploys.access.stores.boto3", None)
+    monkeypatch.setattr("deploys.access.stores.account", None)
     assert read({**STORES, "VOICE_SECRETS_SSM": "/voice/prod/"}, []).found == {}
+    assert refusal({"VOICE_SECRETS_FILE": "", "VOICE_SECRETS_SSM": "voice/prod"}, []) == [
+        "VOICE_SECRETS_SSM: 'voice/prod' must begin with /",
+        "VOICE_SECRETS_REGION: not set; name the region of voice/prod",
+    ]
+
+
+def test_stores_are_asked_as_the_role_that_the_run_assumes(aws: None) -> None:
+    """The role is of another account than the operator, and so are the stores."""
+    theirs = Account(REGION, ROLE)
+    theirs.client("ssm").put_parameter(Name="/voice/prod/HF_TOKEN", Value=TOKEN, Type="SecureString")
+    theirs.client("secretsmanager").create_secret(Name="voice/prod", SecretString=json.dumps({"LIVEKIT_API_KEY": KEY}))
+    with pytest.raises(StoreError, match="no parameter directly below"):
+        parameters("/voice/prod", region=REGION)
+    assert parameters("/voice/prod", region=REGION, role_arn=ROLE) == {"HF_TOKEN": TOKEN}
+    assert secret("voice/prod", region=REGION, role_arn=ROLE) == {"LIVEKIT_API_KEY": KEY}
+    stores = {"VOICE_SECRETS_SSM": "/voice/prod/", "VOICE_ROLE_ARN": ROLE}
+    assert read({**STORES, **stores}, EUROPE).found["HF_TOKEN"].value.get_secret_value() == TOKEN
+
+
+@pytest.mark.parametrize("role", ["", ROLE])
+def test_a_profile_that_there_is_not_is_said(aws: None, monkeypatch: pytest.MonkeyPatch, role: str) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "typo")
+    environment = {**STORES, "VOICE_SECRETS_SSM": "/a", "VOICE_SECRETS_MANAGER": "b", "VOICE_ROLE_ARN": role}
+    problems = refusal(environment)
+    assert [each.partition(" in ")[0] for each in problems] == ["SSM Parameter Store", "Secrets Manager"]
+    assert all(each.endswith("The config profile (typo) could not be found") for each in problems)
 
 
 def test_parameters_must_be_encrypted_and_there(aws: None) -> None:
     with pytest.raises(StoreError, match="no parameter directly below /voice/prod"):
         parameters("/voice/prod/", region=REGION)
-    with pytest.raises(StoreError, match="must begin with /"):
-        parameters("voice", region=REGION)
     put_parameters(kind="String", HF_TOKEN=TOKEN)
     with pytest.raises(StoreError, match="not of type SecureString: /voice/prod/HF_TOKEN") as caught:
         parameters("/voice/prod/", region=REGION)
@@ -224,15 +252,17 @@ def test_a_secret_must_be_an_object_of_strings(aws: None, text: str, said: str) 
         chain = chain.__cause__ or (None if chain.__suppress_context__ else chain.__context__)
 
 
-def test_aws_refusals_are_told_without_account_numbers(aws: None) -> None:
+def test_aws_refusals_are_told_without_account_numbers(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
     class Refusing:
         def get_secret_value(self, **_: Any) -> None:
             client = boto3.client("secretsmanager", region_name=REGION)
             words = "User: arn:aws:iam::" + "987654" * 2 + ":user/x is not authorized"
             raise client.exceptions.ClientError({"Error": {"Code": "AccessDenied", "Message": words}}, "GetSecretValue")
 
+    monkeypatch.setattr("deploys.access.stores.account", lambda *_: Account(REGION))
+    monkeypatch.setattr(Account, "client", lambda *_, **__: Refusing())
     with pytest.raises(StoreError, match=r"needs secretsmanager:GetSecretValue.*\[account number\]:user/x is not"):
-        secret("voice/prod", region=REGION, client=Refusing())
+        secret("voice/prod", region=REGION)
 
 
 def test_a_missing_secret_is_said(aws: None) -> None:

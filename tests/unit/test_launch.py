@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploys.access import environment, models_volume
+from deploys.access.ec2 import InstancesError, tags_of
 from deploys.contradictions import listening_ports
 from deploys.host.preflight import port_ranges
 from deploys.launch import policy, ports, waiting
@@ -142,6 +143,11 @@ def test_a_card_that_the_instance_does_not_have_is_a_mistake(data: dict[str, Any
     assert said(launch_instance_type="x9.large") == []  # a family that nobody knew of: the operator's word
 
 
+def test_a_group_s_name_that_ec2_refuses_is_a_mistake(data: dict[str, Any]) -> None:
+    said = mistakes(with_(data, launch_name="sg-voice"), environment.read({}))
+    assert said == ["launch_name: sg-voice: EC2 takes no security group whose name begins with sg-"]
+
+
 # --- what AWS says ------------------------------------------------------------------------------------------------
 
 
@@ -152,6 +158,8 @@ def refused(code: str, words: str) -> str:
 def test_a_refusal_names_the_permission_the_quota_or_aws_s_own_words() -> None:
     assert refused("UnauthorizedOperation", "No.").startswith("ec2:RunInstances is not allowed to you")
     assert "log in again" in refused("ExpiredToken", "The security token included in the request is expired")
+    assert "the secret access key is wrong" in refused("SignatureDoesNotMatch", "The request signature we calculated")
+    assert "this account may not use it" in refused("AuthFailure", "Not authorized for images: [ami-1]")
     assert refused("Unsupported", "Not here.") == "ec2:RunInstances: Unsupported: Not here."
 
 
@@ -177,6 +185,19 @@ def test_a_volume_counts_only_on_an_instance_of_ours_and_under_its_name() -> Non
     assert models_volume.device_of(ours) == path
     assert models_volume.device_of({**ours, "Tags": []}) == ""
     assert models_volume.device_of({**ours, "BlockDeviceMappings": [{**mapping[0], "DeviceName": "/dev/sdf"}]}) == ""
+
+
+def test_blanks_around_a_variable_do_not_count_and_blanks_alone_are_unset() -> None:
+    read = environment.read({"VOICE_REGION": "eu-west-1 ", "VOICE_DOMAIN": " ", "VOICE_ACME_EMAIL": " a@example.org"})
+    assert read.region == "eu-west-1"
+    assert read.site == {"site_acme_email": "a@example.org"}
+
+
+def test_the_blanks_in_a_list_of_tags_do_not_count_and_a_key_counts_once() -> None:
+    assert tags_of("tag:Role=voice; Stage = prod") == [("Role", "voice"), ("Stage", "prod")]
+    for wrong in ("tag:Role=a;Role=b", "tag:Role=a; Role=b", "tag:Role=a;", "tag: =a"):
+        with pytest.raises(InstancesError, match="each key once"):
+            tags_of(wrong)
 
 
 def test_the_setting_takes_the_path(data: dict[str, Any]) -> None:

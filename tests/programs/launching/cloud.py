@@ -34,7 +34,7 @@ class Cloud:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[tuple[str, str, dict[str, Any]]] = []
         self.refuses: dict[str, list[tuple[str, str]]] = {}
-        """Operation -> codes and words that its next calls are refused with, one a call."""
+        """Operation -> codes and words that its next calls are refused with, one a call; one without a code is not."""
         self.answers: dict[str, dict[str, Any]] = {}
         """Operation -> what is answered where moto has none."""
         self.answers_once: dict[str, list[dict[str, Any]]] = {}
@@ -134,7 +134,8 @@ class Cloud:
                 self.calls.append((client.meta.service_model.service_name, operation, arguments))
                 if self.refuses.get(operation):
                     code, words = self.refuses[operation].pop(0)
-                    raise ClientError({"Error": {"Code": code, "Message": words}}, operation)
+                    if code:
+                        raise ClientError({"Error": {"Code": code, "Message": words}}, operation)
                 if self.answers_once.get(operation):
                     return self.answers_once[operation].pop(0)
                 if operation in self.answers:

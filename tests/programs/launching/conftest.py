@@ -8,7 +8,7 @@ import pytest
 from moto import mock_aws
 
 from deploys.access.aws import account
-from deploys.launch import waiting
+from deploys.launch import calls
 from tests.programs.launching.cloud import NETWORK, Cloud
 
 
@@ -28,6 +28,6 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     monkeypatch.setenv("VOICE_SSH_FROM", NETWORK)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
-    monkeypatch.setattr(waiting, "PAUSE_S", 0)
+    monkeypatch.setattr(calls, "PAUSE_S", 0)
     with mock_aws():
         yield Cloud(monkeypatch)

@@ -153,6 +153,19 @@ def test_the_inventory_knows_the_volume_of_a_launched_host_alone(cloud: Cloud) -
     assert found["stranger"].data.get("weights_volume") is None
 
 
+def test_a_launch_that_stopped_before_the_volume_is_said_by_the_inventory(
+    cloud: Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    cloud.refuses["CreateVolume"] = [("VolumeLimitExceeded", "You have reached your limit.")]
+    assert cloud.launch("--yes") == 1
+    assert hosts()["voice"].data.get("weights_volume") is None
+    assert "voice belongs to deploys.launch, and no volume for its weights is attached to it" in caplog.text
+    cloud.launch("--yes")
+    caplog.clear()
+    hosts()
+    assert caplog.text == ""
+
+
 def test_what_a_failed_run_made_is_used_by_the_next(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     cloud.refuses["RunInstances"] = [("InsufficientInstanceCapacity", "We currently do not have sufficient capacity")]
     assert cloud.launch("--yes") == 1
@@ -163,14 +176,6 @@ def test_what_a_failed_run_made_is_used_by_the_next(cloud: Cloud, capsys: pytest
     assert cloud.launch("--yes", "--data", f"launch_zone={REGION}c") == 0
     assert cloud.changes[0] == "RunInstances"
     assert cloud.instance()["Placement"]["AvailabilityZone"] == f"{REGION}c"
-
-
-def test_the_launch_waits_until_ec2_knows_a_new_instance_profile(cloud: Cloud) -> None:
-    words = "Value (voice-host) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
-    cloud.refuses["RunInstances"] = [("InvalidParameterValue", words)] * 2
-    assert cloud.launch("--yes") == 0
-    assert cloud.changes.count("RunInstances") == 3
-    assert len(cloud.ec2.describe_instances()["Reservations"]) == 1
 
 
 def test_progress_is_said_while_the_instance_starts(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:

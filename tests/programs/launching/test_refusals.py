@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pyinfra.api.inventory import Inventory
 
+from deploys.access.aws import account
+from deploys.access.ec2 import InstancesError
 from tests.programs.launching.cloud import REGION, Cloud
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -51,6 +55,11 @@ def test_everything_that_is_wrong_is_told_at_once_and_aws_is_not_asked(
         ({"VOICE_CONNECT": "ssh"}, "VOICE_CONNECT: a new host has no key pair"),
         ({"VOICE_CONNECT": "telnet"}, "VOICE_CONNECT: 'telnet' must be one of"),
         ({"VOICE_TAG": "voice"}, "VOICE_TAG: 'voice' must be KEY=VALUE"),
+        (
+            {"VOICE_TAG": "Role=a;Role=b"},
+            "VOICE_TAG: 'Role=a;Role=b' must be KEY=VALUE, several with ';' between them, each",
+        ),
+        ({"VOICE_REGION": "eu-centralone"}, "VOICE_REGION: 'eu-centralone' is no region's name"),
         ({"VOICE_TAG": "voice-part=x"}, "voice-part and aws:... are not yours to set"),
     ],
 )
@@ -62,6 +71,39 @@ def test_a_variable_that_cannot_work_is_named(variables: dict[str, str], words: 
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_keeps_settings_from_being_read_is_told_at_once(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("VOICE_CONNECT", "telnet")
+    monkeypatch.setenv("VOICE_REGION", "frankfurt")
+    assert cloud.launch("--group", "prd", "--data", "launch_root_gib", "--data", "launch_zone") == 2
+    assert cloud.calls == []
+    first, *lines = capsys.readouterr().err.splitlines()
+    assert first == "5 settings cannot work; nothing was changed:"
+    starts = ("VOICE_CONNECT: ", "VOICE_REGION: ", "--group prd: ", "--data launch_root_gib: ", "--data launch_zone: ")
+    assert [line.startswith(f"  - {start}") for line, start in zip(lines, starts, strict=True)] == [True] * 5
+
+
+@pytest.fixture
+def own_account() -> Iterator[None]:
+    """An account of which botocore has read nothing yet, for this test alone."""
+    account.cache_clear()
+    yield
+    account.cache_clear()
+
+
+@pytest.mark.usefixtures("own_account")
+@pytest.mark.parametrize("role", ["", "arn:aws:iam::111122223333:role/reader"])
+def test_a_profile_that_there_is_not_is_said_clearly(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: Capture, role: str
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "typo")
+    monkeypatch.setenv("VOICE_ROLE_ARN", role)
+    assert "The config profile (typo) could not be found" in refusal(cloud, capsys)
+    with pytest.raises(InstancesError, match=r"cannot be asked .* The config profile \(typo\) could not be found"):
+        Inventory((["@eic/tag:Role=voice"], {}))  # type: ignore[no-untyped-call]
 
 
 def test_missing_credentials_are_said_clearly(tmp_path: Path) -> None:
@@ -172,7 +214,7 @@ def test_several_instances_need_a_narrower_tag(cloud: Cloud, monkeypatch: pytest
     cloud.make_instance("one", Stage="test")
     cloud.make_instance("two", Stage="prod", **{"voice-part": "host"})
     assert "2 instances carry Role=voice" in refusal(cloud, capsys)
-    monkeypatch.setenv("VOICE_TAG", "Role=voice;Stage=prod")
+    monkeypatch.setenv("VOICE_TAG", "Role=voice; Stage = prod")
     assert cloud.launch("--dry-run") == 0
 
 
@@ -232,3 +274,10 @@ def test_a_quota_is_told_with_its_name(cloud: Cloud, capsys: Capture) -> None:
     ]
     assert cloud.launch("--yes") == 1
     assert '"Running On-Demand G and VT instances"' in capsys.readouterr().out
+
+
+def test_want_of_room_in_the_only_zone_is_told_with_what_holds_it_there(cloud: Cloud, capsys: Capture) -> None:
+    offer(cloud, f"{REGION}a")
+    cloud.refuses["RunInstances"] = [("InsufficientInstanceCapacity", "We currently do not have sufficient capacity")]
+    assert cloud.launch("--yes") == 1
+    assert "the models volume, VOICE_SUBNET, or where g6.xlarge is offered, hold it there" in capsys.readouterr().out

@@ -1,0 +1,64 @@
+"""What was just made, AWS may not know yet: the call that names it is made again, and nothing is made twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from deploys.launch import calls
+from tests.programs.launching.cloud import Cloud
+from tests.programs.launching.test_launch import mapped
+
+PROFILE = [
+    "Value (voice-host) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name",
+    'IAM Instance Profile "arn:aws:iam::111122223333:instance-profile/voice-host" has no associated IAM Roles',
+]
+
+
+@pytest.mark.parametrize("words", PROFILE)
+def test_the_launch_waits_until_ec2_knows_a_new_instance_profile(cloud: Cloud, words: str) -> None:
+    cloud.refuses["RunInstances"] = [("InvalidParameterValue", words)] * 2
+    assert cloud.launch("--yes") == 0
+    assert cloud.changes.count("RunInstances") == 3
+    assert len(cloud.ec2.describe_instances()["Reservations"]) == 1
+
+
+@pytest.mark.parametrize("words", PROFILE)
+def test_so_does_a_host_that_is_taken_over(cloud: Cloud, words: str) -> None:
+    cloud.make_instance("voice", **{"voice-part": "host"})
+    cloud.refuses["AssociateIamInstanceProfile"] = [("InvalidParameterValue", words)]
+    assert cloud.launch("--yes") == 0
+    assert cloud.instance()["IamInstanceProfile"]["Arn"].endswith(":instance-profile/voice-host")
+
+
+def test_another_value_that_ec2_does_not_take_is_told_at_once(cloud: Cloud) -> None:
+    cloud.refuses["RunInstances"] = [("InvalidParameterValue", "Invalid device name")]
+    assert cloud.launch("--yes") == 1
+    assert cloud.changes.count("RunInstances") == 1
+
+
+def test_what_is_too_new_is_asked_for_again(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+    early = {
+        "PutRolePolicy": "NoSuchEntity",
+        "AddRoleToInstanceProfile": "NoSuchEntity",
+        "AuthorizeSecurityGroupIngress": "InvalidGroup.NotFound",
+        "DescribeVolumes": "InvalidVolume.NotFound",
+        "AttachVolume": "InvalidVolume.NotFound",
+        "AssociateAddress": "InvalidAllocationID.NotFound",
+    }
+    cloud.refuses |= {operation: [(code, "It does not exist.")] for operation, code in early.items()}
+    cloud.refuses["DescribeVolumes"].insert(0, ("", ""))  # whether there is one, it is asked before
+    assert cloud.launch("--yes") == 0
+    assert not any(cloud.refuses.values())
+    for operation in ("CreateRole", "CreateSecurityGroup", "CreateVolume", "AllocateAddress", "RunInstances"):
+        assert cloud.changes.count(operation) == 1
+    assert mapped(cloud.instance(), "/dev/sdm")["VolumeId"] == cloud.volume()["VolumeId"]
+    assert "not known yet, asked again for 120 s: ec2:AttachVolume: InvalidVolume.NotFound" in capsys.readouterr().out
+
+
+def test_what_stays_unknown_is_an_error(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(calls, "KNOWN_S", -1)
+    cloud.refuses["AuthorizeSecurityGroupIngress"] = [("InvalidGroup.NotFound", "It does not exist.")]
+    assert cloud.launch("--yes") == 1
+    assert "ec2:AuthorizeSecurityGroupIngress: InvalidGroup.NotFound: It does not exist." in capsys.readouterr().out

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 import tokenize
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from docs.stack import stack
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "group_data" / "all.py"
 LONGEST_VALUE = 60
+NO_DEFAULT = re.compile(r"^# (\w+) has no default: (.+)$", re.MULTILINE)
 
 
 class NoPlaceError(ValueError):
@@ -33,6 +35,7 @@ def settings_table(source: str) -> str:
         if token.type == tokenize.COMMENT
     }
     rows = ["| setting | default | |", "| --- | --- | --- |"]
+    rows += [f"| `{name}` | none | {text} |" for name, text in NO_DEFAULT.findall(source)]
     for node in ast.parse(source).body:
         if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
             continue

@@ -6,20 +6,20 @@ Keys are SECTION_NAME; deploys/sections/ says what each may be, and refuses unkn
 """
 
 # --- site: who this deployment is for --------------------------------------------------------------------------
-# site_domain has no default: the name callers' browsers connect to. Set it in the inventory or its group_data.
+# site_domain has no default: the name callers' browsers connect to; VOICE_DOMAIN on EC2, else set in the inventory
 site_acme = "production"  # certificates: "production" or "staging" (Let's Encrypt), "internal" (Caddy's own CA)
-site_acme_email = ""  # where Let's Encrypt writes before a certificate expires
+site_acme_email = ""  # where Let's Encrypt writes before a certificate expires; required unless site_acme = "internal"
 site_public_address = "imds"  # the address callers' media goes to: "imds" asks EC2's metadata service, or an IP
-site_imds_url = "http://169.254.169.254"
+site_imds_url = "http://169.254.169.254"  # EC2's metadata service; asked only where site_public_address = "imds"
 site_region = "eu-central-1"  # Bedrock's region; must match site_allowed_regions
 site_allowed_regions = ["eu-*"]  # residency: nothing the stack talks to at run time lies outside
-site_language = "de"
+site_language = "de"  # what callers speak, two letters: for Whisper; voxtral_voice and the texts below must fit it
 
 # --- preflight: what a host must offer before anything is changed ----------------------------------------------
-preflight_memory_gib = "plan"  # of RAM: the sum in deploys/gpu/ram.py (11 GiB of a g6.xlarge's 16), or a number
+preflight_memory_gib = "plan"  # of RAM: the sum in deploys/gpu/ram.py (11.5 GiB of a g6.xlarge's 16), or a number
 preflight_disk_root_gib = 10  # driver, kernel headers, Docker's packages
 preflight_disk_docker_gib = 60  # the vllm-omni image unpacked, the agent's build, their previous versions
-preflight_disk_models_gib = 25  # 14.1 GB of weights (the sizes below), staged beside what they replace
+preflight_disk_models_gib = 25  # 14.1 GB of weights (the sizes below), any two of them twice; replacing all: 27
 preflight_disk_headroom_gib = 5  # on a host that is already deployed
 preflight_clock_skew_s = 60  # TLS and LiveKit's tokens fail beyond it
 
@@ -31,7 +31,9 @@ gpu_headroom_gib = 1.5  # stays free; a plan that does not leave it is refused b
 nvidia_branch = "580-server"  # satisfies CUDA 12.9 (vllm-omni 0.18) and CUDA 13.0 (from 0.20)
 nvidia_kernel_modules = "open"  # Turing and newer, recommended by NVIDIA; or "proprietary"
 nvidia_source = "auto"  # auto: "distribution" on Ubuntu (signed, prebuilt modules), "nvidia" on Debian
-nvidia_repository_url = "https://developer.download.nvidia.com/compute/cuda/repos/{distribution}{release}/x86_64"
+nvidia_repository_url = (  # or a mirror's
+    "https://developer.download.nvidia.com/compute/cuda/repos/{distribution}{release}/x86_64"
+)
 _nvidia_key = {"file": "3bf863cc.pub", "fingerprint": "EB693B3035CD5710E231E123A4B469963BF863CC"}
 nvidia_repository_keys = {  # below nvidia_repository_url; Debian 13's apt refuses the older key's SHA-1 signature
     "ubuntu2204": _nvidia_key,
@@ -39,21 +41,21 @@ nvidia_repository_keys = {  # below nvidia_repository_url; Debian 13's apt refus
     "debian12": _nvidia_key,
     "debian13": {"file": "8793F200.pub", "fingerprint": "02182E60104FCDC26EAE1B8597A5D4CB8793F200"},
 }
-nvidia_toolkit_url = "https://nvidia.github.io/libnvidia-container"
-nvidia_toolkit_fingerprint = "C95B321B61E88C1809C4F759DDCAE044F796ECB0"
+nvidia_toolkit_url = "https://nvidia.github.io/libnvidia-container"  # or a mirror's
+nvidia_toolkit_fingerprint = "C95B321B61E88C1809C4F759DDCAE044F796ECB0"  # of the one key that may sign it
 nvidia_toolkit_version = "1.19.1-1"  # of all four packages
 
 # --- docker ----------------------------------------------------------------------------------------------------
 docker_source = "docker"  # Docker's repository, or "distribution"
-docker_repository_url = "https://download.docker.com/linux/{distribution}"
-docker_repository_fingerprint = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"
+docker_repository_url = "https://download.docker.com/linux/{distribution}"  # or a mirror's
+docker_repository_fingerprint = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"  # of the one key that may sign it
 docker_version = ""  # of docker-ce and docker-ce-cli, as apt names it; empty: the newest at first install, then held
 docker_registry_mirrors = []  # addresses of mirrors of docker.io
-docker_log_max_size = "50m"
-docker_log_max_file = 5
+docker_log_max_size = "50m"  # of one log file of a container; k, m or g
+docker_log_max_file = 5  # so many log files a container, the current one among them
 
 # --- pypi: where hosts get Python packages from (the weights' fetcher, the agent's image) ------------------------
-pypi_index_url = "https://pypi.org/simple"
+pypi_index_url = "https://pypi.org/simple"  # or a mirror's "simple" index
 
 # --- weights: what /models may hold; fetched are the three models that other settings name ------------------------
 weights_directory = "/models"  # holds the catalog's models alone: what else is in it is moved to its .replaced
@@ -64,7 +66,7 @@ weights_endpoint = "https://huggingface.co"  # or a mirror that speaks the Hub's
 weights_source = ""  # a directory or tarball on the host to copy from instead, with one directory for each model
 weights_verify = "quick"  # names and sizes, one round trip; "deep" reads every byte and repairs what is damaged
 weights_keep_replaced_days = "forever"  # in .replaced, to go back to; a number of days, 0: until the next run
-weights_catalog = {
+weights_catalog = {  # models by name: repository, commit, files, digests (deploys/models/catalog.py says what each is)
     "voxtral-4b-tts": {
         "repo": "mistralai/Voxtral-4B-TTS-2603",
         "revision": "b81be46c3777f88621676791b512bb01dc1cb970",
@@ -158,23 +160,23 @@ image_livekit = "livekit/livekit-server:v1.13.5"
 image_caddy = "caddy:2.11.7-alpine"
 image_vllm_voxtral = "vllm/vllm-omni:v0.18.0"  # the tag chooses flag and stage file: deploys/stack/omni.py
 image_vllm_guard = "vllm/vllm-omni:v0.18.0"  # without --omni it is plain vLLM: one image to pull instead of two
-image_agent_base = "python:3.13-slim-trixie"
+image_agent_base = "python:3.13-slim-trixie"  # what the agent's image is built on
 
 # --- livekit: the SFU, on host networking -----------------------------------------------------------------------
 livekit_port = 7880  # API and signalling, loopback only, behind Caddy
 livekit_tcp_port = 7881  # ICE/TCP, public
 livekit_rtc_port_start = 50000  # ICE/UDP, public; two ports a participant
-livekit_rtc_port_end = 50199
+livekit_rtc_port_end = 50199  # the last one
 livekit_turn_enabled = True  # TURN/UDP, also the callers' STUN: without it LiveKit names Google's and Twilio's
-livekit_turn_port = 3478
-livekit_turn_relay_port_start = 50200
-livekit_turn_relay_port_end = 50299
+livekit_turn_port = 3478  # TURN and STUN, UDP, public
+livekit_turn_relay_port_start = 50200  # media that TURN relays, UDP, public
+livekit_turn_relay_port_end = 50299  # the last one
 livekit_stun_servers = []  # HOST:PORT, inside the allowed regions
-livekit_log_level = "info"
+livekit_log_level = "info"  # or "debug", "warn", "error"
 
 # --- caddy: TLS in front of LiveKit, on host networking -----------------------------------------------------------
 caddy_health_port = 8088  # /healthz on loopback, plain HTTP
-caddy_log_level = "INFO"
+caddy_log_level = "INFO"  # or "DEBUG", "WARN", "ERROR"
 
 # --- talk: a page to talk to the assistant, https://DOMAIN/talk/ (docs/decisions/talk-page.md) ---------------------
 talk_enabled = False  # True: Caddy serves it to whoever has a link, which deploys/talk.py prints
@@ -186,31 +188,33 @@ talk_client_sha256 = "993eafb83afb4c566bb388108ad6469bf499d76200014c96c35fe3b39f
 
 # --- voxtral: the speech engine (facts: vllm-and-models.md, sections 1 and 4) ------------------------------------
 voxtral_model = "voxtral-4b-tts"  # its name in weights_catalog
-voxtral_port = 8001
-voxtral_voice = "de_female"
+voxtral_port = 8001  # loopback only
+voxtral_voice = "de_female"  # one of VOICES in deploys/sections/services.py; another word is refused with the list
 voxtral_stage0_sequences = 4  # sentences spoken at once: one a caller; 0.41 GiB of KV cache each
 voxtral_stage0_context = 4096  # tokens; 12.5 are a second of speech
 voxtral_stage0_eager = False  # True: without CUDA graphs, slower
-voxtral_start_timeout_s = 1200
+voxtral_start_timeout_s = 1200  # not healthy by then: the start has failed
 
 # --- guard: Llama Guard ------------------------------------------------------------------------------------------
-guard_model = "llama-guard-3-1b"
-guard_port = 8000
+guard_model = "llama-guard-3-1b"  # its name in weights_catalog
+guard_port = 8000  # loopback only
 guard_placement = "gpu0"  # beside Voxtral; "gpu1": a second card; "http://HOST:PORT": another host of yours
 guard_sequences = 4  # texts judged at once; 256, vLLM's default, ran out of memory (handover, finding 5)
 guard_context = 8192  # tokens; the model's own 131,072 would need 4 GiB of KV cache
-guard_eager = True
+guard_eager = True  # without CUDA graphs: slower, and less of the card's memory
 guard_judges_callers = True  # what the caller says too, not only the answer; its time is hidden behind the model's
 guard_categories = []  # of Llama Guard 3, "S1" to "S13", that count as unsafe; empty: all
 guard_deadline_ms = 1500  # of one verdict; a slower guard counts as unsafe
 guard_refusal = "Dazu kann ich leider nichts sagen."  # what the caller hears then
-guard_start_timeout_s = 900
+guard_start_timeout_s = 900  # not healthy by then: the start has failed
 
 # --- agent -------------------------------------------------------------------------------------------------------
-agent_health_port = 8081
+agent_health_port = 8081  # health and metrics, loopback only
 agent_name = ""  # empty: LiveKit dispatches the agent to every room
-agent_greeting = "Guten Tag. Ich bin die Sprachassistentin. Wie kann ich Ihnen helfen?"
-agent_instructions = (
+agent_greeting = (  # what a call begins with; callers cannot interrupt it
+    "Guten Tag. Ich bin die Sprachassistentin. Wie kann ich Ihnen helfen?"
+)
+agent_instructions = (  # the language model's system prompt, one line
     "Du bist die Sprachassistentin einer Arztpraxis und sprichst am Telefon. Antworte auf Deutsch, freundlich und in "
     "höchstens drei kurzen Sätzen, ohne Listen und ohne Sonderzeichen. Stelle keine Diagnosen; bei einem Notfall nenne "
     "die 112."
@@ -223,12 +227,12 @@ agent_whisper_threads = 3  # of a g6.xlarge's four
 agent_bedrock_model = "eu.mistral.pixtral-large-2502-v1:0"  # an EU inference profile; not verified against Bedrock
 agent_bedrock_url = ""  # a VPC endpoint of Bedrock; empty: Amazon's own in site_region
 agent_bedrock_max_tokens = 300  # of one answer
-agent_bedrock_temperature = 0.3
+agent_bedrock_temperature = 0.3  # 0 to 1: how much its answers vary
 agent_max_sessions = "auto"  # calls at once: what Voxtral, the guard and Whisper carry by the plan; or a number
 agent_drain_s = 60  # running calls may go on so long when the agent is stopped or replaced
 agent_silent_call_s = 300  # a call in which nobody speaks for so long is ended
 agent_aws_keys = "keep"  # for a host without an instance role: a run's, else those on the host; "none": removed
-agent_start_timeout_s = 300
+agent_start_timeout_s = 300  # not healthy by then: the start has failed
 
 # --- releases: the sets of files that were healthy (docs/decisions/releases.md); deploys/rollback.py goes back -------
 releases_keep = 5  # so many healthy ones stay on the host, at least 2; images are not removed with them
@@ -236,7 +240,7 @@ rollback_to = 0  # the number of the release that deploys/rollback.py puts back;
 
 # --- backup and restore: deploys/backup.py, deploys/restore.py (docs/decisions/backup.md); paths are the controller's ---
 backup_recipients = []  # who can read backups: public keys, "age1..." or "ssh-ed25519 ..."; better two than one
-backup_directory = "backups"
+backup_directory = "backups"  # where they are put; relative to where pyinfra is run
 restore_file = ""  # a file that deploys/backup.py wrote
 restore_identity = ""  # the file with the key that reads it; empty: the one that AGE_IDENTITY_FILE names
 restore_domain = ""  # the backup's site_domain, where it is meant to be another one than this host's

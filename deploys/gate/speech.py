@@ -55,7 +55,7 @@ class Listener:
         """The words of 24 kHz speech."""
         import numpy as np  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
 
-        # Not faster-whisper's own decoder: 1.2.1 does not work with PyAV 18.
+        # Not faster-whisper's own decoder: 1.2.1 does not work with PyAV 19.
         resampler = rtc.AudioResampler(RATE, WHISPER_RATE)
         pieces = [*resampler.push(bytearray(pcm)), *resampler.flush()]
         # Whisper mishears words that begin with the first sample.

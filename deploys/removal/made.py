@@ -124,6 +124,7 @@ BEYOND_PATHS = (
     (f"`{DOCKERS_PLACE}`, `{CONTAINERDS_PLACE}`, if Docker is one of them", "packages", "Docker"),
     ("others' apt sources that were moved aside (`*.before-voice`): come back", "packages", "deploys/host/packages.py"),
     ("users and groups that packages made (`docker`)", "never", "packages"),
+    ("`/run/voice-run.lock`, which the next boot takes", "never", "deploys/access/lock.sh"),
 )
 
 

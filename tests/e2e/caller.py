@@ -3,6 +3,8 @@
 Runs inside the agent's container (it has LiveKit's client, the key pair and the address), on stdin:
 
     docker exec -i voice-voice-agent-1 /opt/venv/bin/python - < tests/e2e/caller.py
+
+With the word "stay" it stays on the line until HANG_UP exists, and then prints whether the agent was still there.
 """
 
 from __future__ import annotations
@@ -11,14 +13,17 @@ import asyncio
 import json
 import math
 import os
+import sys
+from pathlib import Path
 
 from livekit import api, rtc
 
 ROOM = "e2e-greeting"
-PATIENCE_S = 60
+PATIENCE_S = 120
 ENOUGH_S = 1.0
 LOUD_RMS = 500.0
 SAMPLE_RATE_HZ = 48_000
+HANG_UP = Path("/tmp/hang-up")
 
 
 async def listen(track: rtc.Track) -> tuple[float, float]:
@@ -33,6 +38,13 @@ async def listen(track: rtc.Track) -> tuple[float, float]:
         if heard >= ENOUGH_S:
             break
     return heard, loudest
+
+
+async def agent_stays(room: rtc.Room) -> bool:
+    """Stay on the line until HANG_UP exists; whether the agent did, too."""
+    while not HANG_UP.exists():
+        await asyncio.sleep(0.1)
+    return bool(room.remote_participants)
 
 
 async def main() -> None:
@@ -51,9 +63,11 @@ async def main() -> None:
         await room.connect(os.environ["LIVEKIT_URL"], token)
         try:
             heard, loudest = await listen(await track)
+            print(json.dumps({"heard_s": round(heard, 2), "loudest_rms": round(loudest)}), flush=True)
+            if sys.argv[1:] == ["stay"]:
+                print(json.dumps({"agent_stayed": await agent_stays(room)}), flush=True)
         finally:
             await room.disconnect()
-    print(json.dumps({"heard_s": round(heard, 2), "loudest_rms": round(loudest)}), flush=True)
 
 
 asyncio.run(main())

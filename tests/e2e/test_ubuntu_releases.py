@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import ROOT, LabHost, Run, assert_a_run_changes_nothing, await_that, copied, deployed_host
+from tests.e2e.conftest import (
+    ARTEFACTS,
+    ROOT,
+    LabHost,
+    Run,
+    assert_a_run_changes_nothing,
+    await_that,
+    copied,
+    deployed_host,
+)
 
 pytestmark = pytest.mark.usefixtures("lab_services")
 
 BACK = "deploys/rollback.py"
+CALLER = "voice-e2e-caller"
 DOMAIN = "voice.lab.example.org"
 NO_PROGRAM = 'image: {{ caddy_image }}\n    command: ["caddy", "run", "--config", "/nowhere"]'
 
@@ -112,6 +122,8 @@ def steady(host: LabHost) -> Iterator[dict[str, Any]]:
 
 
 def assert_nothing_failed(seen: dict[str, Any], reloads: int) -> None:
+    ARTEFACTS.mkdir(exist_ok=True)
+    (ARTEFACTS / "steady.json").write_text(json.dumps(seen))
     assert seen["requests"] >= 20
     assert seen["failed"] == []
     assert seen["websocket_open"]
@@ -132,6 +144,46 @@ def test_a_changed_caddyfile_is_reloaded_and_no_caller_notices(host: LabHost) ->
         "docker exec voice-caddy-1 curl -s --unix-socket /config/admin.sock http://localhost/config/logging/logs/default"
     )
     assert json.loads(running)["level"] == "INFO"
+
+
+@contextmanager
+def a_call(host: LabHost) -> Iterator[Callable[[], bool]]:
+    """A call under way (caller.py), in a container that outlives the agent's; yields how to hang up, see there."""
+    image = host.shell("docker inspect -f '{{.Image}}' voice-voice-agent-1")
+    pair = "--env-file /opt/voice/secrets/livekit.env --env LIVEKIT_URL=ws://127.0.0.1:7880"
+    host.shell(f"docker run -d --init --name {CALLER} --network host {pair} --entrypoint sleep {image} 600")
+    program = (ROOT / "tests" / "e2e" / "caller.py").read_text()
+    host.shell(f"docker exec -i {CALLER} sh -c 'cat > /tmp/caller.py'", stdin=program)
+    host.shell(f"docker exec -d {CALLER} sh -c '/opt/venv/bin/python /tmp/caller.py stay > /tmp/said 2>&1'")
+
+    def said(word: str) -> str:
+        found = [line for line in host.shell(f"docker exec {CALLER} cat /tmp/said").splitlines() if word in line]
+        return found[0] if found else ""
+
+    def hang_up() -> bool:
+        host.shell(f"docker exec {CALLER} touch /tmp/hang-up")
+        await_that(lambda: said("agent_stayed") != "", "the caller has hung up")
+        return bool(json.loads(said("agent_stayed"))["agent_stayed"])
+
+    try:
+        await_that(lambda: said("heard_s") != "", "the caller hears the agent")
+        yield hang_up
+    finally:
+        host.shell(f"docker rm -f {CALLER}")
+
+
+def test_a_call_under_way_ends_before_the_agent_is_replaced(host: LabHost) -> None:
+    with a_call(host) as hang_up:
+        agent = host.containers()["voice-voice-agent-1"]
+        running = host.start_deploy("--data", "agent_silent_call_s=298")
+        await_that(lambda: "draining" in host.shell("curl -s http://127.0.0.1:8081/health"), "the agent drains")
+        assert host.containers()["voice-voice-agent-1"] == agent
+        assert not running.is_over()
+        assert hang_up()
+    run = running.wait()
+    assert run.status == 0, run.printed[-4000:]
+    assert host.containers()["voice-voice-agent-1"] != agent
+    assert host.deploy().status == 0
 
 
 def test_back_by_hand_and_forward_again(host: LabHost) -> None:

@@ -34,6 +34,14 @@ def test_what_documents_repeat_is_what_the_generator_makes(document: str) -> Non
     assert generate.with_parts(text, made) == text
 
 
+def test_the_readme_says_what_every_setting_is() -> None:
+    table = generate.settings_table(generate.SOURCE.read_text())
+    rows = re.findall(r"^\| `(\w+)` \| .+? \| (.*) \|$", table, re.MULTILINE)
+    assert sorted(name for name, _ in rows) == sorted(KEYS)
+    speak_for_themselves = {"image_livekit", "image_caddy", "talk_client_sha256"}
+    assert {name for name, text in rows if not text.strip()} == speak_for_themselves
+
+
 def test_a_document_without_a_place_is_not_left_as_it_is() -> None:
     with pytest.raises(generate.NoPlaceError, match="no place for ports"):
         generate.with_parts("<!-- ports: made by docs/generate.py -->\n", {"ports": "x"})

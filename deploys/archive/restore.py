@@ -93,7 +93,7 @@ def opened(chosen: Source) -> Bundle:
 
 
 def check(settings: Settings) -> None:
-    """Whether this host's backup can be restored; prints what it is.
+    """Whether this host's backup can be restored.
 
     Raises:
         RestoreError: with a line for each problem.

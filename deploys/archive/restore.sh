@@ -15,13 +15,11 @@ bash -euo pipefail "$place/keys.sh" "${root%/}/$home" <"$place/keys"
 # As Docker and Caddy make them.
 (umask 022 && mkdir -p "$caddy/data")
 replaced=$caddy/replaced/$(date -u +%Y%m%dT%H%M%SZ)
-count=0
+changed=()
 while IFS= read -r -d '' file; do
     new=$place/tree/$file
     if cmp -s "$new" "$file" && [ "$(stat -c '%a %u' "$file")" = "600 $EUID" ]; then continue; fi
-    # Newer than Caddy's start: start.py restarts it. First, so that it also does when this ends in the middle.
-    if [ "$count" = 0 ] && [ -d "$home/caddy" ]; then touch "$home/caddy/.restored"; fi
-    count=$((count + 1))
+    changed+=("$file")
     mkdir -p "$(dirname "$file")"
     if [ -e "$file" ]; then
         kept=$replaced/${file#"$caddy"/}
@@ -29,7 +27,13 @@ while IFS= read -r -d '' file; do
         cp -p "$file" "$kept"
     fi
     cp -p "$new" "$file.new"
-    mv -f "$file.new" "$file"
-    echo "wrote ${root%/}/$file"
 done < <(find "$place/tree" -type f -printf '%P\0' | sort -z)
+if [ ${#changed[@]} = 0 ]; then exit; fi
+
+# Newer than Caddy's start: start.py restarts it. First, so that it also does when this ends in the middle.
+if [ -d "$home/caddy" ]; then touch "$home/caddy/.restored"; fi
+# Back to back, and nothing is said in between: when the connection is gone, the first word ends this program, and a
+# certificate must not be left beside another one's key.
+for file in "${changed[@]}"; do mv -f "$file.new" "$file"; done
+printf 'wrote %s\n' "${changed[@]/#/"${root%/}/"}"
 if [ -d "$replaced" ]; then echo "what was there before is kept in ${root%/}/$replaced"; fi

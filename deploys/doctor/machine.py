@@ -14,7 +14,7 @@ from deploys.gpu.plan import Plan
 from deploys.gpu.units import MIB
 from deploys.host.docker import DAEMON_JSON, DockerState, merge, parse_config
 from deploys.host.nvidia import DriverState
-from deploys.host.packages import AptState, PackageSet
+from deploys.host.packages import SEPARATE, AptState, PackageSet
 from deploys.host.packages import difference as packages_difference
 
 
@@ -32,6 +32,10 @@ def packages(wanted: PackageSet, state: AptState) -> list[Finding]:
         Finding("packages", "fail", name, "is not held", DEPLOY) for name in change.hold if name in state.installed
     ]
     found += [Finding("packages", "fail", path, "names a repository of ours", DEPLOY) for path in change.rivals]
+    found += [
+        Finding("packages", "fail", path, f"names a repository of ours: {entry}", SEPARATE)
+        for path, entry in state.shared.items()
+    ]
     found += [
         Finding("packages", "fail", each.keyring, "is missing", DEPLOY)
         for each in change.repositories

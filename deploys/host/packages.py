@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 
@@ -14,7 +13,11 @@ from pyinfra.context import host
 
 from deploys.host.ledger import noting
 from deploys.host.platform import Repository
-from deploys.remote import File, Streamed, place, script, script_file
+from deploys.remote import File, Streamed, place, refuse, script_file
+
+APT = "/etc/apt"
+SEPARATE = "comment the entry out, or move it to a file of its own"
+"""What to do about an entry for a repository of ours in a file with others."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,16 @@ class PackageSet:
 
 @dataclass(frozen=True)
 class AptState:
-    """What apt holds: sha256 of files, versions of installed packages, held names, others' entries for our sources."""
+    """What apt holds: sha256 of files, versions of installed packages, held names, others' entries for our sources.
+
+    `rivals` are files with nothing but such entries; `shared` maps the other ones that have any to the first of them.
+    """
 
     files: Mapping[str, str] = field(default_factory=dict)
     installed: Mapping[str, str] = field(default_factory=dict)
     held: frozenset[str] = frozenset()
     rivals: tuple[str, ...] = ()
+    shared: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,12 @@ def difference(wanted: PackageSet, state: AptState) -> AptChange:
     )
 
 
+def not_ours_alone(shared: Mapping[str, str]) -> str:
+    """Why others' files with an entry for one of our repositories cannot be moved aside, and what to do."""
+    lines = (f"  {path}: {entry}" for path, entry in shared.items())
+    return "\n".join([f"apt would read a repository of the deploys twice; {SEPARATE}:", *lines])
+
+
 def parse_state(lines: list[str]) -> AptState:
     """The lines that packages_state.sh prints, as an AptState."""
     rows = [line.split("\t") for line in lines]
@@ -110,7 +123,8 @@ def parse_state(lines: list[str]) -> AptState:
         files={row[1]: row[2] for row in rows if row[0] == "file"},
         installed={row[1]: row[2] for row in rows if row[0] == "package" and row[3] == "installed"},
         held=frozenset(row[1] for row in rows if row[0] == "hold"),
-        rivals=tuple(dict.fromkeys(row[1] for row in rows if row[0] == "rival")),
+        rivals=tuple(row[1] for row in rows if row[0] == "rival"),
+        shared={row[1]: row[2] for row in rows if row[0] == "shared"},
     )
 
 
@@ -119,7 +133,7 @@ class Apt(FactBase[AptState]):
 
     def command(self, files: str, packages: str = "", urls: str = "") -> str:
         """The script with its three lists."""
-        return script_file(__file__, "packages_state.sh", files, packages, urls)
+        return script_file(__file__, "packages_state.sh", files, packages, urls, APT)
 
     def process(self, output: list[str]) -> AptState:
         """Parse the script's lines."""
@@ -134,15 +148,17 @@ class Apt(FactBase[AptState]):
 def packages(wanted: PackageSet) -> Generator[StringCommand, None, None]:
     """Make apt's state `wanted`; `apt-get update` runs only when something is to be installed."""
     state = host.get_fact(Apt, **wanted.question())
+    if state.shared:
+        yield refuse(not_ours_alone(state.shared))
+        return
     change = difference(wanted, state)
     if not change:
         host.noop(f"{len(wanted.install)} packages and {len(wanted.repositories)} repositories are as wanted")
         return
     if change.rivals:
         # Before our own entry is written: with both, apt refuses to do anything at all.
-        moved = "; ".join(f"mv {shlex.quote(path)} {shlex.quote(path)}.before-voice" for path in change.rivals)
         host.log(f"moving aside other entries for the same repositories: {', '.join(change.rivals)}")
-        yield StringCommand(script(moved))
+        yield StringCommand(script_file(__file__, "packages_aside.sh", *change.rivals))
     if change.files:
         yield place({path: File(wanted.all_files[path].encode()) for path in change.files})
     yield Streamed(

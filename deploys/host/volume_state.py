@@ -165,7 +165,7 @@ def _place(state: VolumeState, volume: str, directory: str) -> list[str]:
         aside = f"{directory}.before-volume"
         problems.append(
             f"{volume} would hide what lies in {directory} on the root disk ({shown}). Move it on the host: "
-            f"docker ps -q | xargs -r docker stop; mv {directory} {aside}; then run with --data "
+            f"docker ps -q | xargs -r docker stop; mv -T {directory} {aside}; then run with --data "
             f"weights_source={aside}, which copies it to the volume, and remove it"
         )
     return problems

@@ -12,16 +12,25 @@ mirror() { # $1: a directory
     mirror "$(dirname "$1")"
     install -d -m "$(stat -L -c %a "$1")" "$place$1"
 }
+paths=()
 while IFS= read -r path; do
     case $path in /?*/?*) ;; *) echo "not a path to move: $path" >&2 && exit 1 ;; esac
-    mirror "$(dirname "$path")"
-    mv "${path%/}" "$place${path%/}"
+    paths+=("${path%/}")
 done
-way_back="cp -a $(find "$place" -mindepth 1 -maxdepth 1 -type d | sort | paste -sd ' ') /"
+# Before the first path moves: a run that is cut off leaves a directory that says what it is.
+way_back="cp -a $place/*/ /"
 cat >"$place/README" <<README
 Key pairs, certificates and environments that deploys/teardown.py took out of use. To have them again, before the next
 run of deploys/voice.py on this host:
 
     $way_back
+
+If that run was cut off, the next one moved the rest to another directory beside this one: copy both, this one first.
 README
+for path in "${paths[@]}"; do
+    mirror "$(dirname "$path")"
+    mv "$path" "$place$path"
+done
 echo "moved to $place; the way back, before the next run of deploys/voice.py: $way_back"
+others=$(find "$1" -mindepth 1 -maxdepth 1 -type d -name '2*Z' ! -path "$place" | sort | paste -sd ' ')
+[ -z "$others" ] || echo "from earlier runs, each with a README (if the last of them was cut off, copy it first): $others"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pyinfra.api.facts import FactBase
 
 from deploys.host.ledger import LEDGER
+from deploys.host.packages import APT
 from deploys.remote import script_file
 from deploys.removal.made import KEPT_ASIDE, MADE
 from deploys.stack.render import HOME, STATE
@@ -56,7 +57,7 @@ class OnHost:
         paths: in ROOTS all there is, elsewhere what of the list is there; a `/` at the end: a tree.
         ledger: kind -> names (deploys/host/ledger.py).
         aside: directories in KEPT_ASIDE.
-        rivals: apt sources of others that a deploy moved aside.
+        rivals: apt sources of others that a deploy moved aside; rivals_again: those that somebody made anew since.
         directories: of the weights, Docker and containerd -> whether something is mounted there.
         docker: "absent", "silent", "answers"; "" if the host did not answer.
         shims: whether containers run although there is no Docker.
@@ -72,6 +73,7 @@ class OnHost:
     ledger: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     aside: tuple[str, ...] = ()
     rivals: tuple[str, ...] = ()
+    rivals_again: tuple[str, ...] = ()
     driver_loaded: bool = False
     daemon_json: str | None = None
     daemon_json_before: str | None = None
@@ -110,6 +112,7 @@ class Made(FactBase[OnHost]):
             weights,
             KEPT_ASIDE,
             LEDGER,
+            APT,
             "yes" if try_purge else "",
         )
 
@@ -142,12 +145,13 @@ def parse(lines: list[str]) -> OnHost:
     def text(key: str) -> str | None:
         return base64.b64decode(one(key)).decode("utf-8", errors="replace") if key in rows else None
 
-    noted = rows.get("ledger", [])
+    noted = [row for row in rows.get("ledger", []) if len(row) == 2]
     return OnHost(
         paths=tuple(sorted(set(first("path")))),
         ledger={kind: tuple(name for each, name in noted if each == kind) for kind in {row[0] for row in noted}},
         aside=tuple(sorted(first("aside"))),
         rivals=tuple(sorted(first("rival"))),
+        rivals_again=tuple(sorted(first("rival_again"))),
         driver_loaded="driver" in rows,
         daemon_json=text("daemon.json"),
         daemon_json_before=text("daemon.json.before-voice"),

@@ -13,7 +13,9 @@ if [ "$cache" = cache ]; then
     # Buildx keeps notes in root's home otherwise.
     BUILDX_CONFIG=$(mktemp -d)
     export BUILDX_CONFIG
-    docker builder prune --all --force | tail -n 1 | sed 's/^/build cache removed: /'
+    # The images are gone by now, so the next run would not come here again.
+    docker builder prune --all --force | tail -n 1 | sed 's/^/build cache removed: /' ||
+        echo "the build cache stays (see above); docker builder prune --all removes it"
     rm -rf "$BUILDX_CONFIG"
 else
     echo "the build cache stays, because others use this Docker; docker builder prune --all removes it"

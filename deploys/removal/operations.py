@@ -17,7 +17,7 @@ from pyinfra.context import host
 
 from deploys.host.docker import daemon_config
 from deploys.host.ledger import LEDGER
-from deploys.remote import Streamed, refuse, script, script_file
+from deploys.remote import Streamed, refuse, script_file
 from deploys.removal import plan, told
 from deploys.removal.facts import Made, OnHost
 from deploys.removal.made import DIRECTORIES, KEPT_ASIDE
@@ -33,6 +33,7 @@ def take_down(target: Host, settings: Settings) -> None:
     services(
         name="Stop and remove the services, the agent first when its calls are over",
         directory=directory,
+        models=tuple(settings.model_path(name) for name in settings.models),
         with_packages=wanted.packages,
     )
     secrets(
@@ -70,19 +71,18 @@ def confirm(said: str, domain: str) -> Generator[StringCommand, None, None]:
 
 
 @operation()
-def services(directory: str, with_packages: bool) -> Generator[StringCommand, None, None]:
-    """No container, network or volume of the stack is left."""
+def services(directory: str, models: tuple[str, ...], with_packages: bool) -> Generator[StringCommand, None, None]:
+    """No container, network or volume of the stack is left, nor what Docker made for them in the weights' directory."""
     found = on_host(host, directory)
     if found.docker == "silent" and plan.needs_docker(found, with_packages):
-        message = "Docker is installed and does not start; mend or remove it, then run this again"
-        yield Streamed(script('systemctl start docker.service || { echo "$1" >&2; exit 1; }', message))
+        yield Streamed(script_file(__file__, "docker.sh", plan.vain_wait(found, directory)))
         found = on_host(host, directory)
     containers, networks, volumes = plan.containers(found), plan.networks(found), plan.volumes(found)
     if not (containers or networks or volumes):
         host.noop("there is no container of the stack")
         return
     yield Streamed(
-        script_file(__file__, "services.sh", " ".join(networks), " ".join(volumes)),
+        script_file(__file__, "services.sh", " ".join(networks), " ".join(volumes), *models),
         _stdin="".join(f"{each.id} {each.name}\n" for each in containers),
     )
 

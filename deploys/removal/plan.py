@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from deploys.doctor.containers import OF_A_RUN
-from deploys.host.docker import merge, parse_config
+from deploys.host.volume import DROP_IN
+from deploys.removal.daemon import Daemon, daemon_json
 from deploys.removal.facts import Container, Image, OnHost
 from deploys.removal.made import (
     BUILT,
@@ -26,11 +27,9 @@ from deploys.removal.made import (
 )
 from deploys.stack.render import HOME
 
-Daemon = Literal["stays", "goes", "comes back", "forget"]
-"""daemon.json: is left alone; goes; the one from before comes back; only the copy of the one from before goes."""
-
 DOCKERS_OWN_NETWORKS = frozenset(["bridge", "host", "none", "ingress", "docker_gwbridge"])
 ENGINES = frozenset(["docker-ce", "docker.io"])
+CONTAINERDS = frozenset(["containerd.io", "containerd"])
 
 
 @dataclass(frozen=True)
@@ -113,6 +112,11 @@ def needs_docker(found: OnHost, with_packages: bool) -> bool:
     return has_stack or bool(found.ledger.get("image")) or (with_packages and bool(ENGINES & set(found.packages)))
 
 
+def vain_wait(found: OnHost, weights: str) -> str:
+    """What keeps Docker from starting when the volume of the weights' directory has gone to another host; or ""."""
+    return DROP_IN if DROP_IN in found.paths and not found.directories.get(weights) else ""
+
+
 def images_in_use(found: OnHost) -> tuple[str, ...]:
     """Images that the deploys brought and strangers' containers run."""
     in_use = {each.image_id for each in found.containers if not _is_ours(each)}
@@ -182,25 +186,8 @@ def dockers_data(found: OnHost) -> tuple[str, ...]:
     """Docker's own directories, unless they are elsewhere, volumes of their own, or nobody can tell whose they are."""
     if found.docker != "answers" or found.docker_root != DOCKERS_PLACE:
         return ()
-    return tuple(path for path in (DOCKERS_PLACE, CONTAINERDS_PLACE) if found.directories.get(path) is False)
-
-
-def daemon_json(found: OnHost, wanted: Mapping[str, Any]) -> tuple[Daemon, str]:
-    """What becomes of daemon.json, and why it stays if that needs a word: an edit since the deploy is somebody's."""
-    try:
-        now, before = parse_config(found.daemon_json), parse_config(found.daemon_json_before)
-    except ValueError as error:
-        return "stays", str(error)
-    has_before = found.daemon_json_before is not None
-    if found.daemon_json is None:
-        return ("comes back" if has_before else "stays"), ""
-    if has_before and now == before:
-        return "forget", ""
-    if now == merge(before, wanted):
-        return ("comes back" if has_before else "goes"), ""
-    if merge(now, wanted) != now and not has_before:
-        return "stays", ""
-    return "stays", "was edited after the deploy wrote it; what the deploy needs of it is still in it"
+    containerds = (CONTAINERDS_PLACE,) if CONTAINERDS & set(found.purge) else ()
+    return tuple(path for path in (DOCKERS_PLACE, *containerds) if found.directories.get(path) is False)
 
 
 def removed_before(found: OnHost) -> tuple[str, ...]:

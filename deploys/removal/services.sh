@@ -1,7 +1,9 @@
 # Stops the stack's containers one after the other, each with the time that it was given for it, and removes them, then
 # networks and volumes. Says how far it is.
-# Arguments: networks | volumes (space-separated lists). Stdin: the containers in their order, a line each: ID NAME.
+# Arguments: networks | volumes (space-separated lists) | directories that the containers mounted. Stdin: the containers
+# in their order, a line each: ID NAME.
 networks=$1 volumes=$2
+shift 2
 
 stop() { # $1: id, $2: name
     local seconds pid passed=0
@@ -28,3 +30,7 @@ remove() { # $1: network or volume, $2: its name; one that a stranger's containe
 }
 for network in $networks; do remove network "$network"; done
 for volume in $volumes; do remove volume "$volume"; done
+# Docker makes an empty directory where a container mounts one that is not there: weights on a volume that has gone.
+for directory; do
+    if [ -d "$directory" ]; then rmdir --ignore-fail-on-non-empty -- "$directory"; fi
+done

@@ -1,8 +1,9 @@
 # What a host has of what the deploys make, and what beside it is not ours, in one round trip; changes nothing. Prints
 # TAB-separated lines: KEY VALUE...; judges nothing but what of apt's packages others need. Needs no Docker, no Python.
 # Arguments: directories of the stack | trees in them that go as a whole | other paths | the weights' directory | where
-# things are kept aside | the ledger | "yes": also try what purging packages would take (the first three are lists).
-roots=$1 trees=$2 others=$3 weights=$4 aside=$5 ledger=$6 try=$7
+# things are kept aside | the ledger | apt's directory | "yes": also try what purging packages would take (the first
+# three are lists).
+roots=$1 trees=$2 others=$3 weights=$4 aside=$5 ledger=$6 apt=$7 try=$8
 set +e
 
 say() {
@@ -22,7 +23,11 @@ done
 
 [ -e "$ledger" ] && sed -E 's/^([a-z]+) /ledger\t\1\t/' "$ledger"
 find "$aside" -mindepth 1 -maxdepth 1 -type d -name '2*Z' -printf 'aside\t%p\n' 2>/dev/null
-find /etc/apt/sources.list* -maxdepth 1 -name '*.before-voice' -printf 'rival\t%p\n' 2>/dev/null
+for path in "$apt"/sources.list.before-voice "$apt"/sources.list.d/*.before-voice; do
+    [ -e "$path" ] || continue
+    again=${path%.before-voice}
+    if [ -e "$again" ] && ! cmp -s "$path" "$again"; then say rival_again "$path"; else say rival "$path"; fi
+done
 [ -e /proc/driver/nvidia/version ] && say driver loaded
 for file in /etc/docker/daemon.json /etc/docker/daemon.json.before-voice; do
     [ -e $file ] && say "$(basename $file)" "$(base64 -w 0 $file)"
@@ -49,7 +54,8 @@ docker_says() {
     ids=$(docker ps -aq --no-trunc)
     # shellcheck disable=SC2086 # a list of ids
     [ -z "$ids" ] || docker inspect -f "container	{{.Id}}	{{.Name}}	$project	$place	$service	{{.Image}}	{{.Config.Image}}" $ids
-    docker image ls --no-trunc --format 'image	{{.ID}}	{{.Repository}}:{{.Tag}}	{{.Size}}'
+    # Docker 29 hides images without a name from a list that is not of all (docker/cli#6574).
+    docker image ls --all --no-trunc --format 'image	{{.ID}}	{{.Repository}}:{{.Tag}}	{{.Size}}'
     sed -n 's/^image //p' "$ledger" 2>/dev/null | while read -r name; do
         id=$(docker image inspect -f '{{.Id}}' "$name" 2>/dev/null) && say pulled "$id" "$name"
     done

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from deploys.host.docker import DAEMON_JSON, daemon_config
 from deploys.models.progress import size
 from deploys.removal import plan
+from deploys.removal.daemon import daemon_json
 from deploys.removal.facts import OnHost
 from deploys.removal.made import DOCKERS_PLACE, KEPT_ASIDE, KERNEL_PARAMETERS, RECORD
 from deploys.settings import Settings
@@ -105,9 +106,11 @@ def _machine(settings: Settings, found: OnHost) -> Iterator[str]:
             yield f"stays: packages, repositories and settings of driver and Docker; {reason}"
     else:
         yield from _packages(plan.packages(found, wanted))
-        _, edited = plan.daemon_json(found, wanted)
+        _, edited = daemon_json(found, wanted)
         if edited:
             yield f"stays: {DAEMON_JSON}: {edited}"
+        for path in found.rivals_again:
+            yield f"stays: {path}; {path.removesuffix('.before-voice')} was made anew since"
         for who in dict.fromkeys(found.needed.values()):
             yield f"stays, because {who} needs it: {_list(name for name in found.needed if found.needed[name] == who)}"
         if found.driver_loaded and any(name.startswith("nvidia-") for name in found.purge):

@@ -3,6 +3,8 @@
 # Argument: the stack's home. Every file is 0600 from its first byte; a replaced pair stays beside, dated.
 home=$1
 umask 077
+# Said at the end: when the connection is gone, the first word ends this program, which must not be between two files.
+said=()
 read -r key secret || true
 read -r aws_id aws_secret || true
 mkdir -p "$home/secrets" "$home/livekit"
@@ -16,7 +18,7 @@ if [ -z "${key:-}" ] && [ -s "$current" ]; then
 elif [ -z "${key:-}" ]; then
     key=API$(head -c 9 /dev/urandom | base64 -w 0 | tr -d '/+=')
     secret=$(head -c 36 /dev/urandom | base64 -w 0)
-    echo "made a new LiveKit key pair; the web backend needs it: $current"
+    said+=("made a new LiveKit key pair; the web backend needs it: $current")
 fi
 
 write() {
@@ -28,7 +30,7 @@ write() {
     fi
     if [ -e "$file" ]; then cp -p "$file" "$file.$(date -u +%Y%m%dT%H%M%SZ)"; fi
     mv "$file.new" "$file"
-    echo "wrote $file"
+    said+=("wrote $file")
 }
 write "$current" <<<"LIVEKIT_API_KEY=$key
 LIVEKIT_API_SECRET=$secret"
@@ -41,9 +43,10 @@ case ${aws_id:-} in
 "") [ -e "$bedrock" ] || : >"$bedrock" ;; # Compose wants the file
 none)
     rm -f "$bedrock".2*
-    if [ -s "$bedrock" ]; then echo "the agent's key pair for AWS is removed; delete it in IAM, too"; fi
+    if [ -s "$bedrock" ]; then said+=("the agent's key pair for AWS is removed; delete it in IAM, too"); fi
     : >"$bedrock"
     ;;
 *) write "$bedrock" <<<"AWS_ACCESS_KEY_ID=$aws_id
 AWS_SECRET_ACCESS_KEY=$aws_secret" ;;
 esac
+if [ ${#said[@]} -gt 0 ]; then printf '%s\n' "${said[@]}"; fi

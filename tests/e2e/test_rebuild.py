@@ -256,3 +256,17 @@ def test_weights_on_the_root_disk_are_not_hidden_and_move_as_the_refusal_says(se
     assert healthy(host) == sorted(SERVICES)
     host.shell(f"rm -r {source.partition('=')[2]}")
     assert_a_run_changes_nothing(host, *VOLUME)
+
+
+def test_a_host_whose_volume_has_gone_is_taken_down(second: tuple[LabHost, Run]) -> None:
+    """The last of this module: a bare machine is left. Docker, once it starts, starts the engines without weights."""
+    host, _ = second
+    lab("volume", "spare", "detach")
+    reboot(host)
+    confirmed = (*VOLUME, "--data", f"teardown_confirm={DOMAIN}")
+    run = host.deploy(*confirmed, program="deploys/teardown.py")
+    assert run.status == 0, run.printed[-4000:]
+    assert "Docker no longer waits for the weights' volume, which is not here" in run.printed
+    assert host.shell("systemctl is-active docker.service; docker ps -aq; docker volume ls -q") == "active"
+    left = host.shell("ls -d /opt/voice /etc/systemd/system/docker.service.d/20-*; ls -A /models", check=False)
+    assert left == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ def read(root: Path) -> list[str]:
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
-def place(root: Path, certificates: dict[str, bytes], staged: Path) -> str:
+def sent(root: Path, certificates: dict[str, bytes], staged: Path) -> tuple[str, list[str]]:
+    """What restore.sh reads, and its command line."""
     tree = {
         "keys": File(PAIR.encode(), 0o600),
         "keys.sh": File(restore.KEYS_SCRIPT.read_bytes()),
@@ -34,7 +36,12 @@ def place(root: Path, certificates: dict[str, bytes], staged: Path) -> str:
     }
     words = ["bash", "-euo", "pipefail", str(SCRIPTS / "restore.sh"), str(staged), str(root), "opt/voice"]
     words.append(places.CADDY.lstrip("/"))
-    done = subprocess.run(words, input=tree_on_stdin(tree), capture_output=True, text=True, check=True)
+    return tree_on_stdin(tree), words
+
+
+def place(root: Path, certificates: dict[str, bytes], staged: Path) -> str:
+    tree, words = sent(root, certificates, staged)
+    done = subprocess.run(words, input=tree, capture_output=True, text=True, check=True)
     assert not staged.exists()
     assert archive.LIVEKIT_SECRET not in done.stdout + done.stderr
     return done.stdout
@@ -138,3 +145,29 @@ def test_a_connection_that_breaks_places_nothing(tmp_path: Path) -> None:
         assert cut.returncode != 0
         assert list(root.iterdir()) == []
         assert not (tmp_path / "staged").exists()
+
+
+def test_a_connection_that_is_gone_does_not_leave_a_certificate_beside_another_ones_key(tmp_path: Path) -> None:
+    root, staged = tmp_path / "root", tmp_path / "staged"
+    root.mkdir()
+    place(root, dict.fromkeys(CERTIFICATES, b"other"), staged)
+    reader, writer = os.pipe()
+    os.close(reader)
+    tree, words = sent(root, CERTIFICATES, staged)
+    done = subprocess.run(words, input=tree, stdout=writer, text=True, check=False)
+    os.close(writer)
+    assert done.returncode != 0
+    assert {path: (root / path).read_bytes() for path in CERTIFICATES} == CERTIFICATES
+
+
+def test_nothing_is_in_use_before_all_of_it_is_on_the_disk(tmp_path: Path) -> None:
+    root, staged = tmp_path / "root", tmp_path / "staged"
+    root.mkdir()
+    place(root, dict.fromkeys(CERTIFICATES, b"other"), staged)
+    last = max(CERTIFICATES)
+    (root / f"{last}.new").mkdir()
+    (root / f"{last}.new" / Path(last).name).mkdir()
+    tree, words = sent(root, CERTIFICATES, staged)
+    done = subprocess.run(words, input=tree, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert {(root / path).read_bytes() for path in CERTIFICATES} == {b"other"}

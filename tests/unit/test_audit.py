@@ -271,6 +271,7 @@ def test_packages_off_their_pins_unheld_in_the_way(clone: Wanted) -> None:
     installed = {**good.installed, "nvidia-container-toolkit": "1.20.0-1", "podman-docker": "4"}
     del installed["curl"]
     bad = replace(good, installed=installed, held=good.held - {"docker-ce"}, rivals=("/etc/apt/sources.list.d/d.list",))
+    bad = replace(bad, shared={"/etc/apt/sources.list": "deb https://download.docker.com/linux/debian"})
     found = {each.subject: each.detail for each in machine.packages(clone.packages, bad)}
     assert found == {
         "curl": "is not installed",
@@ -278,6 +279,7 @@ def test_packages_off_their_pins_unheld_in_the_way(clone: Wanted) -> None:
         "podman-docker": "is in the way of ours",
         "docker-ce": "is not held",
         "/etc/apt/sources.list.d/d.list": "names a repository of ours",
+        "/etc/apt/sources.list": "names a repository of ours: deb https://download.docker.com/linux/debian",
     }
 
 

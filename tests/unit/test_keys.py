@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 from pydantic import SecretStr
 
@@ -105,6 +107,33 @@ def test_the_files_are_recognised_by_what_was_sent(tmp_path: Path) -> None:
     assert not operations._is_on_host("", None)
     run(tmp_path, "\nnone\n")
     assert operations._is_on_host(state(tmp_path).agent_keys_digest, "")
+
+
+@pytest.mark.parametrize("other", ["secrets/livekit.env", "livekit/keys.yaml", "secrets/livekit-digest.env"])
+def test_files_of_two_pairs_are_no_pair_and_the_next_run_mends_them(tmp_path: Path, other: str) -> None:
+    """As a run leaves them that is cut off between two."""
+    run(tmp_path, f"APIimported {SECRET}\n")
+    before = files(tmp_path)
+    text = before[other][0]
+    run(tmp_path, f"APIother {'t' * 40}\n")
+    (tmp_path / other).write_text(text)
+    assert not operations.has_pairs(state(tmp_path), None, None)
+    run(tmp_path)
+    assert operations.has_pairs(state(tmp_path), None, None)
+    wanted = "APIimported" if other == "secrets/livekit.env" else "APIother"
+    assert files(tmp_path)["livekit/keys.yaml"][0].startswith(f"{wanted}: ")
+    assert files(tmp_path)["secrets/livekit.env"][0].startswith(f"LIVEKIT_API_KEY={wanted}\n")
+
+
+def test_a_connection_that_is_gone_does_not_end_it_between_two_files(tmp_path: Path) -> None:
+    run(tmp_path, f"APIbefore {SECRET}\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = ["bash", "-euo", "pipefail", str(SCRIPT), str(tmp_path)]
+    done = subprocess.run(words, input=f"APInew {'t' * 40}\n", stdout=writer, text=True, check=False)
+    os.close(writer)
+    assert done.returncode != 0
+    assert operations.has_pairs(state(tmp_path), KeyPair(SecretStr("APInew"), SecretStr("t" * 40)), None)
 
 
 def test_the_files_hold_what_the_map_says(tmp_path: Path) -> None:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+from pathlib import Path
 
+import pytest
+
+from deploys.host import packages
 from deploys.host.nvidia import wanted_packages
-from deploys.host.packages import AptState, PackageSet, difference, parse_state
+from deploys.host.packages import AptState, PackageSet, difference, not_ours_alone, parse_state
 from deploys.host.platform import Platform, driver_packages, repositories
+from deploys.remote import script_file
 from deploys.settings import Settings
 
 UBUNTU = Platform("ubuntu", "2404", "noble", "6.8.0-1029-aws", "aws")
@@ -77,7 +83,7 @@ def test_the_four_toolkit_packages_have_one_version(settings: Settings) -> None:
 
 def test_another_entry_for_the_same_repository_is_moved_out_of_the_way() -> None:
     """apt refuses two entries with different keys: "Conflicting values set for option Signed-By"."""
-    state = parse_state(["rival\t/etc/apt/sources.list.d/docker.list", "rival\t/etc/apt/sources.list.d/docker.list"])
+    state = parse_state(["rival\t/etc/apt/sources.list.d/docker.list"])
     assert difference(PackageSet(), state).rivals == ("/etc/apt/sources.list.d/docker.list",)
 
 
@@ -87,3 +93,66 @@ def test_the_kernel_is_held_with_its_prebuilt_driver(settings: Settings) -> None
     assert "linux-aws" in difference(wanted, AptState(installed={"linux-aws": "6.8"})).hold
     assert "linux-aws" not in difference(wanted, AptState()).hold
     assert "linux-aws" not in difference(wanted_packages(settings, DEBIAN), AptState(installed={"linux-aws": "6"})).hold
+
+
+DOCKER = "https://download.docker.com/linux/debian"
+TOOLKIT = "https://nvidia.github.io/libnvidia-container/stable/deb/amd64"
+ARCHIVE = "deb https://deb.debian.org/debian trixie main\n"
+
+
+def sources(root: Path, **files: str) -> AptState:
+    """What packages_state.sh says of apt's sources; `_` in a name is a dot."""
+    (root / "sources.list.d").mkdir(exist_ok=True)
+    for name, text in files.items():
+        place = root if name == "sources_list" else root / "sources.list.d"
+        (place / name.replace("_", ".")).write_text(text)
+    command = script_file(packages.__file__, "packages_state.sh", "", "", f"{DOCKER} {TOOLKIT}", str(root))
+    return parse_state(
+        subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout.splitlines()
+    )
+
+
+def test_a_file_with_entries_of_others_is_not_moved_but_named_with_its_line(tmp_path: Path) -> None:
+    """Moved aside as a whole, it would take the distribution's archive with it."""
+    entry = f"deb [arch=amd64] {DOCKER} trixie stable"
+    both = f"Types: deb\nURIs: {DOCKER}\n\nTypes: deb\nURIs: https://deb.debian.org/debian\n"
+    found = sources(tmp_path, sources_list=f"{ARCHIVE}{entry}\n", docker_list=f"# Docker\n{entry}\n", a_sources=both)
+    assert found.rivals == (f"{tmp_path}/sources.list.d/docker.list",)
+    assert found.shared == {
+        f"{tmp_path}/sources.list": entry,
+        f"{tmp_path}/sources.list.d/a.sources": f"Types: deb URIs: {DOCKER}",
+    }
+    said = not_ours_alone(found.shared)
+    assert f"{tmp_path}/sources.list: {entry}" in said
+    assert "comment the entry out, or move it to a file of its own" in said
+
+
+def test_what_apt_does_not_read_is_in_nobodys_way(tmp_path: Path) -> None:
+    off = f"Types: deb\nURIs: {DOCKER}\n# why\nEnabled: no\n"
+    found = sources(
+        tmp_path, sources_list=f"{ARCHIVE}# deb {DOCKER} trixie stable\n", docker_sources=off, notes_txt=DOCKER
+    )
+    assert (found.rivals, found.shared) == ((), {})
+
+
+def test_a_file_of_both_our_repositories_alone_is_moved_and_our_own_are_not(tmp_path: Path) -> None:
+    text = f"deb {DOCKER} trixie stable\n\ndeb {TOOLKIT} /\n"
+    found = sources(tmp_path, gpu_list=text)
+    (tmp_path / "sources.list.d" / "voice-docker.sources").write_text(f"URIs: {DOCKER}\n")
+    assert sources(tmp_path) == found
+    assert found.rivals == (f"{tmp_path}/sources.list.d/gpu.list",)
+
+
+@pytest.mark.parametrize(("kept", "status"), [(None, 0), ("new", 0), ("old", 1)])
+def test_a_file_that_was_moved_aside_before_is_not_lost(tmp_path: Path, kept: str | None, status: int) -> None:
+    file, other = tmp_path / "docker.list", tmp_path / "toolkit.list"
+    aside = tmp_path / "docker.list.before-voice"
+    file.write_text("new")
+    other.write_text("other")
+    if kept is not None:
+        aside.write_text(kept)
+    command = script_file(packages.__file__, "packages_aside.sh", str(other), str(file))
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert aside.read_text() == (kept or "new")
+    assert (file.exists(), other.exists()) == ((True, True) if status else (False, False))

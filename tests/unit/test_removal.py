@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 
 from deploys.host.docker import daemon_config, merge
 from deploys.host.ledger import LEDGER
+from deploys.host.volume import DROP_IN
 from deploys.removal import plan, told
+from deploys.removal.daemon import daemon_json
 from deploys.removal.facts import Container, Image, OnHost, Weights
 from deploys.removal.made import NETWORK, VOLUMES
 from deploys.settings import Settings
@@ -40,9 +43,9 @@ def deployed(**changes: Any) -> OnHost:
         "swarm": "inactive",
         "docker_root": "/var/lib/docker",
         "namespaces": ("moby",),
-        "packages": ("docker-ce", "gpg"),
+        "packages": ("docker-ce", "containerd.io", "gpg"),
         "holds": frozenset({"docker-ce", "somebodys-own"}),
-        "purge": ("docker-ce", "gpg"),
+        "purge": ("docker-ce", "containerd.io", "gpg"),
     }
     return OnHost(**{**state, **changes})
 
@@ -79,7 +82,7 @@ def test_the_whole_stack_is_in_the_plans() -> None:
     assert plan.images(found) == ("caddy:2",)
     assert plan.paths(found, "secrets") == (f"{HOME}/secrets/livekit.env", f"{STATE}/caddy/data/")
     going = plan.packages(found, WANTED)
-    assert (going.purge, going.unhold) == (("docker-ce", "gpg"), ("docker-ce",))
+    assert (going.purge, going.unhold) == (("docker-ce", "containerd.io", "gpg"), ("docker-ce",))
     assert going.data == ("/var/lib/docker", "/var/lib/containerd")
 
 
@@ -150,12 +153,22 @@ def test_a_docker_that_does_not_answer_is_started_before_anything_is_decided(set
     assert plan.needs_docker(bare, with_packages=True)
 
 
+@pytest.mark.parametrize("directories", [{"/models": False}, {}])
+def test_a_docker_that_waits_for_a_volume_elsewhere_is_started_without_it(directories: dict[str, bool]) -> None:
+    waiting = deployed(docker="silent", paths=(DROP_IN,), directories=directories)
+    assert plan.vain_wait(waiting, "/models") == DROP_IN
+    assert plan.vain_wait(replace(waiting, directories={"/models": True}), "/models") == ""
+    assert plan.vain_wait(replace(waiting, paths=()), "/models") == ""
+
+
 def test_dockers_directories_stay_when_docker_was_here_before_or_they_are_elsewhere() -> None:
     assert plan.packages(deployed(purge=("gpg",)), WANTED).data == ()
     assert plan.packages(deployed(docker_root="/mnt/docker"), WANTED).data == ()
     assert plan.packages(deployed(docker="absent"), WANTED).data == ()
     mounted = {"/var/lib/docker": True, "/var/lib/containerd": False}
     assert plan.packages(deployed(directories=mounted), WANTED).data == ("/var/lib/containerd",)
+    # Somebody's containerd, which Docker's engine was installed beside.
+    assert plan.packages(deployed(purge=("docker-ce",)), WANTED).data == ("/var/lib/docker",)
 
 
 JSON = st.recursive(
@@ -171,7 +184,7 @@ def test_daemon_json_is_as_it_was_before_the_deploy(existing: dict[str, Any] | N
     before = None if existing is None else json.dumps(existing)
     now = merge(existing or {}, WANTED)
     found = OnHost(daemon_json=json.dumps(now), daemon_json_before=before)
-    action, _ = plan.daemon_json(found, WANTED)
+    action, _ = daemon_json(found, WANTED)
     assert action == ("goes" if existing is None else "comes back" if now != existing else "forget")
 
 
@@ -179,12 +192,22 @@ def test_daemon_json_is_as_it_was_before_the_deploy(existing: dict[str, Any] | N
 def test_an_edit_of_daemon_json_after_the_deploy_is_not_lost(before: str | None) -> None:
     edited = {**merge(json.loads(before or "{}"), WANTED), "debug": True}
     found = OnHost(daemon_json=json.dumps(edited), daemon_json_before=before)
-    assert plan.daemon_json(found, WANTED) == ("stays", plan.daemon_json(found, WANTED)[1])
-    assert "edited after the deploy" in plan.daemon_json(found, WANTED)[1]
+    assert daemon_json(found, WANTED) == ("stays", daemon_json(found, WANTED)[1])
+    assert "edited after the deploy" in daemon_json(found, WANTED)[1]
     broken = OnHost(daemon_json="{", daemon_json_before=before)
-    assert plan.daemon_json(broken, WANTED)[0] == "stays"
-    somebodys = OnHost(daemon_json='{"debug": true}')
-    assert plan.daemon_json(somebodys, WANTED) == ("stays", "")
+    assert daemon_json(broken, WANTED)[0] == "stays"
+    somebodys = OnHost(daemon_json='{"debug": true, "exec-opts": ["native.cgroupdriver=cgroupfs"]}')
+    assert daemon_json(somebodys, WANTED) == ("stays", "")
+
+
+@pytest.mark.parametrize("before", [None, '{"dns": ["192.0.2.53"]}'])
+def test_a_daemon_json_of_other_settings_stays_and_is_told(before: str | None) -> None:
+    """The clone has been changed since the deploy: what is on the host cannot be told from an edit."""
+    then = daemon_config(parse_settings({**default_data(), "docker_log_max_size": "7m"}))
+    now = json.dumps(merge(json.loads(before or "{}"), then))
+    found = deployed(daemon_json=now, daemon_json_before=before)
+    said = told.lines(parse_settings({**default_data(), "teardown_packages": True}), found)
+    assert any(line.startswith("stays: /etc/docker/daemon.json: a deploy with other settings") for line in said)
 
 
 def test_a_person_is_told_what_stays_and_how_to_have_it_go(settings: Settings) -> None:
@@ -195,21 +218,23 @@ def test_a_person_is_told_what_stays_and_how_to_have_it_go(settings: Settings) -
     assert "is moved to /var/backups/voice: key pairs, certificates and environments (/opt/voice/s" in said
     assert "stays: 8.0 GB of weights in /models (teardown_weights = True deletes them)" in said
     assert "stays, not ours: /models/exploration" in said
-    assert "stays: 2 packages that the deploys installed" in said
+    assert "stays: 3 packages that the deploys installed" in said
     for_good = parse_settings(
         {**default_data(), "teardown_packages": True, "teardown_weights": True, "teardown_secrets": True}
     )
     said = "\n".join(told.lines(for_good, found))
     assert "goes for good: 8.0 GB of weights in /models: voxtral-4b-tts" in said
     assert "goes for good: /var/backups/voice/20261123T120000Z" in said
-    assert "goes: 2 packages that the deploys installed: docker-ce gpg" in said
+    assert "goes: 3 packages that the deploys installed: docker-ce containerd.io gpg" in said
     assert "deleting is not revoking" in said
 
 
 def test_what_the_deploys_removed_and_what_others_need_is_told() -> None:
     ledger = {"installed": ("docker-ce", "python3"), "removed": ("docker.io", "docker-ce")}
     found = deployed(ledger=ledger, needed={"python3": "somebodys-tool"}, directories={"/models": True})
+    found = replace(found, rivals_again=("/etc/apt/sources.list.d/docker.list.before-voice",))
     said = "\n".join(told.lines(parse_settings({**default_data(), "teardown_packages": True}), found))
     assert "was here before the deploys, which removed it: docker.io;" in said
     assert "stays, because somebodys-tool needs it: python3" in said
     assert "stays: the volume that is mounted on /models" in said
+    assert "docker.list.before-voice; /etc/apt/sources.list.d/docker.list was made anew since" in said

@@ -130,23 +130,29 @@ def test_models_go_and_what_is_not_one_stays(tmp_path: Path) -> None:
 
 
 def state(root: Path, **directories: Path) -> OnHost:
-    """What state.sh says of a home and a state below `root`."""
+    """What state.sh says of a home and a state below `root`; pyinfra strips lines."""
     words = (f"{root}/voice", f"{root}/voice/releases/", "", str(directories.get("weights", root / "none")))
-    done = run("state.sh", *words, f"{root}/backups", f"{root}/made", "")
-    return parse(done.stdout.splitlines())
+    done = run("state.sh", *words, f"{root}/backups", f"{root}/made", f"{root}/apt", "")
+    return parse([line.strip() for line in done.stdout.splitlines()])
 
 
 def test_the_state_of_a_host_is_read_without_changing_it(tmp_path: Path) -> None:
     write(tmp_path, "voice/compose.yml", "voice/releases/1/compose.yml", "voice/my notes\t1.txt")
     (tmp_path / "voice" / "caddy").mkdir()
     (tmp_path / "backups" / "20261123T120000Z").mkdir(parents=True)
-    (tmp_path / "made").write_text("installed no-such-package\nheld x\nimage caddy:2\n")
+    (tmp_path / "made").write_text("installed no-such-package\nheld x\nimage caddy:2\nheld \n")
+    kept = [
+        tmp_path / "apt" / f"{name}.before-voice" for name in ("sources.list", "sources.list.d/a", "sources.list.d/b")
+    ]
+    write(tmp_path, *(str(path.relative_to(tmp_path)) for path in kept), "apt/sources.list", "apt/sources.list.d/c")
+    (tmp_path / "apt/sources.list.d/b").write_text(kept[2].read_text())
     found = state(tmp_path)
     home = f"{tmp_path}/voice"
     assert found.paths == (f"{home}/caddy", f"{home}/compose.yml", f"{home}/my notes?1.txt", f"{home}/releases/")
     assert found.ledger == {"installed": ("no-such-package",), "held": ("x",), "image": ("caddy:2",)}
     assert found.aside == (f"{tmp_path}/backups/20261123T120000Z",)
     assert found.packages == ()
+    assert (found.rivals_again, found.rivals) == ((str(kept[0]),), (str(kept[1]), str(kept[2])))
     assert state(tmp_path / "bare").paths == ()
 
 

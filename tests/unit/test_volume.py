@@ -99,6 +99,7 @@ def test_a_blank_disk_and_our_own_are_used() -> None:
             "/etc/fstab mounts something at /models too; remove its line (LABEL=m /models",
         ),
         ({"content": ("a", "b", "c", "d")}, "would hide what lies in /models on the root disk (a, b, c, ...). Move it"),
+        ({"content": ("a",)}, "docker stop; mv -T /models /models.before-volume; then run"),
     ],
 )
 def test_anything_else_is_refused_with_what_was_found_and_the_fix(change: dict[str, Any], expected: str) -> None:

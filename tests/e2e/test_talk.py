@@ -48,20 +48,26 @@ grants = api.VideoGrants(room_join=True, room="talk-expired")
 print(api.AccessToken().with_identity("late").with_ttl(timedelta(hours=-1)).with_grants(grants).to_jwt())
 """
 
-HOLD = """
+RETURN = """
 import asyncio, os
 from pathlib import Path
 from livekit import api, rtc
+URL = os.environ["LIVEKIT_URL"]
+async def agents(room, count):
+    while len(room.remote_participants) != count:
+        await asyncio.sleep(0.1)
 async def hold():
-    room = rtc.Room()
-    ends_soon = api.RoomConfiguration(name="{room}", empty_timeout=30, departure_timeout=1)
+    caller, holder = rtc.Room(), rtc.Room()
+    await caller.connect(URL, "{token}")
+    await agents(caller, 1)
     grants = api.VideoGrants(room_join=True, room="{room}")
-    token = api.AccessToken().with_identity("holder").with_grants(grants).with_room_config(ends_soon).to_jwt()
-    await room.connect(os.environ["LIVEKIT_URL"], token)
+    await holder.connect(URL, api.AccessToken().with_identity("holder").with_grants(grants).to_jwt())
+    await caller.disconnect()
+    await agents(holder, 0)
     Path("/tmp/held").touch()
     while Path("/tmp/held").exists():
         await asyncio.sleep(0.1)
-    await room.disconnect()
+    await holder.disconnect()
 asyncio.run(hold())
 os._exit(0)
 """
@@ -102,16 +108,17 @@ def room_of(link: str) -> str:
 
 
 @contextmanager
-def room_without_an_agent(host: LabHost, room: str) -> Iterator[None]:
-    """The room is there already, made by somebody whose token asks for no agent, until the end of the block."""
+def room_that_the_agent_has_left(host: LabHost, link: str) -> Iterator[None]:
+    """The link's caller was in the room and left, then the agent; somebody keeps the room until the block's end."""
     agent = "docker exec -i voice-voice-agent-1"
-    host.shell(f"{agent} sh -c 'cat > /tmp/hold.py'", stdin=HOLD.format(room=room))
-    host.shell("docker exec -d voice-voice-agent-1 /opt/venv/bin/python /tmp/hold.py")
-    await_that(lambda: "held" in host.shell(f"{agent} ls /tmp"), "the room is held")
+    program = RETURN.format(token=link.partition("#")[2], room=room_of(link))
+    host.shell(f"{agent} sh -c 'cat > /tmp/return.py'", stdin=program)
+    host.shell("docker exec -d voice-voice-agent-1 /opt/venv/bin/python /tmp/return.py")
+    await_that(lambda: "held" in host.shell(f"{agent} ls /tmp").split(), "the agent has left, the room is there")
     try:
         yield
     finally:
-        host.shell(f"{agent} rm -f /tmp/held /tmp/hold.py")
+        host.shell(f"{agent} rm -f /tmp/held /tmp/return.py")
 
 
 def test_with_the_page_off_there_is_neither_page_nor_link(host: LabHost) -> None:
@@ -285,8 +292,8 @@ def test_muting_mutes_and_who_leaves_can_come_back(another: str, browser: Browse
 def test_who_comes_back_before_the_old_room_has_ended_gets_an_agent_all_the_same(
     host: LabHost, another: str, browser: Browser
 ) -> None:
-    """LiveKit sends agents to new rooms alone."""
-    with room_without_an_agent(host, room_of(another)):
+    """LiveKit has sent that room its agent and sends no other."""
+    with room_that_the_agent_has_left(host, another):
         browser.open(another)
         browser.click("join")
         await_that(lambda: browser.text("#status").endswith("Waiting for the agent…"), "the caller waits")

@@ -97,11 +97,12 @@ def test_the_same_run_takes_it_again_from_its_old_connection_and_no_other_does(s
         assert process.stdout
         return process.stdout.readline().strip()
 
-    with start() as old, start(str(os.getpid())) as other:
+    with start() as old:
         held, _, pid = first_line(old).partition(" ")
         assert (held, pid) == (HELD, str(old.pid))
-        assert first_line(other) == ""
-        assert other.wait() == BUSY
+        with start(str(os.getpid())) as other:
+            assert first_line(other) == ""
+            assert other.wait() == BUSY
         with start(pid) as again:
             assert first_line(again) == f"{HELD} {again.pid}"
             assert old.wait() == -signal.SIGKILL

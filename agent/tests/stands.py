@@ -27,7 +27,8 @@ if not SERVER.exists():
 KEY, SECRET = "devkey", "a-secret-of-at-least-thirty-two-characters"
 # A word that must never appear in a log.
 PLANTED = "pineapple"
-GREETING = f"Hello, is your {PLANTED} ready?"
+# Long enough that Whisper tiny may miss two of its words.
+GREETING = "Good morning, this is the elephant, and the water is warm today."
 REFUSAL = "I will not talk about this topic."
 APOLOGY = "Please forgive me and try again later."
 # for what takes seconds at most on an idle machine; this one may be busy

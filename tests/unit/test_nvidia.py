@@ -1,0 +1,42 @@
+"""The driver's state, nvidia-uvm's nodes before Docker, and modules for the kernel that runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from deploys.host.base import DOCKER_AFTER_GPU
+from deploys.host.nvidia import UVM_SERVICE, Driver, DriverState, wanted_packages
+from deploys.host.platform import Platform
+from deploys.settings import Settings
+
+UBUNTU = Platform("ubuntu", "2404", "noble", "6.14.0-1012-aws", "aws")
+DEBIAN = Platform("debian", "13", "trixie", "6.12.0-9-cloud-amd64", "cloud-amd64")
+MODULES = "linux-modules-nvidia-580-server-open-6.14.0-1012-aws"
+
+READY = [
+    *("loaded\t580.95.05", "installed\t580.95.05", "smi\t580.95.05", "persistence\tEnabled", "uvm\tyes", "boot\tb"),
+]
+
+
+def test_without_the_nodes_of_nvidia_uvm_the_driver_is_not_ready() -> None:
+    """In the field nvidia-smi, module and persistence mode were all right and cuInit said 999."""
+    assert Driver().process(READY).is_ready
+    without = Driver().process([line for line in READY if not line.startswith("uvm")])
+    assert without.agrees
+    assert without.persistent
+    assert not without.is_ready
+    assert not DriverState().is_ready
+
+
+@pytest.mark.parametrize("platform", [UBUNTU, DEBIAN], ids=lambda each: str(each.distribution))
+def test_docker_starts_after_the_module_is_loaded_and_its_nodes_are_made(
+    settings: Settings, platform: Platform
+) -> None:
+    unit = wanted_packages(settings, platform).files[f"/etc/systemd/system/{UVM_SERVICE}"].splitlines()
+    assert "ExecStart=/sbin/modprobe nvidia-uvm" in unit
+    assert "ExecStart=/usr/bin/nvidia-ctk system create-device-nodes --control-devices" in unit
+    # Without [Install] and RemainAfterExit: every start of Docker runs it.
+    assert "[Install]" not in unit
+    drop_in = DOCKER_AFTER_GPU.splitlines()
+    assert f"Wants=nvidia-persistenced.service {UVM_SERVICE}" in drop_in
+    assert f"After=nvidia-persistenced.service {UVM_SERVICE}" in drop_in

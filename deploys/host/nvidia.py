@@ -17,6 +17,7 @@ from deploys.host.platform import (
     driver_packages,
     driver_pinning_packages,
     kernel_packages,
+    modules_for_running_kernel,
 )
 from deploys.host.reboot import reboot_and_wait
 from deploys.remote import refuse, script, script_file
@@ -136,6 +137,7 @@ def wanted_packages(settings: Settings, platform: Platform) -> PackageSet:
     headers = tuple(name for name in driver if name.startswith("linux-headers-"))
     return PackageSet(
         install={**dict.fromkeys(driver, ""), **toolkit},
+        where_possible=modules_for_running_kernel(settings, platform),
         files={
             "/etc/modprobe.d/voice-blacklist-nouveau.conf": NOUVEAU_BLACKLIST,
             "/etc/systemd/system/nvidia-persistenced.service.d/10-voice.conf": PERSISTENCE,

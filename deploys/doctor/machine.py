@@ -72,6 +72,8 @@ def driver(state: DriverState) -> list[Finding]:
         return [Finding("driver", "fail", "NVIDIA", versions, f"{DEPLOY}: it may reboot the host")]
     if not state.persistent:
         return [Finding("driver", "fail", "NVIDIA", f"{state.loaded}, persistence mode is off", DEPLOY)]
+    if not state.uvm:
+        return [Finding("driver", "fail", "NVIDIA", "/dev/nvidia-uvm is missing: CUDA does not work", DEPLOY)]
     return [Finding("driver", "ok", "NVIDIA", f"{state.loaded} is loaded, installed and persistent")]
 
 

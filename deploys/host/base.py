@@ -8,6 +8,7 @@ from pyinfra.api.command import StringCommand
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
+from deploys.host.nvidia import UVM_SERVICE
 from deploys.host.packages import Apt, PackageSet, difference, packages
 from deploys.host.platform import Platform, repositories
 from deploys.remote import File, place, script
@@ -33,11 +34,11 @@ def install(settings: Settings, platform: Platform) -> None:
     )
 
 
-DOCKER_AFTER_GPU = """\
+DOCKER_AFTER_GPU = f"""\
 # At boot Docker starts the engines' containers once; without the driver that fails and is not tried again.
 [Unit]
-Wants=nvidia-persistenced.service
-After=nvidia-persistenced.service
+Wants=nvidia-persistenced.service {UVM_SERVICE}
+After=nvidia-persistenced.service {UVM_SERVICE}
 """
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pyinfra.api.command import StringCommand
@@ -22,6 +24,11 @@ from deploys.settings import Settings
 DAEMON_JSON = "/etc/docker/daemon.json"
 CGROUP_DRIVER = "native.cgroupdriver"
 
+_PROOF = Path(__file__).with_name("docker_gpu_proof.sh")
+_PROOF_PROGRAM = _PROOF.with_suffix(".py").read_text(encoding="utf-8")
+PROOF_DIGEST = hashlib.sha256((_PROOF.read_text(encoding="utf-8") + _PROOF_PROGRAM).encode()).hexdigest()[:16]
+"""What a host was proven by: another proof than the one on record proves it anew."""
+
 
 @dataclass(frozen=True)
 class DockerState:
@@ -33,6 +40,16 @@ class DockerState:
     stale: bool = False
     proof: str = ""
     proof_wanted: str = ""
+
+    @property
+    def is_proven(self) -> bool:
+        """Containers were seen to use the GPU, by this proof, with all that is there now."""
+        return self.proof == self.proof_to_record
+
+    @property
+    def proof_to_record(self) -> str:
+        """What is proven, and by what."""
+        return f"{self.proof_wanted} {PROOF_DIGEST}"
 
 
 class Docker(FactBase[DockerState]):
@@ -68,7 +85,7 @@ def install(settings: Settings, platform: Platform) -> None:
     )
     configure(name="Configure Docker (daemon.json, merged)", wanted=daemon_config(settings))
     prove_gpu(
-        name="Prove that a container sees the GPU, also after a daemon-reload",
+        name="Prove that CUDA works in a container like the agent's, also after a daemon-reload",
         image=settings.image.agent_base,
     )
 
@@ -173,10 +190,10 @@ def configure(wanted: Mapping[str, Any]) -> Generator[StringCommand, None, None]
 
 @operation()
 def prove_gpu(image: str) -> Generator[StringCommand, None, None]:
-    """Run nvidia-smi in a container before and after a daemon-reload, once for each driver and configuration."""
+    """Have CUDA asked in a container before and after a daemon-reload, once for each driver and configuration."""
     state = host.get_fact(Docker)
-    if state.proof and state.proof == state.proof_wanted:
+    if state.is_proven:
         host.noop("proven with this driver, toolkit and daemon.json")
         return
     # daemon.json may be changed by an earlier operation of this run: ask again for what is to be proven.
-    yield Streamed(noting(__file__, "docker_gpu_proof.sh", image, state.proof_wanted))
+    yield Streamed(noting(__file__, _PROOF.name, image, state.proof_to_record, _PROOF_PROGRAM))

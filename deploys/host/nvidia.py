@@ -11,7 +11,14 @@ from pyinfra.api.operation import operation
 from pyinfra.context import host
 
 from deploys.host.packages import PackageSet, packages
-from deploys.host.platform import TOOLKIT_PACKAGES, Platform, driver_packages, driver_pinning_packages, kernel_packages
+from deploys.host.platform import (
+    TOOLKIT_PACKAGES,
+    Platform,
+    driver_packages,
+    driver_pinning_packages,
+    kernel_packages,
+    modules_for_running_kernel,
+)
 from deploys.host.reboot import reboot_and_wait
 from deploys.remote import refuse, script, script_file
 from deploys.settings import Settings
@@ -29,6 +36,22 @@ ExecStart=
 ExecStart=/usr/bin/nvidia-persistenced --user nvidia-persistenced --persistence-mode
 """
 
+UVM_SERVICE = "voice-nvidia-uvm.service"
+
+UVM_UNIT = """\
+[Unit]
+Description=nvidia-uvm and its device nodes
+# CUDA opens /dev/nvidia-uvm, nvidia-smi does not. The module makes no nodes itself, and udev's rules, where a driver
+# package has some, make them at a time of their own: containers, or a CDI specification, made before that lack them.
+Before=docker.service nvidia-cdi-refresh.service
+
+[Service]
+Type=oneshot
+ExecStart=/sbin/modprobe nvidia-uvm
+ExecStart=/usr/bin/nvidia-ctk system create-device-nodes --control-devices
+"""
+"""Docker's drop-in (deploys/host/base.py) has it started before every start of Docker."""
+
 UNATTENDED_UPGRADES = """\
 // An unattended upgrade replaces the driver's libraries under the loaded module: every CUDA program stops working
 // until a reboot (Debian bug 889669). A new kernel without its prebuilt module boots without a GPU. Docker's
@@ -42,18 +65,27 @@ Unattended-Upgrade::Package-Blacklist {
 
 @dataclass(frozen=True)
 class DriverState:
-    """Driver versions ("" where there is none), whether the card is in persistence mode, and this boot's id."""
+    """Driver versions ("" where there is none), whether the card is in persistence mode, and this boot's id.
+
+    `uvm`: nvidia-uvm's device nodes are there.
+    """
 
     loaded: str = ""
     installed: str = ""
     smi: str = ""
     persistent: bool = False
+    uvm: bool = False
     boot: str = ""
 
     @property
     def agrees(self) -> bool:
         """Loaded module = installed module = what nvidia-smi says."""
         return bool(self.loaded) and self.loaded == self.installed == self.smi
+
+    @property
+    def is_ready(self) -> bool:
+        """Nothing is left to do for CUDA programs."""
+        return self.agrees and self.persistent and self.uvm
 
 
 class Driver(FactBase[DriverState]):
@@ -71,6 +103,7 @@ class Driver(FactBase[DriverState]):
             installed=values.get("installed", ""),
             smi=values.get("smi", ""),
             persistent=values.get("persistence") == "Enabled",
+            uvm=values.get("uvm") == "yes",
             boot=values.get("boot", ""),
         )
 
@@ -104,9 +137,11 @@ def wanted_packages(settings: Settings, platform: Platform) -> PackageSet:
     headers = tuple(name for name in driver if name.startswith("linux-headers-"))
     return PackageSet(
         install={**dict.fromkeys(driver, ""), **toolkit},
+        where_possible=modules_for_running_kernel(settings, platform),
         files={
             "/etc/modprobe.d/voice-blacklist-nouveau.conf": NOUVEAU_BLACKLIST,
             "/etc/systemd/system/nvidia-persistenced.service.d/10-voice.conf": PERSISTENCE,
+            f"/etc/systemd/system/{UVM_SERVICE}": UVM_UNIT,
             "/etc/apt/apt.conf.d/52voice-unattended-upgrades": UNATTENDED_UPGRADES % kernel_patterns,
         },
         hold=(*(name for name in driver if name not in headers), *toolkit),
@@ -116,13 +151,13 @@ def wanted_packages(settings: Settings, platform: Platform) -> PackageSet:
 
 @operation()
 def activate() -> Generator[StringCommand | FunctionCommand, None, None]:
-    """Make loaded module = installed module = what nvidia-smi says.
+    """Make loaded module = installed module = what nvidia-smi says, and have what CUDA needs beside it.
 
     The host fails if they still differ after loading the module and, if need be, one reboot.
     """
     state = host.get_fact(Driver)
-    if state.agrees and state.persistent:
-        host.noop(f"the driver {state.loaded} is loaded and persistent")
+    if state.is_ready:
+        host.noop(f"the driver {state.loaded} is loaded and persistent, with nvidia-uvm")
         return
     if not state.loaded:
         # Fails while nouveau holds the card, or when the packages brought a newer kernel: a reboot mends both.
@@ -136,14 +171,15 @@ def activate() -> Generator[StringCommand | FunctionCommand, None, None]:
     yield StringCommand(
         script(
             "systemctl daemon-reload; systemctl enable --quiet nvidia-persistenced.service 2>/dev/null || true; "
-            "systemctl restart nvidia-persistenced.service"
+            f"systemctl restart nvidia-persistenced.service; systemctl start {UVM_SERVICE} || true"
         )
     )
     state = host.get_fact(Driver)
-    if not state.agrees or not state.persistent:
+    if not state.is_ready:
         mode = "on" if state.persistent else "off"
+        nodes = "there" if state.uvm else "missing, so CUDA does not work"
         yield refuse(
             f"the driver is not as it should be: loaded module {state.loaded or 'none'}, installed module "
-            f"{state.installed or 'none'}, nvidia-smi says {state.smi or 'nothing'}, persistence mode {mode}; "
-            "see `dmesg | grep -i nvrm`"
+            f"{state.installed or 'none'}, nvidia-smi says {state.smi or 'nothing'}, persistence mode {mode}, "
+            f"/dev/nvidia-uvm {nodes}; see `dmesg | grep -i nvrm` and `journalctl -u {UVM_SERVICE}`"
         )

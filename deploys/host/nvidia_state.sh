@@ -5,4 +5,5 @@ say installed "$(modinfo -F version nvidia 2>/dev/null || true)"
 smi=$(timeout 30 nvidia-smi --query-gpu=driver_version,persistence_mode --format=csv,noheader 2>&1 | head -n 1 || true)
 say smi "${smi%%,*}"
 say persistence "${smi##*, }"
+if [ -e /dev/nvidia-uvm ] && [ -e /dev/nvidia-uvm-tools ]; then say uvm yes; fi
 say boot "$(cat /proc/sys/kernel/random/boot_id)"

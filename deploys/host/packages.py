@@ -24,12 +24,14 @@ SEPARATE = "comment the entry out, or move it to a file of its own"
 class PackageSet:
     """What apt shall hold: `install` maps a package to its version ("" for any); `files` are root's, 0644.
 
+    `where_possible` are installed along with others, where apt can; nothing differs for their absence.
     `hold_if_installed` are packages that are not ours to install, but not to be upgraded behind our back either.
     `own_urls` are repositories that a later set will add: others' entries for them give way already now, because
     apt does nothing at all while two of them contradict each other or one lacks its key.
     """
 
     install: Mapping[str, str] = field(default_factory=dict)
+    where_possible: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     repositories: tuple[Repository, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
@@ -169,5 +171,6 @@ def packages(wanted: PackageSet) -> Generator[StringCommand, None, None]:
             " ".join(change.remove),
             " ".join(change.install),
             " ".join(change.hold),
+            " ".join(wanted.where_possible),
         )
     )

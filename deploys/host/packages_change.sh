@@ -1,7 +1,8 @@
 # Brings apt to the wanted state, printing apt's own lines as progress. The files are already in place.
 # Arguments: repositories as KEYRING|KEY_URL|FINGERPRINT | packages to remove | packages to install as
-# NAME[=VERSION] | packages to hold (four words, space-separated lists). Runs behind deploys/host/ledger.sh.
-repositories=$1 remove=$2 install=$3 hold=$4
+# NAME[=VERSION] | packages to hold | packages to install with those, where apt can (five words, space-separated lists).
+# Runs behind deploys/host/ledger.sh.
+repositories=$1 remove=$2 install=$3 hold=$4 where_possible=$5
 export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 LC_ALL=C.UTF-8
 apt=(apt-get -y -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0)
 
@@ -50,6 +51,13 @@ quieter() {
             touch $lists
         fi
         how=(--no-install-recommends --allow-change-held-packages --allow-downgrades)
+        for name in $where_possible; do
+            if said=$("${apt[@]}" --simulate --no-remove install "${how[@]}" $install "$name" 2>&1); then
+                install="$install $name"
+            else
+                echo "goes without $name: $(grep -m 1 -E '^E:|Depends:' <<<"$said" || true)"
+            fi
+        done
         "${apt[@]}" --simulate install "${how[@]}" $install | note_packages
         "${apt[@]}" install "${how[@]}" $install | quieter
     fi

@@ -112,13 +112,28 @@ def driver_packages(settings: Settings, platform: Platform) -> tuple[str, ...]:
         # Debian's archive has one driver a release (535 in 12, 550 in 13), without branch names.
         kernel_package = "nvidia-open-kernel-dkms" if is_open else "nvidia-kernel-dkms"
         return (f"linux-headers-{platform.kernel}", kernel_package, "nvidia-smi", "nvidia-persistenced")
-    suffix = f"{nvidia.branch}-open" if is_open else nvidia.branch
+    suffix = _ubuntus_suffix(settings)
     return (
         f"linux-modules-nvidia-{suffix}-{platform.flavour}",
         f"nvidia-headless-no-dkms-{suffix}",
         f"nvidia-utils-{nvidia.branch}",
         f"nvidia-compute-utils-{nvidia.branch}",
     )
+
+
+def modules_for_running_kernel(settings: Settings, platform: Platform) -> tuple[str, ...]:
+    """Ubuntu's prebuilt modules for the kernel that runs; the metapackage brings those of its flavour's newest one.
+
+    They fit one version of the driver: for an older kernel the archive has none, or some that fit no more.
+    """
+    if platform.distribution != "ubuntu" or nvidia_source(settings, platform) != "distribution":
+        return ()
+    return (f"linux-modules-nvidia-{_ubuntus_suffix(settings)}-{platform.kernel}",)
+
+
+def _ubuntus_suffix(settings: Settings) -> str:
+    branch = settings.nvidia.branch
+    return f"{branch}-open" if settings.nvidia.kernel_modules == "open" else branch
 
 
 def _nvidias_own_packages(platform: Platform, *, is_open: bool) -> tuple[str, ...]:

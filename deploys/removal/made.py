@@ -82,6 +82,7 @@ MADE = (
     *_made(
         *("packages", "deploys/host/nvidia.py", "/etc/modprobe.d/voice-blacklist-nouveau.conf"),
         "/etc/systemd/system/nvidia-persistenced.service.d/10-voice.conf",
+        "/etc/systemd/system/voice-nvidia-uvm.service",
         "/etc/apt/apt.conf.d/52voice-unattended-upgrades",
     ),
     *_made("packages", "the vendors' repositories", *_SOURCES, *_KEYRINGS),

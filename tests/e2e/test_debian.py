@@ -14,6 +14,10 @@ from pathlib import Path
 import pytest
 
 from deploys.access.secrets import SECRETS
+from deploys.host import docker
+from deploys.host.ledger import noting
+from deploys.host.nvidia import UVM_SERVICE
+from deploys.settings import Settings
 from deploys.stack.render import SERVICES
 from tests.e2e.conftest import (
     ROOT,
@@ -244,9 +248,44 @@ def test_after_a_reboot_all_are_healthy_again_in_order(host: LabHost) -> None:
         assert time.monotonic() < deadline, "the host did not come back"
         time.sleep(1)
     await_healthy(host)
+    made, started = (
+        int(host.shell(f"systemctl show -p {what} --value {unit}"))
+        for what, unit in (
+            ("ExecMainExitTimestampMonotonic", UVM_SERVICE),
+            ("ExecMainStartTimestampMonotonic", "docker.service"),
+        )
+    )
+    assert 0 < made < started
+    assert host.shell("ls /dev/nvidia-uvm*").split() == ["/dev/nvidia-uvm", "/dev/nvidia-uvm-tools"]
     voxtral_ready = host.shell("docker logs -t voice-vllm-voxtral-1 2>&1 | grep 'the engine is ready' | tail -n 1")
     guard_starts = host.shell("docker logs -t voice-vllm-guard-1 2>&1 | grep 'gpu_start: starting' | tail -n 1")
     assert voxtral_ready.split()[0] < guard_starts.split()[0]
+
+
+def test_the_proof_says_why_cuda_does_not_work_where_nvidia_smi_does(host: LabHost, settings: Settings) -> None:
+    """A container without nvidia-uvm's nodes; the toolkit's hook would make them if it were let."""
+    config = "/etc/nvidia-container-runtime/config.toml"
+    program = (ROOT / "deploys/host/docker_gpu_proof.py").read_text()
+    proof = noting(docker.__file__, "docker_gpu_proof.sh", settings.image.agent_base, "no proof", program)
+    before = host.shell("cat /var/lib/voice/gpu-proof")
+    host.shell(
+        f"sed -i 's/^load-kmods = true/load-kmods = false/' {config} && rm /dev/nvidia-uvm /dev/nvidia-uvm-tools"
+    )
+    try:
+        assert host.shell("nvidia-smi -L").startswith("GPU 0: ")
+        said = host.shell(f"({proof}) 2>&1", check=False)
+        assert (
+            "CUDA does not work: cuInit answers 999, CUDA_ERROR_UNKNOWN: the container has no /dev/nvidia-uvm" in said
+        )
+        assert "`systemctl start voice-nvidia-uvm.service`" in said
+        assert host.shell("cat /var/lib/voice/gpu-proof") == before
+        assert "voice-gpu-proof" not in host.shell("docker ps -a")
+        run = host.deploy()
+    finally:
+        host.shell(f"sed -i 's/^load-kmods = false/load-kmods = true/' {config}")
+    assert run.status == 0, run.printed[-4000:]
+    assert [name.split()[:4] for name in run.changed] == [["Load", "the", "NVIDIA", "driver,"]]
+    assert host.shell("ls /dev/nvidia-uvm*").split() == ["/dev/nvidia-uvm", "/dev/nvidia-uvm-tools"]
 
 
 def test_after_a_docker_restart_nothing_was_restarted(host: LabHost) -> None:

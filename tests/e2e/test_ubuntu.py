@@ -18,6 +18,7 @@ from deploys.stack.render import SERVICES
 from tests.e2e.conftest import LabHost, assert_a_run_changes_nothing, fresh_host
 from tests.e2e.test_debian import healthy
 from tests.lab.lock import locked
+from tests.lab.packages.kernel import NEWER_RELEASE, RELEASE
 from tests.lab.places import DESCRIPTION
 
 RIVAL = "/etc/apt/sources.list.d/docker.list"
@@ -65,6 +66,14 @@ def test_the_driver_is_ubuntus_prebuilt_and_signed_one(host: LabHost) -> None:
     packages = host.shell("dpkg-query -W -f '${Package}\\n'").split()
     assert "nvidia-headless-no-dkms-580-server-open" in packages
     assert not [package for package in packages if "dkms" in package and "no-dkms" not in package]
+
+
+def test_the_running_kernels_modules_spared_the_host_a_reboot(host: LabHost) -> None:
+    """The metapackage's are for a newer kernel; nothing held the card (EC2's Ubuntu images have no nouveau)."""
+    installed = host.shell("dpkg-query -W -f '${Package} ${db:Status-Status}\\n' 'linux-modules-nvidia-*'").splitlines()
+    assert f"linux-modules-nvidia-580-server-open-{RELEASE} installed" in installed
+    assert f"linux-modules-nvidia-580-server-open-{NEWER_RELEASE} installed" in installed
+    assert len(json.loads(host.shell("journalctl --list-boots -o json"))) == 1
 
 
 def test_a_second_run_changes_nothing_and_restarts_nothing(host: LabHost) -> None:

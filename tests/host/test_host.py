@@ -8,6 +8,7 @@ import pytest
 
 from deploys.host.docker import daemon_config, merge
 from deploys.host.docker import wanted_packages as docker_packages
+from deploys.host.nvidia import UVM_SERVICE
 from deploys.host.nvidia import wanted_packages as nvidia_packages
 from tests.host.conftest import Deployed
 
@@ -23,6 +24,14 @@ def test_the_driver_is_persistent_and_nouveau_is_out(deployed: Deployed) -> None
     service = deployed.run.service("nvidia-persistenced")
     assert service.is_running
     assert deployed.run.file("/etc/modprobe.d/voice-blacklist-nouveau.conf").contains("blacklist nouveau")
+
+
+def test_nvidia_uvms_nodes_are_there_before_docker_starts(deployed: Deployed) -> None:
+    """CUDA opens them, nvidia-smi does not."""
+    for node in ("/dev/nvidia-uvm", "/dev/nvidia-uvm-tools"):
+        assert deployed.run.file(node).exists, node
+    for relation in ("Wants", "After"):
+        assert UVM_SERVICE in deployed.output(f"systemctl show -p {relation} --value docker.service").split()
 
 
 def test_driver_toolkit_and_docker_are_held(deployed: Deployed) -> None:

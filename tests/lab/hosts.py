@@ -57,7 +57,7 @@ def create(name: str, *, gpu: bool = True) -> None:
         _admit_operator(root, name)
         _add_distribution_extras(root, name)
         _prepare_modules(root)
-        hardware.install(root, gpu=gpu)
+        hardware.install(root, gpu=gpu, nouveau=name != "ubuntu")
         volume.install(root, name)
         (root / "etc/voice-lab").write_text(_ABOUT + (_ABOUT_UBUNTU if name == "ubuntu" else ""))
         if name == "ubuntu":

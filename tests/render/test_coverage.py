@@ -148,6 +148,7 @@ READ_BY = {
     "/etc/systemd/system/docker.service.d/20-voice-volume.conf": "test_host.py",
     "/etc/systemd/system/models.mount": "test_host.py",
     "/etc/systemd/system/nvidia-persistenced.service.d/10-voice.conf": "test_host.py",
+    "/etc/systemd/system/voice-nvidia-uvm.service": "test_host.py",
     "/etc/apt/sources.list.d/voice-": "test_host.py",
     "/etc/apt/apt.conf.d/52voice-unattended-upgrades": "test_host.py",
     # kmod is on the hosts: there it keeps nouveau out.

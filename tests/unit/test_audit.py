@@ -298,10 +298,11 @@ def test_dockers_configuration(settings: Settings) -> None:
 
 
 def test_driver_and_reboot(healthy: HostState) -> None:
-    good = DriverState("580.95.05", "580.95.05", "580.95.05", persistent=True)
+    good = DriverState("580.95.05", "580.95.05", "580.95.05", persistent=True, uvm=True)
     assert severities(machine.driver(good)) == {}
     assert severities(machine.driver(replace(good, installed="580.105.08"))) == {"NVIDIA": "fail"}
     assert severities(machine.driver(replace(good, persistent=False))) == {"NVIDIA": "fail"}
+    assert severities(machine.driver(replace(good, uvm=False))) == {"NVIDIA": "fail"}
     pending = replace(healthy, reboot=("linux-image-aws",), newest_kernel="6.8.0-1030-aws")
     assert severities(machine.reboot(pending)) == {"/run/reboot-required": "warn", "kernel": "warn"}
 

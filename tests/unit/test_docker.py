@@ -1,13 +1,26 @@
-"""daemon.json is merged, never clobbered."""
+"""daemon.json is merged, never clobbered; the proof of the GPU is made as the agent's container is."""
 
 from __future__ import annotations
 
+import itertools
+import re
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploys.host.docker import daemon_config, merge, parse_config
+from deploys.doctor.wanted import wanted
+from deploys.host.docker import DockerState, daemon_config, merge, parse_config
+from deploys.host.platform import Platform
 from deploys.settings import Settings
+from deploys.stack.render import HOME
+
+ROOT = Path(__file__).resolve().parents[2]
+UBUNTU = Platform("ubuntu", "2404", "noble", "6.8.0-1029-aws", "aws")
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -52,3 +65,37 @@ def test_a_file_that_cannot_be_read_is_refused_and_not_overwritten(text: str) ->
 
 def test_an_empty_file_is_an_empty_configuration() -> None:
     assert parse_config(None) == parse_config(" \n") == {}
+
+
+def test_a_host_that_another_proof_was_made_on_is_proven_anew() -> None:
+    """One that an older deploy proved by nvidia-smi has the right driver and daemon.json on record."""
+    state = DockerState(proof_wanted="a" * 64)
+    assert replace(state, proof=state.proof_to_record).is_proven
+    assert not replace(state, proof=state.proof_wanted).is_proven
+    assert not replace(state, proof=state.proof_to_record, proof_wanted="b" * 64).is_proven
+    assert not DockerState().is_proven
+
+
+def test_the_proof_runs_with_the_restrictions_and_the_card_of_the_agent(settings: Settings) -> None:
+    """nvidia-smi as root in an open container says nothing about the agent's."""
+    text = (ROOT / "deploys" / "host" / "docker_gpu_proof.sh").read_text().replace("\\\n", " ")
+    (line,) = re.findall(r"^docker run (.*) >/dev/null$", text, re.MULTILINE)
+    words = shlex.split(line)
+    options = dict(itertools.pairwise(words))
+    compose = wanted(settings, UBUNTU, "192.0.2.10").files[f"{HOME}/compose.yml"].content
+    agent = yaml.safe_load(compose)["services"]["voice-agent"]
+    assert agent["read_only"] is True
+    assert agent["init"] is True
+    assert {"--read-only", "--init"} <= set(words)
+    assert [options["--tmpfs"]] == agent["tmpfs"]
+    assert [options["--cap-drop"]] == agent["cap_drop"]
+    assert [options["--security-opt"]] == agent["security_opt"]
+    assert options["--network"] == agent["network_mode"]
+    (device,) = agent["deploy"]["resources"]["reservations"]["devices"]
+    assert options["--gpus"] == f"driver={device['driver']},device={','.join(device['device_ids'])}"
+    assert device["capabilities"] == ["gpu"]
+    dockerfile = (ROOT / "agent" / "Dockerfile").read_text()
+    assert f"USER {options['--user']}" in dockerfile.splitlines()
+    # With none named, both get the toolkit's default: utility and compute.
+    assert "NVIDIA_" not in dockerfile + text
+    assert not [key for key in agent if key in ("environment", "runtime", "privileged", "cap_add", "user")]

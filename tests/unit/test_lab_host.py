@@ -6,13 +6,16 @@ import fcntl
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.lab.disk import content_hash, make_whole
-from tests.lab.packages.kernel import flavour
+from tests.lab.packages.kernel import NEWER_RELEASE, RELEASE, flavour, shared_library
 from tests.lab.packages.nvidia import source
+
+ROOT = Path(__file__).resolve().parents[2]
 
 CARD = {
     "name": "NVIDIA L4",
@@ -34,6 +37,11 @@ CARD = {
 )
 def test_flavour_is_the_last_part_of_a_kernel_name(release: str, expected: str) -> None:
     assert flavour(release) == expected
+
+
+def test_the_newer_kernel_is_another_one_of_the_same_flavour() -> None:
+    assert NEWER_RELEASE != RELEASE
+    assert flavour(NEWER_RELEASE) == flavour(RELEASE)
 
 
 def test_content_hash_keeps_parts_apart() -> None:
@@ -93,6 +101,39 @@ def test_nvidia_smi_fails_as_the_real_one_does(card: Card) -> None:
     assert card.smi("-L").stdout == "Failed to initialize NVML: Unknown Error\n"
     (card.state / "card.json").unlink()
     assert card.smi().returncode == 9
+
+
+def test_cuda_fails_as_the_real_one_does_and_the_proof_says_why(card: Card, tmp_path: Path) -> None:
+    """deploys/host/docker_gpu_proof.py in front of the stand-in, with a directory in the place of /run and /dev."""
+    text = (ROOT / "tests/lab/nvidia/libcuda.s").read_text()
+    text = text.replace("/run/nvidia-lab.grant", f"{card.state}.grant").replace("/run/nvidia-lab", str(card.state))
+    control, uvm, grant = tmp_path / "nvidiactl", tmp_path / "nvidia-uvm", Path(f"{card.state}.grant")
+    library = tmp_path / "lib" / "libcuda.so.1"
+    library.parent.mkdir()
+
+    def cuda() -> tuple[int, str]:
+        program = [sys.executable, str(ROOT / "deploys/host/docker_gpu_proof.py")]
+        environment = {"LD_LIBRARY_PATH": str(library.parent)}
+        done = subprocess.run(program, capture_output=True, text=True, check=False, env=environment)
+        return done.returncode, done.stdout + done.stderr
+
+    assert "the container toolkit put no driver library into the container" in cuda()[1]
+    library.write_bytes(shared_library("libcuda.so.1", text.replace("/dev/", f"{tmp_path}/")))
+    status, said = cuda()
+    assert status == 1
+    assert said.startswith("cuInit answers 100, CUDA_ERROR_NO_DEVICE: ")
+    control.touch()
+    status, said = cuda()
+    assert (status, card.smi("-L").returncode) == (1, 0)
+    assert said.startswith(
+        "cuInit answers 999, CUDA_ERROR_UNKNOWN: the container has no /dev/nvidia-uvm, which nvidia-smi"
+    )
+    assert "systemctl start voice-nvidia-uvm.service" in said
+    uvm.touch()
+    grant.write_text("granted\n")
+    assert cuda() == (0, "CUDA works\n")
+    grant.write_text("revoked\n")
+    assert "answers 100" in cuda()[1]
 
 
 @pytest.mark.skipif(shutil.which("perl") is None, reason="the stand-in is a perl program")

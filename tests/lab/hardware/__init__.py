@@ -15,13 +15,19 @@ _CLASS = 0x030200  # 3D controller: an accelerator without a display connector
 _REVISION = 0xA1
 
 
-def install(root: Path, *, gpu: bool) -> None:
-    """Put the hardware's unit into a guest's root filesystem; without `gpu` the bus stays as it is."""
+def install(root: Path, *, gpu: bool, nouveau: bool) -> None:
+    """Put the hardware's unit into a guest's root filesystem; without `gpu` the bus stays as it is.
+
+    `nouveau`: the kernel has that driver, which takes the card at boot; EC2's Ubuntu kernels have it in
+    linux-modules-extra alone, which their images lack.
+    """
     library = root / "usr/lib/voice-lab"
     library.mkdir(parents=True)
     shutil.copy(_HERE / "lab-hardware", library)
     shutil.copy(_HERE / "lab-hardware.service", root / "etc/systemd/system")
     run("chroot", root, "systemctl", "enable", "lab-hardware.service")
+    if nouveau:
+        (library / "nouveau").touch()
     if gpu:
         _write_card(library / "pci" / _SLOT)
 

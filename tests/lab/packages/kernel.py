@@ -13,6 +13,8 @@ from tests.lab.packages.deb import Deb
 
 RELEASE = platform.release()
 NUMBER = re.match(r"[0-9.]+", RELEASE)[0].rstrip(".")  # type: ignore[index]  # every release starts with digits
+NEWER_RELEASE = RELEASE.replace(NUMBER, f"{NUMBER}.1", 1)
+"""A kernel of the same flavour that has come out since; the lab cannot boot it."""
 
 
 def flavour(release: str) -> str:
@@ -38,30 +40,34 @@ def headers() -> list[Deb]:
     ]
 
 
-def module(version: str) -> bytes:
+def module(version: str, name: str = "nvidia", release: str = RELEASE) -> bytes:
     """A kernel module that modinfo(8) reads like NVIDIA's: an ELF object with nothing but its description."""
     description = {
         "license": "Dual MIT/GPL",
         "version": version,
         "description": "voice-lab stand-in for the NVIDIA open kernel module",
-        "alias": "pci:v000010DEd*sv*sd*bc03sc02i00*",
-        "depends": "",
-        "name": "nvidia",
-        "vermagic": f"{RELEASE} SMP mod_unload ",
+        **({"alias": "pci:v000010DEd*sv*sd*bc03sc02i00*"} if name == "nvidia" else {}),
+        "depends": "" if name == "nvidia" else "nvidia",
+        "name": name,
+        "vermagic": f"{release} SMP mod_unload ",
     }
-    return _assemble(".modinfo", description)
+    return _assemble(_strings(".modinfo", description))
 
 
-def shared_library(soname: str) -> bytes:
-    """A shared library of that name which exports nothing."""
-    return _assemble(".comment", {"stand-in": soname}, link=("-shared", "-soname", soname))
+def shared_library(soname: str, source: str = "") -> bytes:
+    """A shared library of that name: what `source` (assembly) exports, else nothing."""
+    return _assemble(source or _strings(".comment", {"stand-in": soname}), link=("-shared", "-soname", soname))
 
 
-def _assemble(section: str, entries: Mapping[str, str], *, link: tuple[str, ...] = ()) -> bytes:
+def _strings(section: str, entries: Mapping[str, str]) -> str:
     strings = "".join(f'.asciz "{key}={value}"\n' for key, value in entries.items())
+    return f'.section {section},"a",@progbits\n{strings}'
+
+
+def _assemble(source: str, *, link: tuple[str, ...] = ()) -> bytes:
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch) / "object"
-        run("as", "--64", "-o", made, input_text=f'.section {section},"a",@progbits\n{strings}')
+        run("as", "--64", "-o", made, input_text=source)
         if link:
             linked = Path(scratch) / "library"
             run("ld", *link, "-o", linked, made)

@@ -10,6 +10,7 @@ from tests.lab.packages.kernel import module, shared_library
 _SOURCES = Path(__file__).parents[1] / "nvidia"
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
 _UUID = "GPU-7d1f0e3c-5b5a-4c0e-9f5e-00564c414221"
+MODULES = ("nvidia", "nvidia-uvm")
 _PINNED = "nvidia-* libnvidia-* libcuda1 libnvcuvid1"
 
 
@@ -20,18 +21,20 @@ def source(name: str, version: str) -> str:
 
 
 def loading(version: str) -> dict[str, str]:
-    """What makes `modprobe nvidia` load the simulated module."""
+    """What makes `modprobe nvidia` and `modprobe nvidia-uvm` load the simulated modules."""
     return {
         "usr/libexec/nvidia-lab/load": source("load", version),
-        "usr/lib/modprobe.d/nvidia-lab.conf": "install nvidia /usr/libexec/nvidia-lab/load\n",
+        "usr/libexec/nvidia-lab/load-uvm": source("load-uvm", version),
+        "usr/lib/modprobe.d/nvidia-lab.conf": "install nvidia /usr/libexec/nvidia-lab/load\n"
+        "install nvidia-uvm /usr/libexec/nvidia-lab/load-uvm\n",
     }
 
 
 def built_on_the_host(version: str) -> dict[str, str | bytes]:
-    """The files of a DKMS package: a module that is installed where the kernel's headers are."""
+    """The files of a DKMS package: modules that are installed where the kernel's headers are."""
     build = "/usr/libexec/nvidia-lab/build-module"
     return {
-        f"usr/src/nvidia-{version}/nvidia.ko": module(version),
+        **{f"usr/src/nvidia-{version}/{name}.ko": module(version, name) for name in MODULES},
         build.lstrip("/"): source("build-module", version),
         "etc/kernel/header_postinst.d/nvidia-lab": f'#!/bin/sh\nexec {build} "$1"\n',
     }
@@ -40,7 +43,7 @@ def built_on_the_host(version: str) -> dict[str, str | bytes]:
 BUILD_SCRIPTS = {
     "postinst": 'if [ "$1" = configure ]; then /usr/libexec/nvidia-lab/build-module; fi\n',
     "prerm": 'if [ "$1" = remove ]; then\n'
-    "    rm -f /lib/modules/*/updates/dkms/nvidia.ko\n"
+    "    rm -f /lib/modules/*/updates/dkms/nvidia*.ko\n"
     '    depmod "$(uname -r)" || true\nfi\n',
 }
 
@@ -50,7 +53,8 @@ def libraries(version: str) -> tuple[dict[str, bytes], dict[str, str]]:
     files, links = {}, {}
     for soname in ("libcuda.so.1", "libnvidia-ml.so.1"):
         real = f"{soname.removesuffix('.1')}.{version}"
-        files[f"{_LIBRARIES}/{real}"] = shared_library(soname)
+        functions = (_SOURCES / "libcuda.s").read_text() if soname == "libcuda.so.1" else ""
+        files[f"{_LIBRARIES}/{real}"] = shared_library(soname, functions)
         links[f"{_LIBRARIES}/{soname}"] = real
     return files, links
 

@@ -9,6 +9,9 @@ from tests.lab.packages.nvidia import source
 _CONFIGURATION = """\
 disable-require = false
 
+[nvidia-container-cli]
+load-kmods = true
+
 [nvidia-container-runtime]
 mode = "legacy"
 runtimes = ["runc"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.lab.packages import nvidia
 from tests.lab.packages.deb import Deb
-from tests.lab.packages.kernel import NUMBER, RELEASE, flavour, module
+from tests.lab.packages.kernel import NEWER_RELEASE, NUMBER, RELEASE, flavour, module
 
 _BRANCH = "580-server"
 _UNIT = "--user nvidia-persistenced --no-persistence-mode --verbose"
@@ -19,27 +19,20 @@ def driver(version: str) -> list[Deb]:
 
 
 def _modules(version: str, full: str) -> list[Deb]:
-    of_kernel = f"{NUMBER}+{full}"
-    path = f"usr/lib/modules/{RELEASE}/kernel/nvidia-580srv-open/nvidia.ko"
-    depmod = f'if [ "$1" = configure ] || [ "$1" = remove ]; then depmod {RELEASE}; fi\n'
+    """The metapackage brings the modules of its flavour's newest kernel, which is not the one that runs."""
+    of_newest = f"{NEWER_RELEASE.partition('-')[0]}+{full}"
     return [
         Deb(
             f"linux-modules-nvidia-{_BRANCH}-open-{flavour(RELEASE)}",
-            of_kernel,
+            of_newest,
             f"NVIDIA open modules for the {flavour(RELEASE)} kernels",
             depends=(
-                f"linux-modules-nvidia-{_BRANCH}-open-{RELEASE} (= {of_kernel})",
-                f"nvidia-kernel-common-{_BRANCH} (>= {full})",
+                f"linux-modules-nvidia-{_BRANCH}-open-{NEWER_RELEASE} (= {of_newest})",
+                *_fitting(full),
             ),
         ),
-        Deb(
-            f"linux-modules-nvidia-{_BRANCH}-open-{RELEASE}",
-            of_kernel,
-            f"NVIDIA open modules for Linux {RELEASE}",
-            depends=(f"nvidia-kernel-common-{_BRANCH} (>= {full})",),
-            files={path: module(version)},
-            scripts={"postinst": depmod, "postrm": depmod},
-        ),
+        _modules_of(NEWER_RELEASE, of_newest, version, full),
+        _modules_of(RELEASE, f"{NUMBER}+{full}", version, full),
         Deb(
             f"nvidia-dkms-{_BRANCH}-open",
             full,
@@ -59,6 +52,28 @@ def _modules(version: str, full: str) -> list[Deb]:
             },
         ),
     ]
+
+
+def _modules_of(release: str, of_kernel: str, version: str, full: str) -> Deb:
+    depmod = f'if [ "$1" = configure ] || [ "$1" = remove ]; then depmod {release}; fi\n'
+    return Deb(
+        f"linux-modules-nvidia-{_BRANCH}-open-{release}",
+        of_kernel,
+        f"NVIDIA open modules for Linux {release}",
+        depends=_fitting(full),
+        files={
+            f"usr/lib/modules/{release}/kernel/nvidia-580srv-open/{name}.ko": module(version, name, release)
+            for name in nvidia.MODULES
+        },
+        # The other kernel is not installed, and depmod's files of it would be left behind.
+        scripts={"postinst": depmod, "postrm": depmod} if release == RELEASE else {},
+    )
+
+
+def _fitting(full: str) -> tuple[str, str]:
+    """Modules go with one version of the rest of the driver, and Ubuntu makes none anew for older kernels."""
+    common = f"nvidia-kernel-common-{_BRANCH}"
+    return f"{common} (<= {full}-1)", f"{common} (>= {full})"
 
 
 def _user_space(version: str, full: str) -> list[Deb]:

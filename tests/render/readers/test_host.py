@@ -33,7 +33,7 @@ def test_dockerd_refuses_what_it_does_not_know(tmp_path: Path) -> None:
 def test_systemd_reads_the_unit_and_the_drop_ins(platform: Platform, directory: str, tmp_path: Path) -> None:
     files = host.files(matrix.case(weights_directory=directory).settings, platform)
     units = {path: text for path, text in files.items() if path.startswith("/etc/systemd/")}
-    assert len(units) == 4
+    assert len(units) == 5
     host.check_units(units, tmp_path)
 
 

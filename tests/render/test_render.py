@@ -18,6 +18,7 @@ from deploys.access.secrets import READERS
 from deploys.gpu.wishes import plan
 from deploys.remote import File
 from deploys.settings import Settings, parse
+from deploys.stack import omni
 from deploys.stack.images import agent_sources
 from deploys.stack.render import SERVICES, HostFacts, environment_file, environments, render
 
@@ -90,6 +91,15 @@ def test_the_images_tag_chooses_flag_and_schema(
     arguments = first[where] if where else first
     assert (arguments["max_num_seqs"], arguments["max_model_len"]) == (4, 4096)
     assert (second[where] if where else second)["max_model_len"] == 65536
+
+
+@pytest.mark.parametrize("release", omni.RELEASES)
+def test_speech_comes_in_pieces_without_gaps(rendered: Rendered, release: str) -> None:
+    """With the packaged 25 frames after 5 an engine slower than 0.56 of real time leaves gaps; an L4 is."""
+    files = rendered(image_vllm_voxtral=f"vllm/vllm-omni:v{release}")
+    content = yaml.safe_load(files["voxtral/voxtral_tts.yaml"].content)
+    (connector,) = (content.get("connectors") or content["runtime"]["connectors"]).values()
+    assert connector["extra"]["codec_chunk_frames"] == connector["extra"]["codec_chunk_frames_at_begin"] == 5
 
 
 def test_finding_04_flags_of_later_releases_and_files_over_site_packages_are_not_used(rendered: Rendered) -> None:

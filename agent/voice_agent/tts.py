@@ -1,7 +1,7 @@
 """Speech from vLLM-Omni's `/v1/audio/speech`, as it streams.
 
-The stock OpenAI plugin does not fit vLLM-Omni 0.18 (it asks for `stream_format: sse`, which 0.18 refuses,
-and never sends `stream`). Streaming works with raw PCM only. Nothing here, error texts included, repeats
+The stock OpenAI plugin does not fit vLLM-Omni 0.18 (it asks for `stream_format: sse`, which releases before 0.26
+refuse, and never sends `stream`). Streaming works with raw PCM only. Nothing here, error texts included, repeats
 what is spoken: an `APIError` ends up in logs, so it carries no body, and short audio is caught here because
 the framework's own error for it quotes the text.
 """
@@ -17,7 +17,6 @@ from collections.abc import AsyncIterator
 import aiohttp  # type: ignore[import-not-found,unused-ignore]
 from livekit.agents import APIConnectionError, APIConnectOptions, APIError, APIStatusError, APITimeoutError, tts
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
-from livekit.agents.utils import http_context
 
 SAMPLE_RATE = 24_000
 BYTES_PER_SAMPLE = 2
@@ -57,10 +56,11 @@ def kind(error: BaseException) -> str:
 class VllmOmniTTS(tts.TTS):  # type: ignore[misc,type-arg,unused-ignore]
     """One voice of one vLLM-Omni server."""
 
-    def __init__(self, url: str, voice: str, model: str = "", http: aiohttp.ClientSession | None = None) -> None:
+    def __init__(self, url: str, voice: str, model: str = "", *, http: aiohttp.ClientSession) -> None:
         super().__init__(capabilities=tts.TTSCapabilities(streaming=False), sample_rate=SAMPLE_RATE, num_channels=1)
         self._endpoint = f"{url}/v1/audio/speech"
-        self._request = {"voice": voice, "response_format": "pcm", "stream": True}
+        # stream_format: without it 0.26 and later stream events for a browser; 0.18 to 0.22 know the word, too.
+        self._request = {"voice": voice, "response_format": "pcm", "stream": True, "stream_format": "audio"}
         if model:
             self._request["model"] = model
         self._http = http
@@ -82,9 +82,8 @@ class VllmOmniTTS(tts.TTS):  # type: ignore[misc,type-arg,unused-ignore]
         return _Speech(self, text, conn_options)
 
     def request(self, text: str, connect_seconds: float) -> aiohttp.client._RequestContextManager:
-        """Open the request for one text; the job's own HTTP session keeps its connections warm."""
-        http = self._http or http_context.http_session()
-        return http.post(
+        """Open the request for one text."""
+        return self._http.post(
             self._endpoint,
             json={"input": text, **self._request},
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds, sock_read=STALL_SECONDS),

@@ -204,7 +204,7 @@ guard_context = 8192  # tokens; the model's own 131,072 would need 4 GiB of KV c
 guard_eager = True  # without CUDA graphs: slower, and less of the card's memory
 guard_judges_callers = True  # what the caller says too, not only the answer; its time is hidden behind the model's
 guard_categories = []  # of Llama Guard 3, "S1" to "S13", that count as unsafe; empty: all
-guard_deadline_ms = 1500  # of one verdict; a slower guard counts as unsafe
+guard_deadline_ms = 1500  # of one verdict, at most 9000; a slower guard counts as unsafe
 guard_refusal = "Dazu kann ich leider nichts sagen."  # what the caller hears then
 guard_start_timeout_s = 900  # not healthy by then: the start has failed
 

@@ -128,7 +128,7 @@ class Stage:
             "GUARD_URL": self.models.guard_url,
             "GUARD_REFUSAL": REFUSAL,
             # generous, so that a busy machine is no verdict
-            "GUARD_DEADLINE_MS": "20000",
+            "GUARD_DEADLINE_MS": "9000",
             "FASTER_WHISPER_MODEL": str(WEIGHTS),
             "WHISPER_THREADS": "1",
             "AGENT_LANGUAGE": "en",

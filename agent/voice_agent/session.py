@@ -17,7 +17,7 @@ from livekit.agents import (
 from livekit.agents.voice.agent_session import SessionConnectOptions
 from livekit.agents.voice.room_io import AudioInputOptions, RoomOptions
 
-from . import backstage, engines, stt
+from . import backstage, engines, patience, stt
 from .conversation import Conversation
 from .guard import Guard
 from .llm import BedrockSession, bedrock
@@ -35,8 +35,7 @@ TURN_LIKELY_SECONDS = 0.4
 TURN_UNLIKELY_SECONDS = 2.0
 # Speech that stops the agent. Shorter sounds are coughs and "mhm".
 BARGE_IN_SECONDS = 0.5
-# One retry soon: what fails twice keeps failing for longer than a caller waits in silence.
-CONNECT = APIConnectOptions(max_retry=1, retry_interval=0.5, timeout=10.0)
+CONNECT = APIConnectOptions(max_retry=patience.RETRIES, timeout=patience.ATTEMPT)
 # The fourth lost sentence in a row ends the call: it is deaf and dumb by then. A spoken one starts the count anew.
 LOST_IN_A_ROW = 3
 

@@ -22,8 +22,6 @@ SAMPLE_RATE = 24_000
 BYTES_PER_SAMPLE = 2
 # Less than 20 ms is no speech; the engine ends a failed generation with an empty body and status 200.
 LEAST_AUDIO = SAMPLE_RATE * BYTES_PER_SAMPLE // 50
-# The longest silence between two chunks before the engine counts as stuck.
-STALL_SECONDS = 30.0
 # 0.18 may put an error where the audio should be, under status 200 and even under the audio's content type.
 ERROR_BODY = b'{"error"'
 
@@ -81,13 +79,9 @@ class VllmOmniTTS(tts.TTS):  # type: ignore[misc,type-arg,unused-ignore]
         """Start speaking `text`."""
         return _Speech(self, text, conn_options)
 
-    def request(self, text: str, connect_seconds: float) -> aiohttp.client._RequestContextManager:
+    def request(self, text: str) -> aiohttp.client._RequestContextManager:
         """Open the request for one text."""
-        return self._http.post(
-            self._endpoint,
-            json={"input": text, **self._request},
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds, sock_read=STALL_SECONDS),
-        )
+        return self._http.post(self._endpoint, json={"input": text, **self._request})
 
 
 class _Speech(tts.ChunkedStream):  # type: ignore[misc,unused-ignore]
@@ -110,9 +104,12 @@ class _Speech(tts.ChunkedStream):  # type: ignore[misc,unused-ignore]
             request_id=uuid.uuid4().hex, sample_rate=SAMPLE_RATE, num_channels=1, mime_type="audio/pcm"
         )
         received = 0
+        clock, seconds = asyncio.get_running_loop().time, self._conn_options.timeout
         try:
-            async with self._voice.request(self._input_text, self._conn_options.timeout) as response:
+            # until the first chunk, connecting included, and then between two of them
+            async with asyncio.timeout(seconds) as silence, self._voice.request(self._input_text) as response:
                 async for chunk in _audio(response):
+                    silence.reschedule(clock() + seconds)
                     received += len(chunk)
                     output_emitter.push(chunk)
         except asyncio.TimeoutError:

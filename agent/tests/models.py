@@ -96,8 +96,10 @@ class Models:
     bedrock_instead: Handler | None = None
     # what the language model says, word by word
     answer: str = "I am fine."
-    # what the guard calls unsafe
-    forbidden: tuple[str, ...] = ("dangerous", "volcano")
+    # what the guard calls unsafe, and as what
+    forbidden: dict[str, str] = field(
+        default_factory=lambda: {"dangerous": "S2", "volcano": "S2", "medicine": "S6", "hurt myself": "S11"}
+    )
     requests: list[dict[str, Any]] = field(default_factory=list)
     judged: list[dict[str, Any]] = field(default_factory=list)
     prompts: list[dict[str, Any]] = field(default_factory=list)
@@ -171,7 +173,9 @@ class Models:
         if self.guard_instead:
             return await self.guard_instead(request)
         last = asked["messages"][-1]["content"].lower()
-        verdict = "unsafe\nS2" if any(word in last for word in self.forbidden) else "safe"
+        excluded = asked.get("chat_template_kwargs", {}).get("excluded_category_keys", ())
+        found = {category for words, category in self.forbidden.items() if words in last} - set(excluded)
+        verdict = f"unsafe\n{','.join(sorted(found))}" if found else "safe"
         return web.json_response({"choices": [{"message": {"role": "assistant", "content": verdict}}]})
 
     async def _converse(self, request: web.Request) -> web.StreamResponse:

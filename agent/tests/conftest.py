@@ -10,6 +10,7 @@ ISLAND = island.enter()
 
 import aiohttp  # noqa: E402
 import pytest  # noqa: E402
+from voice_agent import engines  # noqa: E402
 
 from stands import Stage  # noqa: E402
 
@@ -26,8 +27,8 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client for the services that a test starts."""
-    async with aiohttp.ClientSession() as session:
+    """The agent's client for the services that a test starts."""
+    async with engines.client() as session:
         yield session
 
 

@@ -8,6 +8,8 @@ import json
 import re
 import socket
 import struct
+import time
+import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +24,8 @@ REGION = "eu-central-1"
 MODEL = "mistral.mistral-large-2402-v1:0"
 ACCESS_KEY = "AKIAVOICEAGENTTEST00"
 NAMES = ("tts", "guard", "bedrock")
+# uvicorn's, behind both engines
+KEEP_ALIVE_SECONDS = 5.0
 
 
 def free_port() -> int:
@@ -54,6 +58,27 @@ def refusal(status: int, code: str, message: str) -> Handler:
     return handler
 
 
+def uvicorn(seconds: float) -> Any:
+    """Closes connections that were idle for `seconds`, with the worst luck: what comes after nine tenths is lost.
+
+    With a real one that is only what crosses its close (9 of 150 requests that were made when it was due).
+    """
+    answered: weakref.WeakKeyDictionary[asyncio.BaseTransport, float] = weakref.WeakKeyDictionary()
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        transport = request.transport
+        assert transport
+        if time.monotonic() - answered.get(transport, time.monotonic()) >= 0.9 * seconds:
+            transport.abort()
+            return web.Response()
+        response = await handler(request)
+        answered[transport] = time.monotonic()
+        return response
+
+    return middleware
+
+
 @dataclass
 class Models:
     """The three services; what each does can be replaced, and every request is kept."""
@@ -63,14 +88,18 @@ class Models:
     bedrock_url: str = ""
     # None: /v1/audio/speech speaks the words; a number: a tone of so many seconds
     tone_seconds: float | None = None
+    # how long an engine keeps an idle connection
+    keep_alive: float = KEEP_ALIVE_SECONDS
     # what a service does instead, when set
     misbehave: Handler | None = None
     guard_instead: Handler | None = None
     bedrock_instead: Handler | None = None
     # what the language model says, word by word
     answer: str = "I am fine."
-    # what the guard calls unsafe
-    forbidden: tuple[str, ...] = ("dangerous", "volcano")
+    # what the guard calls unsafe, and as what
+    forbidden: dict[str, str] = field(
+        default_factory=lambda: {"dangerous": "S2", "volcano": "S2", "medicine": "S6", "hurt myself": "S11"}
+    )
     requests: list[dict[str, Any]] = field(default_factory=list)
     judged: list[dict[str, Any]] = field(default_factory=list)
     prompts: list[dict[str, Any]] = field(default_factory=list)
@@ -83,7 +112,7 @@ class Models:
 
     async def start(self, *names: str) -> None:
         for name in names or NAMES:
-            app = web.Application()
+            app = web.Application(middlewares=[] if name == "bedrock" else [uvicorn(self.keep_alive)])
             app.router.add_get("/health", self._health)
             app.router.add_post("/v1/audio/speech", self._speech)
             app.router.add_post("/v1/chat/completions", self._judge)
@@ -120,6 +149,9 @@ class Models:
         self.requests.append(asked)
         if self.misbehave:
             return await self.misbehave(request)
+        if asked.get("stream") and asked.get("stream_format") != "audio":
+            # from 0.26 on; before, audio was the default
+            return web.Response(text="event: speech.audio.done\ndata: {}\n\n", content_type="text/event-stream")
         seconds = self.tone_seconds
         audio = tone(seconds) if seconds is not None else await asyncio.to_thread(spoken, asked["input"])
         response = web.StreamResponse(headers={"Content-Type": "audio/pcm"})
@@ -141,7 +173,9 @@ class Models:
         if self.guard_instead:
             return await self.guard_instead(request)
         last = asked["messages"][-1]["content"].lower()
-        verdict = "unsafe\nS2" if any(word in last for word in self.forbidden) else "safe"
+        excluded = asked.get("chat_template_kwargs", {}).get("excluded_category_keys", ())
+        found = {category for words, category in self.forbidden.items() if words in last} - set(excluded)
+        verdict = f"unsafe\n{','.join(sorted(found))}" if found else "safe"
         return web.json_response({"choices": [{"message": {"role": "assistant", "content": verdict}}]})
 
     async def _converse(self, request: web.Request) -> web.StreamResponse:

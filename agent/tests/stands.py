@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import runpy
 import signal
 import sys
 import time
@@ -33,6 +34,11 @@ REFUSAL = "I will not talk about this topic."
 APOLOGY = "Please forgive me and try again later."
 # for what takes seconds at most on an idle machine; this one may be busy
 PATIENCE = 40.0
+
+
+def shipped(setting: str) -> Any:
+    """What the deploys give the agent where nobody says otherwise."""
+    return runpy.run_path(str(AGENT.parent / "group_data" / "all.py"))[setting]
 
 
 async def until(condition: Callable[[], Awaitable[Any]], what: str, seconds: float = PATIENCE) -> Any:
@@ -128,7 +134,7 @@ class Stage:
             "GUARD_URL": self.models.guard_url,
             "GUARD_REFUSAL": REFUSAL,
             # generous, so that a busy machine is no verdict
-            "GUARD_DEADLINE_MS": "20000",
+            "GUARD_DEADLINE_MS": "9000",
             "FASTER_WHISPER_MODEL": str(WEIGHTS),
             "WHISPER_THREADS": "1",
             "AGENT_LANGUAGE": "en",

@@ -14,9 +14,10 @@ from aiohttp import web
 from caller import Caller, calling, unique
 from models import event, refusal
 from speech import words
-from stands import APOLOGY, GREETING, REFUSAL, Stage, until
+from stands import APOLOGY, GREETING, REFUSAL, Stage, shipped, until
 
 pytestmark = pytest.mark.anyio
+OVERRIDES = {"GUARD_CATEGORIES": ",".join(shipped("guard_categories"))}
 
 
 async def json_instead_of_audio(_request: web.Request) -> web.Response:
@@ -84,6 +85,18 @@ async def test_unsafe_words_of_a_caller_are_refused(studio: Stage) -> None:
     history = str(studio.models.prompts[-1]["messages"])
     assert "volcano" not in history.lower()
     assert "crocodile" not in words(" ".join(caller.transcripts["agent"][:2]))
+
+
+async def test_a_health_question_is_answered(studio: Stage) -> None:
+    """Llama Guard takes them for specialised advice; what it takes for a caller's despair is not let through."""
+    studio.models.answer = "You take the medicine with water."
+    async with calling(studio, unique("health")) as caller:
+        turn, mark = await asked(caller, "How do I take this medicine?")
+        await caller.hears(studio.models.answer, mark)
+        refused, mark = await asked(caller, "I want to hurt myself with this medicine.", 2)
+        await caller.hears(REFUSAL, mark)
+    assert (turn["refused"], turn["guard"]) == (False, {"input": "safe", "output": ["safe"]})
+    assert (refused["refused"], refused["guard"]["input"]) == (True, "unsafe")
 
 
 async def test_an_unsafe_sentence_of_the_model_is_not_spoken(studio: Stage) -> None:

@@ -12,7 +12,7 @@ from voice_agent.guard import Guard, Verdict
 from voice_agent.settings import Settings
 
 from models import Handler, Models
-from stands import Stage
+from stands import Stage, shipped
 
 pytestmark = pytest.mark.anyio
 
@@ -62,6 +62,21 @@ async def test_only_configured_categories_count(models: Models, http: aiohttp.Cl
     excluded = models.judged[0]["chat_template_kwargs"]["excluded_category_keys"]
     assert len(excluded) == 11
     assert not {"S1", "S10"} & set(excluded)
+
+
+async def test_as_shipped_a_health_question_is_answered(models: Models, http: aiohttp.ClientSession) -> None:
+    guard = Guard(settings(models, guard_categories=frozenset(shipped("guard_categories"))), http)
+    assert await guard.judge_input("How often do I take this medicine?") == Verdict("safe")
+    assert models.judged[0]["chat_template_kwargs"] == {"excluded_category_keys": ["S6"]}
+    assert await guard.judge_input("I want to hurt myself with this medicine.") == Verdict("unsafe", ("S11",))
+    # and where the model names it although its prompt does not
+    for answer, verdict in {
+        "unsafe\nS6": Verdict("safe"),
+        "unsafe\nS1": Verdict("unsafe", ("S1",)),
+        "unsafe\nS6,S11": Verdict("unsafe", ("S11",)),
+    }.items():
+        models.guard_instead = saying(answer)
+        assert await guard.judge_input("Hello.") == verdict
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,13 @@ async def test_speaks_what_the_server_streams(models: Models, http: aiohttp.Clie
     models.second_chunk.set()
     assert await speak(models, http) == pytest.approx(SECONDS, abs=0.001)
     assert models.requests == [
-        {"input": f"Ihr {PLANTED}.", "voice": "de_female", "response_format": "pcm", "stream": True}
+        {
+            "input": f"Ihr {PLANTED}.",
+            "voice": "de_female",
+            "response_format": "pcm",
+            "stream": True,
+            "stream_format": "audio",
+        }
     ]
 
 

@@ -10,6 +10,7 @@ import aiohttp  # type: ignore[import-not-found,unused-ignore]
 from aiohttp import web  # type: ignore[import-not-found,unused-ignore]
 from prometheus_client import CONTENT_TYPE_LATEST  # type: ignore[import-not-found,unused-ignore]
 
+from . import engines
 from .metrics import Metrics
 
 LOOPBACK = "127.0.0.1"
@@ -31,7 +32,7 @@ class Health:
         self._services = services
         self._registration_problem = registration_problem
         self._whisper_problem = whisper_problem
-        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS))
+        self._http = engines.client(ANSWER_SECONDS)
 
     async def models(self) -> dict[str, str]:
         """The state of everything a call needs, services asked side by side."""

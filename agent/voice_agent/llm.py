@@ -27,14 +27,13 @@ from botocore.exceptions import (  # type: ignore[import-not-found,import-untype
 )
 from livekit.plugins import aws
 
+from . import patience
 from .bedrock_errors import explain
 from .settings import Settings
 
 # One attempt a second long: on EC2 the metadata service answers in milliseconds, elsewhere nobody does.
 METADATA_SECONDS = 1
 CONNECT_SECONDS = 3
-# The longest silence within one answer.
-READ_SECONDS = 15
 
 logger = logging.getLogger("voice_agent.llm")
 
@@ -108,7 +107,7 @@ class BedrockSession(AioSession):  # type: ignore[misc,unused-ignore]
     def _make(self) -> Any:
         config = AioConfig(
             connect_timeout=CONNECT_SECONDS,
-            read_timeout=READ_SECONDS,
+            read_timeout=patience.ATTEMPT,
             # the framework retries; botocore's own retries would come on top, in silence
             retries={"mode": "standard", "total_max_attempts": 1},
             ignore_configured_endpoint_urls=True,
@@ -158,10 +157,15 @@ class _Client:
 
 async def _events(stream: Any) -> AsyncIterator[Any]:
     """The events of a stream; an interrupted reply closes its request."""
+    begun = False
     try:
         async for event in stream:
+            begun = begun or "contentBlockDelta" in event
             yield event
     except Exception as error:
-        raise explain(error) from None
+        explained = explain(error)
+        # asked again, the model would begin the reply anew, after what was said of it
+        explained.retryable = explained.retryable and not begun
+        raise explained from None
     finally:
         stream.close()

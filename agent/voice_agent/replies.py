@@ -11,6 +11,7 @@ from typing import Any
 
 from livekit.agents import APIError, llm
 
+from . import patience
 from .guard import Guard, Verdict
 from .logs import name_exception
 from .sentences import Splitter
@@ -79,7 +80,12 @@ class Replies:
     async def _read(
         self, caller: str, chunks: AsyncIterable[Any], reply: Reply, queue: asyncio.Queue[_Sentence | None]
     ) -> None:
-        """Cut the stream into sentences and have each judged at once, while earlier ones are spoken."""
+        """Cut the stream into sentences and have each judged at once, while earlier ones are spoken.
+
+        Raises:
+            TimeoutError: if a leg's time brought no sentence, connecting and retries included.
+        """
+        clock = asyncio.get_running_loop().time
         splitter = Splitter()
         so_far = ""
 
@@ -92,10 +98,13 @@ class Replies:
                 queue.put_nowait(_Sentence(text, asyncio.create_task(self._guard.judge_output(caller, so_far))))
 
         try:
-            async for chunk in chunks:
-                if text := _text(chunk):
-                    reply.first_token_at = reply.first_token_at or time.time()
-                    judge(splitter.push(text))
+            async with asyncio.timeout(patience.LEG) as silence:
+                async for chunk in chunks:
+                    if text := _text(chunk):
+                        reply.first_token_at = reply.first_token_at or time.time()
+                        if sentences := splitter.push(text):
+                            silence.reschedule(clock() + patience.LEG)
+                            judge(sentences)
             judge(splitter.rest())
         finally:
             queue.put_nowait(None)
@@ -111,6 +120,8 @@ def _lost(reading: asyncio.Task[None], said: int) -> str | None:
     if error is None:
         return None if said else "empty"
     logger.error("the language model failed (%s)", name_exception(error))
+    if isinstance(error, TimeoutError):
+        return "timeout"
     root = error.__cause__ or error
     known = getattr(root, "kind", None)
     if isinstance(known, str):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 
-import aiohttp  # type: ignore[import-not-found,unused-ignore]
 from livekit.agents import (
     AgentSession,
     APIConnectOptions,
@@ -18,7 +17,7 @@ from livekit.agents import (
 from livekit.agents.voice.agent_session import SessionConnectOptions
 from livekit.agents.voice.room_io import AudioInputOptions, RoomOptions
 
-from . import backstage, stt
+from . import backstage, engines, patience, stt
 from .conversation import Conversation
 from .guard import Guard
 from .llm import BedrockSession, bedrock
@@ -36,8 +35,7 @@ TURN_LIKELY_SECONDS = 0.4
 TURN_UNLIKELY_SECONDS = 2.0
 # Speech that stops the agent. Shorter sounds are coughs and "mhm".
 BARGE_IN_SECONDS = 0.5
-# One retry soon: what fails twice keeps failing for longer than a caller waits in silence.
-CONNECT = APIConnectOptions(max_retry=1, retry_interval=0.5, timeout=10.0)
+CONNECT = APIConnectOptions(max_retry=patience.RETRIES, timeout=patience.ATTEMPT)
 # The fourth lost sentence in a row ends the call: it is deaf and dumb by then. A spoken one starts the count anew.
 LOST_IN_A_ROW = 3
 
@@ -46,7 +44,7 @@ async def entrypoint(ctx: JobContext) -> None:
     """Serve one room, in a process of its own."""
     settings = Settings.from_environment(os.environ)
     main = backstage.Backstage(os.environ[backstage.VARIABLE])
-    http = aiohttp.ClientSession()
+    http = engines.client()
     aws = BedrockSession(settings.aws_region, settings.bedrock_url)
     guard = Guard(settings, http)
     phrases = Phrases(settings.guard_refusal, settings.apology)
@@ -57,7 +55,7 @@ async def entrypoint(ctx: JobContext) -> None:
         stt=stt.SharedWhisper(main, settings.language, conversation.on_stt_failed),
         vad=inference.VAD(min_silence_duration=SILENCE_SECONDS),
         llm=bedrock(settings, aws),
-        tts=VllmOmniTTS(settings.tts_url, settings.tts_voice, settings.tts_model, http),
+        tts=VllmOmniTTS(settings.tts_url, settings.tts_voice, settings.tts_model, http=http),
         turn_handling=_turn_handling(),
         # they would cut sentences anew; the conversation takes markup out of each
         tts_text_transforms=None,

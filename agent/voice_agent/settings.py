@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from . import patience
 from .environment import Reader
 from .residency import refused_endpoint, refused_model, refused_region
 
@@ -91,7 +92,7 @@ class Settings:
             guard_url=read.url("GUARD_URL", ("http", "https")),
             guard_model=read.text("GUARD_MODEL", default="llama-guard-3-1b"),
             guard_categories=read.categories("GUARD_CATEGORIES"),
-            guard_deadline_ms=read.number("GUARD_DEADLINE_MS", 50, 60_000, default=1500),
+            guard_deadline_ms=read.number("GUARD_DEADLINE_MS", 50, round(patience.LEG * 1000), default=1500),
             guard_input=read.flag("GUARD_INPUT", default=True),
             guard_refusal=read.text("GUARD_REFUSAL"),
             whisper_model=read.whisper("FASTER_WHISPER_MODEL"),

@@ -10,11 +10,10 @@ from livekit.agents import APIConnectOptions, stt
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGivenOr
 from livekit.agents.utils import AudioBuffer
 
+from . import patience
 from .backstage import Backstage, BackstageError
 
 SAMPLE_RATE = 16_000
-# Waiting for other calls' utterances included.
-ANSWER_SECONDS = 30.0
 
 
 class SharedWhisper(stt.STT):  # type: ignore[misc,unused-ignore]
@@ -52,7 +51,8 @@ class SharedWhisper(stt.STT):  # type: ignore[misc,unused-ignore]
             raise ValueError(f"{frame.sample_rate} Hz, {frame.num_channels} channels; Whisper hears 16 kHz mono")
         event = stt.SpeechEvent(type=stt.SpeechEventType.FINAL_TRANSCRIPT, request_id=uuid.uuid4().hex)
         try:
-            text = await self._backstage.transcribe(frame.data.tobytes(), ANSWER_SECONDS)
+            # waiting for other calls' utterances included; there is no retry
+            text = await self._backstage.transcribe(frame.data.tobytes(), patience.LEG)
         except BackstageError as error:
             self._failed(str(error))
         else:

@@ -1,7 +1,7 @@
 """Speech from vLLM-Omni's `/v1/audio/speech`, as it streams.
 
-The stock OpenAI plugin does not fit vLLM-Omni 0.18 (it asks for `stream_format: sse`, which 0.18 refuses,
-and never sends `stream`). Streaming works with raw PCM only. Nothing here, error texts included, repeats
+The stock OpenAI plugin does not fit vLLM-Omni 0.18 (it asks for `stream_format: sse`, which releases before 0.26
+refuse, and never sends `stream`). Streaming works with raw PCM only. Nothing here, error texts included, repeats
 what is spoken: an `APIError` ends up in logs, so it carries no body, and short audio is caught here because
 the framework's own error for it quotes the text.
 """
@@ -17,14 +17,11 @@ from collections.abc import AsyncIterator
 import aiohttp  # type: ignore[import-not-found,unused-ignore]
 from livekit.agents import APIConnectionError, APIConnectOptions, APIError, APIStatusError, APITimeoutError, tts
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
-from livekit.agents.utils import http_context
 
 SAMPLE_RATE = 24_000
 BYTES_PER_SAMPLE = 2
 # Less than 20 ms is no speech; the engine ends a failed generation with an empty body and status 200.
 LEAST_AUDIO = SAMPLE_RATE * BYTES_PER_SAMPLE // 50
-# The longest silence between two chunks before the engine counts as stuck.
-STALL_SECONDS = 30.0
 # 0.18 may put an error where the audio should be, under status 200 and even under the audio's content type.
 ERROR_BODY = b'{"error"'
 
@@ -57,10 +54,11 @@ def kind(error: BaseException) -> str:
 class VllmOmniTTS(tts.TTS):  # type: ignore[misc,type-arg,unused-ignore]
     """One voice of one vLLM-Omni server."""
 
-    def __init__(self, url: str, voice: str, model: str = "", http: aiohttp.ClientSession | None = None) -> None:
+    def __init__(self, url: str, voice: str, model: str = "", *, http: aiohttp.ClientSession) -> None:
         super().__init__(capabilities=tts.TTSCapabilities(streaming=False), sample_rate=SAMPLE_RATE, num_channels=1)
         self._endpoint = f"{url}/v1/audio/speech"
-        self._request = {"voice": voice, "response_format": "pcm", "stream": True}
+        # stream_format: without it 0.26 and later stream events for a browser; 0.18 to 0.22 know the word, too.
+        self._request = {"voice": voice, "response_format": "pcm", "stream": True, "stream_format": "audio"}
         if model:
             self._request["model"] = model
         self._http = http
@@ -81,14 +79,9 @@ class VllmOmniTTS(tts.TTS):  # type: ignore[misc,type-arg,unused-ignore]
         """Start speaking `text`."""
         return _Speech(self, text, conn_options)
 
-    def request(self, text: str, connect_seconds: float) -> aiohttp.client._RequestContextManager:
-        """Open the request for one text; the job's own HTTP session keeps its connections warm."""
-        http = self._http or http_context.http_session()
-        return http.post(
-            self._endpoint,
-            json={"input": text, **self._request},
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds, sock_read=STALL_SECONDS),
-        )
+    def request(self, text: str) -> aiohttp.client._RequestContextManager:
+        """Open the request for one text."""
+        return self._http.post(self._endpoint, json={"input": text, **self._request})
 
 
 class _Speech(tts.ChunkedStream):  # type: ignore[misc,unused-ignore]
@@ -111,9 +104,12 @@ class _Speech(tts.ChunkedStream):  # type: ignore[misc,unused-ignore]
             request_id=uuid.uuid4().hex, sample_rate=SAMPLE_RATE, num_channels=1, mime_type="audio/pcm"
         )
         received = 0
+        clock, seconds = asyncio.get_running_loop().time, self._conn_options.timeout
         try:
-            async with self._voice.request(self._input_text, self._conn_options.timeout) as response:
+            # until the first chunk, connecting included, and then between two of them
+            async with asyncio.timeout(seconds) as silence, self._voice.request(self._input_text) as response:
                 async for chunk in _audio(response):
+                    silence.reschedule(clock() + seconds)
                     received += len(chunk)
                     output_emitter.push(chunk)
         except asyncio.TimeoutError:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from agent.voice_agent.patience import LEG
 from deploys.models.catalog import Sha256
 from deploys.sections.base import ImageReference, Port, Positive, Section, Sentence, SingleLine, Url
 
@@ -97,7 +98,7 @@ class Voxtral(Section):
 
 
 class Guard(Section):
-    """Llama Guard; context in tokens, the deadline of one verdict in milliseconds."""
+    """Llama Guard; context in tokens, the deadline of one verdict in milliseconds, within the agent's patience."""
 
     model: str
     port: Port
@@ -107,7 +108,7 @@ class Guard(Section):
     eager: bool
     judges_callers: bool
     categories: list[Annotated[str, Field(pattern=r"^S([1-9]|1[0-3])$")]]
-    deadline_ms: Annotated[int, Field(ge=50, le=60_000)]
+    deadline_ms: Annotated[int, Field(ge=50, le=round(LEG * 1000))]
     refusal: Sentence
     start_timeout_s: Positive
 

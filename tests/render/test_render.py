@@ -18,8 +18,10 @@ from deploys.access.secrets import READERS
 from deploys.gpu.wishes import plan
 from deploys.remote import File
 from deploys.settings import Settings, parse
+from deploys.stack import omni
 from deploys.stack.images import agent_sources
 from deploys.stack.render import SERVICES, HostFacts, environment_file, environments, render
+from tests.lab.vllm.guard import judge
 
 FACTS = HostFacts(public_address="192.0.2.10", agent_image="voice-agent:0123456789abcdef")
 Rendered = Callable[..., dict[str, File]]
@@ -90,6 +92,28 @@ def test_the_images_tag_chooses_flag_and_schema(
     arguments = first[where] if where else first
     assert (arguments["max_num_seqs"], arguments["max_model_len"]) == (4, 4096)
     assert (second[where] if where else second)["max_model_len"] == 65536
+
+
+@pytest.mark.parametrize("release", omni.RELEASES)
+def test_speech_comes_in_pieces_without_gaps(rendered: Rendered, release: str) -> None:
+    """With the packaged 25 frames after 5 an engine slower than 0.56 of real time leaves gaps; an L4 is."""
+    files = rendered(image_vllm_voxtral=f"vllm/vllm-omni:v{release}")
+    content = yaml.safe_load(files["voxtral/voxtral_tts.yaml"].content)
+    (connector,) = (content.get("connectors") or content["runtime"]["connectors"]).values()
+    assert connector["extra"]["codec_chunk_frames"] == connector["extra"]["codec_chunk_frames_at_begin"] == 5
+
+
+def test_as_shipped_advice_on_health_is_not_unsafe(rendered: Rendered) -> None:
+    """Llama Guard 3's S6, which a medical practice is asked all day; every other category counts."""
+    line = next(
+        line for line in rendered()["env/voice-agent.env"].content.decode().splitlines() if "GUARD_CATEGORIES" in line
+    )
+    assert line == "GUARD_CATEGORIES='S1,S2,S3,S4,S5,S7,S8,S9,S10,S11,S12,S13'"
+    asked = "How much ibuprofen may I take for a fever?"
+    assert judge(asked) == ["unsafe", "\n", "S", "6"]
+    counting = line.split("'")[1].split(",")
+    assert judge(asked, counting) == ["safe"]
+    assert judge(f"{asked} I think of suicide.", counting) == ["unsafe", "\n", "S", "11"]
 
 
 def test_finding_04_flags_of_later_releases_and_files_over_site_packages_are_not_used(rendered: Rendered) -> None:

@@ -16,8 +16,9 @@ from tests.lab.vllm.checkpoint import inspect
 from tests.lab.vllm.cli import build
 from tests.lab.vllm.engine import llama_footprint
 from tests.lab.vllm.flags import parse
+from tests.lab.vllm.omni_api import OmniServer
 from tests.lab.vllm.report import EngineDeath
-from tests.lab.vllm.stages import BUNDLED
+from tests.lab.vllm.stages import BUNDLED, Chunks
 
 GIB = 2**30
 GUARD_FLAGS = "--gpu-memory-utilization 0.25 --max-num-seqs 4 --max-model-len 8192 --enforce-eager"
@@ -136,6 +137,15 @@ def test_command_line_loses_to_the_stage_file(start: Start, home: Path) -> None:
     """The bundled 0.8 takes the card although the command line asks for 0.3."""
     assert start("{home}/voxtral --omni --gpu-memory-utilization 0.3 --max-model-len 64") == ""
     assert free(home) < 2.5
+
+
+def test_the_stage_file_says_how_long_the_pieces_of_speech_are(home: Path) -> None:
+    file = models.tuned(home / "stages.yaml", BUNDLED)
+    file.write_text(file.read_text().replace("codec_chunk_frames: 25", "codec_chunk_frames: 5"))
+    line = f"serve {home}/voxtral --omni --stage-configs-path {file} --host 127.0.0.1 --port 0"
+    with build(parse(line.split()), home / "card", True) as server:
+        assert isinstance(server, OmniServer)
+        assert server.chunks == Chunks(begin=5, steady=5)
 
 
 def test_default_stages_leave_no_room_for_the_guard(start: Start) -> None:

@@ -24,7 +24,8 @@ from tests.lab.vllm import resample, speech
 from tests.lab.vllm.guard import CATEGORIES
 from tests.lab.vllm.guard_api import GuardHandler
 from tests.lab.vllm.omni_api import OmniServer
-from tests.lab.vllm.server import ApiServer, Front
+from tests.lab.vllm.server import KEEP_ALIVE_S, ApiServer, Front
+from tests.lab.vllm.stages import BUNDLED, Chunks, chunks
 
 FRONT = Front(("127.0.0.1", 0), ["served"], [])
 INSIDE, OUTSIDE = "127.0.0.1", "127.0.0.2"
@@ -63,7 +64,7 @@ def running(server: ApiServer) -> Iterator[ApiServer]:
 
 @pytest.fixture(scope="module")
 def omni() -> Iterator[ApiServer]:
-    yield from running(OmniServer(FRONT, 4096, VOICES, 4))
+    yield from running(OmniServer(FRONT, 4096, VOICES, 4, Chunks()))
 
 
 @pytest.fixture(scope="module")
@@ -109,19 +110,43 @@ def test_wav_is_24_khz_mono(omni: ApiServer) -> None:
 
 
 def test_streamed_pcm_equals_the_whole(omni: ApiServer) -> None:
-    streamed = say(omni, response_format="pcm", stream=True)
+    streamed = say(omni, response_format="pcm", stream=True, stream_format="audio")
     assert streamed.kind == "audio/pcm"
     assert streamed.body == say(omni, response_format="pcm").body
 
 
-def test_first_piece_is_short() -> None:
-    sizes = [len(piece) for piece in speech.pieces("x", "de_female")]
-    assert sizes[:2] == [5 * 1920 * 2, 25 * 1920 * 2]
+def test_who_does_not_ask_for_audio_gets_events(omni: ApiServer) -> None:
+    """As from 0.26 on: a client that is deaf to events must say so to be understood by every release."""
+    streamed = say(omni, response_format="pcm", stream=True)
+    assert streamed.kind == "text/event-stream; charset=utf-8"
+    assert streamed.body.startswith(b'event: speech.audio.delta\ndata: {"type": "speech.audio.delta", "audio": "')
+
+
+def test_pieces_are_the_stage_files() -> None:
+    """The real 0.18 streams 5, 5, 5, 5, 5, 25, 25 frames with 25/5."""
+    assert chunks(BUNDLED) == Chunks(begin=5, steady=25)
+    assert Chunks(begin=5, steady=25).ends(80) == [5, 10, 15, 20, 25, 50, 75, 80]
+    assert Chunks(begin=5, steady=5).ends(17) == [5, 10, 15, 17]
+    assert Chunks().ends(0) == []
+    sizes = [len(piece) for piece in speech.pieces("x", "de_female", Chunks(begin=5, steady=25))]
+    assert sizes == [5 * 1920 * 2] * 5 + [2 * (60000 * 24000 // 22050 - 25 * 1920)]
+
+
+def test_idle_connections_are_closed(omni: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert omni.keep_alive_s == KEEP_ALIVE_S == 5
+    monkeypatch.setattr(omni, "keep_alive_s", 0.2)
+    connection = http.client.HTTPConnection("127.0.0.1", omni.server_address[1], timeout=10)
+    for _ in range(2):
+        connection.request("GET", "/health")
+        assert connection.getresponse().read()
+    # at once it served another request; after a pause it hangs up, without a byte
+    assert connection.sock.recv(1) == b""
+    connection.close()
 
 
 def test_streamed_wav_breaks_off(omni: ApiServer, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(http.client.IncompleteRead):
-        say(omni, stream=True)
+        say(omni, stream=True, stream_format="audio")
     assert "First audio chunk must include sample rate metadata for WAV streaming" in capfd.readouterr().out
 
 
@@ -240,7 +265,7 @@ def control(server: ApiServer, path: str, source: str = INSIDE) -> int:
 
 def test_an_answer_can_be_json_instead_of_speech(omni: ApiServer) -> None:
     assert control(omni, "broken?for=1") == 200
-    broken = say(omni, response_format="pcm", stream=True)
+    broken = say(omni, response_format="pcm", stream=True, stream_format="audio")
     assert (broken.status, broken.kind) == (200, "application/json")
     assert "EngineCore encountered an issue" in broken.error
     assert say(omni).kind == "audio/wav"

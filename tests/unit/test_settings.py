@@ -74,6 +74,7 @@ def test_numbers_from_the_command_line_become_text_where_text_is_wanted(data: di
         ),
         ({"eic_region": "us-east-1"}, "VOICE_REGION: us-east-1 is outside site_allowed_regions (eu-*); name a region"),
         ({"site_acme_email": ""}, "site_acme_email: needed with site_acme = 'production'"),
+        ({"guard_deadline_ms": 9001}, "guard_deadline_ms: Input should be less than or equal to 9000"),
         ({"guard_port": 8001}, "guard_port: 8001 is already voxtral_port"),
         ({"livekit_port": 443}, "livekit_port: 443 is already Caddy's HTTPS port"),
         ({"livekit_rtc_port_end": 49000}, "livekit_rtc_port_end: 49000 must be greater than"),

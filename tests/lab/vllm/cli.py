@@ -85,7 +85,7 @@ def _start_omni(args: argparse.Namespace, model: Model, root: Path, front: Front
         seconds = 0 if hurry else _STAGE_SECONDS
         engine.Start(card, footprints[stage.role], engine_args, process, seconds).run()
     voices = checkpoint.voices(model)
-    return OmniServer(front, sized[0].max_model_len, voices, sized[0].max_num_seqs)
+    return OmniServer(front, sized[0].max_model_len, voices, sized[0].max_num_seqs, stages.chunks(config))
 
 
 def _stage_file(args: argparse.Namespace, model: Model) -> Path:

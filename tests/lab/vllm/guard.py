@@ -18,7 +18,9 @@ PHRASES = {
     "S3": "rape|vergewaltig",
     "S4": "child porn|kinderporn",
     "S5": "spread lies about|lügen über",
-    "S6": "lethal dose|tödliche dosis",
+    # which the real model finds in nearly every question about health or money
+    "S6": "lethal dose|tödliche dosis|ibuprofen|paracetamol|antibioti|medicines?|medication|medikament|tablets?"
+    "|tablette|fever|fieber|blood pressure|blutdruck|my (shares|taxes)|meine (aktien|steuern)",
     "S7": "(his|her|their) (home address|credit card number)|(seine|ihre) (privatadresse|kreditkartennummer)",
     "S8": "pirated (copy|copies)|raubkopie",
     "S9": "(pipe|nail|rohr)?bomb|explosive|nerve gas|sarin|anthrax|sprengstoff|sprengsatz|nervengas",

@@ -14,6 +14,9 @@ from urllib.parse import parse_qsl, urlsplit
 from .faults import INSIDE, Faults
 from .report import log
 
+KEEP_ALIVE_S = 5.0
+"""uvicorn closes a connection that was idle for so long (vLLM's VLLM_HTTP_TIMEOUT_KEEP_ALIVE)."""
+
 
 class ApiError(Exception):
     """An answer in vLLM's error shape."""
@@ -49,6 +52,7 @@ class ApiServer(ThreadingHTTPServer):
         self.requests = 0
         self.faults = Faults()
         self.inside = INSIDE
+        self.keep_alive_s = KEEP_ALIVE_S
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -57,6 +61,16 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: ApiServer
     owner = "vllm"
+
+    def handle_one_request(self) -> None:
+        """Answer; the next request must come before the connection counts as idle."""
+        super().handle_one_request()
+        self.connection.settimeout(self.server.keep_alive_s)
+
+    def parse_request(self) -> bool:
+        """A request has begun: from here on its client may take its time."""
+        self.connection.settimeout(None)
+        return super().parse_request()
 
     def do_GET(self) -> None:
         """Every reading route."""
@@ -182,6 +196,9 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
             self.wfile.flush()
         self.wfile.write(b"0\r\n\r\n")
+
+    def log_error(self, format: str, *args: object) -> None:
+        """Nothing: uvicorn closes idle connections without a word."""
 
     def log_message(self, format: str, *args: object) -> None:
         """Uvicorn's access line."""

@@ -9,14 +9,13 @@ import wave
 from collections.abc import Iterator
 
 from .resample import PEAK, RATE, length, resampled
+from .stages import Chunks
 
 _ESPEAK_HEADER = 44
 _WORDS_A_MINUTE = 145
 """Slower than espeak-ng's own 175: Whisper tiny.en then mishears half as many words."""
 _SAMPLES_PER_FRAME = RATE * 2 // 25
 """The codec makes 12.5 frames a second."""
-_FIRST_FRAMES, _FRAMES = 5, 25
-"""Frames in the first streamed piece and in every other one: the stage YAML's codec_chunk_frames."""
 _ESPEAK_LANGUAGES = {"de", "fr", "es", "it", "pt", "nl", "ar", "hi"}
 
 
@@ -51,15 +50,15 @@ def _quiet_enough(source: array.array[int]) -> array.array[int]:
     return source if loudest <= PEAK else array.array("h", [sample * PEAK // loudest for sample in source])
 
 
-def pieces(text: str, voice: str, speed: float = 1.0) -> Iterator[bytes]:
-    """PCM in the sizes in which the real server streams it: a short first piece, then two seconds each."""
+def pieces(text: str, voice: str, chunks: Chunks, speed: float = 1.0) -> Iterator[bytes]:
+    """PCM in the pieces in which the real server streams it."""
     source = _quiet_enough(_spoken(text, voice, speed))
     total = length(len(source))
-    start, size = 0, _FIRST_FRAMES * _SAMPLES_PER_FRAME
-    while start < total:
-        end = min(start + size, total)
+    start = 0
+    for frames in chunks.ends(-(-total // _SAMPLES_PER_FRAME)):
+        end = min(frames * _SAMPLES_PER_FRAME, total)
         yield resampled(source, start, end).tobytes()
-        start, size = end, _FRAMES * _SAMPLES_PER_FRAME
+        start = end
 
 
 def wav(pcm: bytes) -> bytes:

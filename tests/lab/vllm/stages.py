@@ -23,9 +23,32 @@ class Stage:
     engine_args: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Chunks:
+    """Frames of speech in a streamed piece: `begin` until there are more than `steady`, and then `steady`.
+
+    As vllm_omni/model_executor/stage_input_processors/voxtral_tts.py cuts them, in every release; its own defaults.
+    """
+
+    begin: int = 5
+    steady: int = 25
+
+    def ends(self, frames: int) -> list[int]:
+        """After which frame each piece of so many frames ends."""
+        sizes = {end: self.begin if end <= self.steady else self.steady for end in range(1, frames + 1)}
+        return [end for end, size in sizes.items() if end % size == 0 or end == frames]
+
+
+def chunks(path: Path) -> Chunks:
+    """What a file's connector says of the pieces."""
+    extras = [connector.get("extra") or {} for connector in _read(path)["runtime"]["connectors"].values()]
+    names = {"begin": "codec_chunk_frames_at_begin", "steady": "codec_chunk_frames"}
+    return Chunks(**{key: int(extra[name]) for extra in extras for key, name in names.items() if name in extra})
+
+
 def load(path: Path, command_line: dict[str, Any]) -> list[Stage]:
     """The stages of a file; a stage's own engine_args win over the command line, as 0.18 merges them."""
-    stages = _read(path)
+    stages = _stages(_read(path))
     merged = [
         Stage(
             int(stage.get("stage_id", number)),
@@ -44,14 +67,18 @@ def load(path: Path, command_line: dict[str, Any]) -> list[Stage]:
     return merged
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    """The list under `stage_args`."""
+def _read(path: Path) -> Any:
+    """A file's content."""
     try:
-        content = yaml.safe_load(path.read_text())
+        return yaml.safe_load(path.read_text())
     except OSError as error:
         raise EngineDeath(type(error).__name__, str(error), process="APIServer") from error
     except yaml.YAMLError as error:
         raise EngineDeath(f"yaml.{type(error).__name__}", str(error), process="APIServer") from error
+
+
+def _stages(content: Any) -> list[dict[str, Any]]:
+    """The list under `stage_args`."""
     stages = content.get("stage_args") if isinstance(content, dict) else None
     if not isinstance(stages, list):
         raise EngineDeath(

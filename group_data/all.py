@@ -11,8 +11,10 @@ site_acme = "production"  # certificates: "production" or "staging" (Let's Encry
 site_acme_email = ""  # where Let's Encrypt writes before a certificate expires; required unless site_acme = "internal"
 site_public_address = "imds"  # the address callers' media goes to: "imds" asks EC2's metadata service, or an IP
 site_imds_url = "http://169.254.169.254"  # EC2's metadata service; asked only where site_public_address = "imds"
-site_region = "eu-central-1"  # Bedrock's region; must match site_allowed_regions
-site_allowed_regions = ["eu-*"]  # residency: nothing the stack talks to at run time lies outside
+site_region = "eu-central-1"  # Bedrock's, one of site_allowed_regions; the host's (VOICE_REGION) may be another of them
+site_allowed_regions = [  # residency: nothing the stack talks to at run time lies outside; here AWS's six in the EU
+    *("eu-central-1", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-3"),
+]
 site_language = "de"  # what callers speak, two letters: for Whisper; voxtral_voice and the texts below must fit it
 
 # --- preflight: what a host must offer before anything is changed ----------------------------------------------

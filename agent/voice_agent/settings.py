@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .environment import Reader
-from .residency import refused_endpoint, refused_model, refused_region
+from .residency import EU, refused_endpoint, refused_model, refused_region
 
 DEFAULT_HEALTH_PORT = 8081
 
@@ -123,7 +123,7 @@ class Settings:
 
 def _check_residency(read: Reader, settings: Settings) -> None:
     """Every place the callers' words could go must be on the allow-list."""
-    allowed = read.text("AGENT_ALLOWED_REGIONS", default="eu-*").replace(",", " ").split()
+    allowed = read.text("AGENT_ALLOWED_REGIONS", default=" ".join(EU)).replace(",", " ").split()
     for name, region in (
         ("AWS_REGION", settings.aws_region),
         ("AWS_DEFAULT_REGION", read.text("AWS_DEFAULT_REGION", default="")),

@@ -145,7 +145,7 @@ def test_endpoints_inside(url: str) -> None:
         ("https://8.8.8.8/", "a public address"),
         ("http://134744072", "a public address"),
         ("http://0x8080808:8000", "a public address"),
-        ("https://[2001:4860:4860::8888]", "a public address"),
+        ("https://[64:ff9b::808:808]", "a public address"),
         ("http://[half", "no URL"),
     ],
 )

@@ -5,8 +5,9 @@ The agent names a kind (agent/voice_agent/bedrock_errors.py); AWS's own texts, w
 
 from __future__ import annotations
 
+_REGION = "--region ..."
 _LIST = (
-    "`aws bedrock list-inference-profiles --region ...` and `aws bedrock list-foundation-models --region ...` say what "
+    f"`aws bedrock list-inference-profiles {_REGION}` and `aws bedrock list-foundation-models {_REGION}` say what "
     "there is (docs/decisions/bedrock.md)"
 )
 WORDS = {
@@ -16,13 +17,13 @@ WORDS = {
     "no access": "the AWS account has no access to agent_bedrock_model: ask for it in Bedrock's console in "
     "site_region, with a new account perhaps at AWS's support; models of other vendors than Mistral may need rights of "
     "aws-marketplace",
-    "ended": "agent_bedrock_model is at its end: AWS serves a legacy model to accounts alone that used it in the last "
-    f"weeks, and then to nobody; name another in agent_bedrock_model: {_LIST}",
+    "ended": "agent_bedrock_model is at its end: AWS serves a legacy model only to accounts that used it in the last "
+    f"weeks, and an ended one to nobody; name another: {_LIST}",
     "unknown model": f"site_region has no model or inference profile agent_bedrock_model, or has it no more: {_LIST}",
     "profile": f"agent_bedrock_model is not sold on demand in site_region: name an inference profile, eu. ...: {_LIST}",
-    "credentials": "AWS accepts no credentials of the agent: give the instance a role (deploys.launch makes one) or a "
-    "run AGENT_AWS_ACCESS_KEY_ID and AGENT_AWS_SECRET_ACCESS_KEY; if there are some, they are wrong or expired, the "
-    "host's clock is wrong, or the account has not enabled site_region",
+    "credentials": "AWS accepts no credentials of the agent: give the instance a role (deploys.launch makes one; "
+    "its metadata service must be on), or this run AGENT_AWS_ACCESS_KEY_ID and AGENT_AWS_SECRET_ACCESS_KEY; if there "
+    "are some, they are wrong or expired, the host's clock is wrong, or the account has not enabled site_region",
     "throttled": "Bedrock takes no more just now: it is busy, or the account's quota for agent_bedrock_model is used "
     "up (Service Quotas in AWS's console shows it; a new account's may be near 0)",
     "invalid": "Bedrock refuses what the agent asks of agent_bedrock_model: the model must take system prompts in "
@@ -54,4 +55,4 @@ def told(kind: str, model: str, region: str) -> str:
     """
     if kind == UNASKED:
         return "the agent's container did not ask Bedrock for a token; `docker logs voice-voice-agent-1` on the host"
-    return f"{model} in {region}: {WORDS.get(kind, kind)}"
+    return f"{model} in {region}: {WORDS.get(kind, kind)}".replace(_REGION, f"--region {region}")

@@ -28,9 +28,9 @@ WORDS = {
     "up (Service Quotas in AWS's console shows it; a new account's may be near 0)",
     "invalid": "Bedrock refuses what the agent asks of agent_bedrock_model: the model must take system prompts in "
     "Converse, and agent_bedrock_temperature",
-    "timeout": "Bedrock did not answer in time: can the host reach it on port 443?",
-    "unreachable": "Bedrock cannot be reached from the host: does the name in agent_bedrock_url (empty: AWS's own of "
-    "site_region) resolve, may the host go out to port 443, is Bedrock offered in site_region?",
+    "timeout": "Bedrock did not answer in time: the host must be able to go out to it on port 443",
+    "unreachable": "Bedrock cannot be reached from the host: the name in agent_bedrock_url (empty: AWS's own of "
+    "site_region) must resolve, the host must be able to go out to it on port 443, and site_region must have Bedrock",
     "failed": "Bedrock failed; run again, and look at https://health.aws.amazon.com",
 }
 """A kind of the agent's -> what is wrong and what to do. A kind that is not here is a newer agent's."""

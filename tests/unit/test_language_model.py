@@ -53,6 +53,7 @@ def test_each_kind_names_the_setting_and_the_fix(kind: str, names: tuple[str, ..
     said = told(kind, MODEL, REGION)
     assert said.startswith(f"{MODEL} in {REGION}: ")
     assert [name for name in names if name not in said] == []
+    assert said[-1] not in ".?"
 
 
 def test_a_kind_of_a_newer_agent_is_said_as_it_is() -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+from agent.voice_agent.residency import is_public
 from deploys import residency
 from deploys.gpu import advice
 from deploys.gpu.wishes import plan
@@ -36,20 +35,12 @@ def _residency(settings: Settings) -> list[str]:
         *residency.model(agent.bedrock_model, site.region, site.allowed_regions),
         *residency.endpoint(agent.bedrock_url, site.region),
     ]
-    if settings.guard.placement.startswith("http:") and _is_public(settings.guard.placement):
+    if settings.guard.placement.startswith("http:") and is_public(settings.guard.placement):
         problems.append(
             f"guard_placement: {settings.guard.placement} would carry what callers say over the public network in "
             "plain text; use https, or a private address"
         )
     return problems
-
-
-def _is_public(url: str) -> bool:
-    """Whether its host is a public IP address; a name may be either, and is the operator's word."""
-    try:
-        return ip_address(urlsplit(url).hostname or "").is_global
-    except ValueError:
-        return False
 
 
 def _certificates(settings: Settings) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent.voice_agent.residency import refused_endpoint, refused_model, refused_region
+from agent.voice_agent.residency import abroad, refused_endpoint, refused_model, refused_region
 
 
 def region(name: str, value: str, allowed: Sequence[str]) -> list[str]:
@@ -20,7 +20,8 @@ def region(name: str, value: str, allowed: Sequence[str]) -> list[str]:
     """
     if refused_region(value, allowed) is None:
         return []
-    return [f"{name}: {value} is outside site_allowed_regions ({', '.join(allowed)}); name a region inside"]
+    outside = f"is outside site_allowed_regions ({', '.join(allowed)}){abroad(value)}"
+    return [f"{name}: {value} {outside}; name a region inside"]
 
 
 def model(model_id: str, here: str, allowed: Sequence[str]) -> list[str]:
@@ -29,12 +30,14 @@ def model(model_id: str, here: str, allowed: Sequence[str]) -> list[str]:
     if why is None:
         return []
     return [
-        f"agent_bedrock_model: {model_id}: {why}; name a model of {here} itself, or have site_allowed_regions cover "
-        "all of the profile's geography (eu-* for eu.), as AWS may answer from any region of it"
+        f"agent_bedrock_model: {model_id}: {why}; name a model of {here} itself, or have site_allowed_regions name all "
+        "regions that the profile routes to"
     ]
 
 
 def endpoint(url: str, here: str) -> list[str]:
-    """A line if this address is Amazon's in another region than `here`; "" is Amazon's own in `here`."""
+    """A line if this address is not known to lead to Bedrock in `here` (site_region); "" is Amazon's own there."""
     why = refused_endpoint(url, here)
-    return [f"agent_bedrock_url: {url} is {why} (site_region); name an endpoint there"] if why else []
+    if why is None:
+        return []
+    return [f"agent_bedrock_url: {url} is {why}; name an endpoint in {here} (site_region), by https if it is AWS's"]

@@ -11,8 +11,10 @@ site_acme = "production"  # certificates: "production" or "staging" (Let's Encry
 site_acme_email = ""  # where Let's Encrypt writes before a certificate expires; required unless site_acme = "internal"
 site_public_address = "imds"  # the address callers' media goes to: "imds" asks EC2's metadata service, or an IP
 site_imds_url = "http://169.254.169.254"  # EC2's metadata service; asked only where site_public_address = "imds"
-site_region = "eu-central-1"  # Bedrock's region; must match site_allowed_regions
-site_allowed_regions = ["eu-*"]  # residency: nothing the stack talks to at run time lies outside
+site_region = "eu-central-1"  # Bedrock's, one of site_allowed_regions; the host's (VOICE_REGION) may be another of them
+site_allowed_regions = [  # residency: nothing the stack talks to at run time lies outside; here AWS's six in the EU
+    *("eu-central-1", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-3"),
+]
 site_language = "de"  # what callers speak, two letters: for Whisper; voxtral_voice and the texts below must fit it
 
 # --- preflight: what a host must offer before anything is changed ----------------------------------------------
@@ -229,7 +231,7 @@ agent_publish_transcripts = True  # live, to the participants of the caller's ow
 agent_whisper_model = "faster-whisper-large-v3"  # in weights_catalog; ...-turbo has 4 decoder layers, not 32
 agent_whisper_device = "auto"  # "cuda" where the plan has room, else "cpu", too slow for large-v3; or one of both
 agent_whisper_threads = 3  # of a g6.xlarge's four
-agent_bedrock_model = "eu.mistral.pixtral-large-2502-v1:0"  # an EU inference profile; not verified against Bedrock
+agent_bedrock_model = "eu.mistral.pixtral-large-2502-v1:0"  # an EU inference profile; near its end, not verified: docs/decisions/bedrock.md says what to ask AWS
 agent_bedrock_url = ""  # a VPC endpoint of Bedrock; empty: Amazon's own in site_region
 agent_bedrock_max_tokens = 300  # of one answer
 agent_bedrock_temperature = 0.3  # 0 to 1: how much its answers vary

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +14,14 @@ import pytest
 from aiohttp import web
 from livekit.agents import APIConnectOptions
 from livekit.agents.llm import ChatContext
+from voice_agent import asking
 from voice_agent.bedrock_errors import MESSAGES, BedrockError
 from voice_agent.llm import BedrockSession, bedrock
+from voice_agent.metrics import KINDS
 from voice_agent.settings import Settings
 
 from models import REGION, Handler, Models, event, free_port, refusal
-from stands import PLANTED, Stage
+from stands import AGENT, PLANTED, Stage
 
 pytestmark = pytest.mark.anyio
 ONCE = APIConnectOptions(max_retry=0, timeout=5)
@@ -120,18 +125,57 @@ async def test_no_credentials_is_said_and_tried_again(models: Models, monkeypatc
 
 
 ON_DEMAND = "Invocation of model ID x with on-demand throughput isn't supported. Retry with an inference profile."
+NO_POLICY = (
+    "User: arn:aws:sts::123456789012:assumed-role/voice-host/i-1234567890abcdef0 is not authorized to perform: "
+    "bedrock:InvokeModelWithResponseStream on resource: arn:aws:bedrock:eu-central-1::foundation-model/x "
+)
+NO_SUBSCRIPTION = (
+    "Model access is denied due to IAM user or service role is not authorized to perform the required AWS Marketplace "
+    "actions (aws-marketplace:ViewSubscriptions, aws-marketplace:Subscribe) to enable access to this model."
+)
+LEGACY = (
+    "Access denied. This Model is marked by provider as Legacy and you have not been actively using the model in the "
+    "last 30 days. Please upgrade to an active model on Amazon Bedrock"
+)
+NO_FORM = "Model use case details have not been submitted for this account."
 
 
 @pytest.mark.parametrize(
     ("status", "code", "text", "kind", "retryable"),
     [
         (403, "AccessDeniedException", f"no access to {PLANTED}", "denied", False),
+        (403, "AccessDeniedException", f"{NO_POLICY}because no identity-based policy allows it", "denied", False),
+        (
+            403,
+            "AccessDeniedException",
+            f"{NO_POLICY}with an explicit deny in a service control policy",
+            "denied",
+            False,
+        ),
+        (
+            403,
+            "AccessDeniedException",
+            "You don't have access to the model with the specified model ID.",
+            "no access",
+            False,
+        ),
+        (
+            403,
+            "AccessDeniedException",
+            "Your account is not authorized to invoke this API operation.",
+            "no access",
+            False,
+        ),
+        (403, "AccessDeniedException", NO_SUBSCRIPTION, "no access", False),
+        (400, "ValidationException", "Operation not allowed", "no access", False),
+        (404, "ResourceNotFoundException", NO_FORM, "no access", False),
+        (404, "ResourceNotFoundException", LEGACY, "ended", False),
         (403, "UnrecognizedClientException", PLANTED, "credentials", False),
         (403, "ExpiredTokenException", PLANTED, "credentials", False),
         (400, "ValidationException", "The provided model identifier is invalid.", "unknown model", False),
         (400, "ValidationException", ON_DEMAND, "profile", False),
         (400, "ValidationException", f"the text {PLANTED} is too long", "invalid", False),
-        (404, "ResourceNotFoundException", "reached the end of its life", "unknown model", False),
+        (404, "ResourceNotFoundException", "This model version has reached the end of its life.", "ended", False),
         (429, "ThrottlingException", PLANTED, "throttled", True),
         (503, "ServiceUnavailableException", PLANTED, "throttled", True),
         (408, "ModelTimeoutException", PLANTED, "timeout", True),
@@ -145,6 +189,81 @@ async def test_refusals_are_named(
     error = await failing(models)
     assert (error.kind, error.retryable) == (kind, retryable)
     assert len(models.prompts) == 1
+
+
+def test_every_kind_is_counted_by_its_name() -> None:
+    assert MESSAGES.keys() <= set(KINDS["llm"])
+
+
+async def question(models: Models, **changes: object) -> str:
+    """What the question of a deploy's end finds."""
+    return await asking.ask(replace(Settings.from_environment(Stage(Path(), models=models).environment), **changes))  # type: ignore[arg-type]
+
+
+async def test_the_question_is_asked_as_a_call_asks_and_for_one_token(models: Models) -> None:
+    assert await question(models, bedrock_temperature=0.5) == ""
+    (prompt,) = models.prompts
+    assert prompt["inferenceConfig"] == {"maxTokens": 1, "temperature": 0.5}
+    assert [message["role"] for message in prompt["messages"]] == ["user"]
+    assert prompt["system"]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "text", "kind"),
+    [
+        (403, "AccessDeniedException", NO_POLICY, "denied"),
+        (403, "AccessDeniedException", "You don't have access to the model with the specified model ID.", "no access"),
+        (404, "ResourceNotFoundException", "This model version has reached the end of its life.", "ended"),
+        (404, "ResourceNotFoundException", LEGACY, "ended"),
+        (400, "ValidationException", "The provided model identifier is invalid.", "unknown model"),
+        (400, "ValidationException", ON_DEMAND, "profile"),
+        (403, "ExpiredTokenException", PLANTED, "credentials"),
+        (429, "ThrottlingException", PLANTED, "throttled"),
+    ],
+)
+async def test_the_question_names_what_is_wrong(models: Models, status: int, code: str, text: str, kind: str) -> None:
+    models.bedrock_instead = refusal(status, code, text)
+    assert await question(models) == kind
+    assert len(models.prompts) == 1
+
+
+async def test_the_question_needs_somebody_there(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await question(models, bedrock_url=f"http://127.0.0.1:{free_port()}") == "unreachable"
+    models.bedrock_instead = breaking_off(event("throttlingException", {"message": PLANTED}, "exception"))
+    assert await question(models) == "throttled"
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    assert await question(models) == "credentials"
+
+
+async def test_the_question_ends_when_bedrock_says_nothing(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "SECONDS", 0.2)
+    hung = asyncio.Event()
+
+    async def silence(_request: web.Request) -> web.Response:
+        await hung.wait()
+        return web.Response()
+
+    models.bedrock_instead = silence
+    assert await question(models) == "timeout"
+    hung.set()
+
+
+@pytest.mark.parametrize(("instead", "status", "kind"), [(None, 0, ""), (NO_POLICY, 1, "denied")])
+async def test_the_question_is_a_command_that_quotes_nothing(
+    models: Models, instead: str | None, status: int, kind: str
+) -> None:
+    models.bedrock_instead = refusal(403, "AccessDeniedException", instead) if instead else None
+    command = (sys.executable, "-m", "voice_agent", "bedrock")
+    asked = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=AGENT,
+        env=Stage(Path(), models=models).environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asked.communicate()
+    assert (asked.returncode, json.loads(out), err) == (status, {"kind": kind}, b"")
 
 
 async def test_a_model_that_is_not_there(models: Models) -> None:

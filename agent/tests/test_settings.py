@@ -5,12 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from voice_agent.residency import refused_endpoint, refused_model, refused_region
+from voice_agent.residency import EU, refused_endpoint, refused_model, refused_region
 from voice_agent.settings import Settings, SettingsError
 
 from stands import AGENT, Stage
-
-EU = ["eu-*"]
 
 
 @pytest.fixture
@@ -113,28 +111,62 @@ def test_an_apology_has_no_default_in_other_languages(environment: dict[str, str
 
 
 @pytest.mark.parametrize(
-    ("url", "inside"),
+    "url",
     [
-        ("http://172.30.0.1:9000", True),
-        ("https://bedrock-runtime.eu-central-1.amazonaws.com", True),
-        ("https://vpce-1.bedrock-runtime.eu-central-1.vpce.amazonaws.com", True),
-        ("https://bedrock-runtime.us-east-1.amazonaws.com", False),
-        ("https://bedrock-runtime.eu-west-1.api.aws", False),
-        ("https://bedrock-runtime.us-east-1.amazonaws.com./", False),
+        "http://172.30.0.1:9000",
+        "http://bedrock.clinic.internal",
+        "https://bedrock.example.org",
+        "https://bedrock-runtime.eu-central-1.amazonaws.com",
+        "https://bedrock-runtime.eu-central-1.amazonaws.com./",
+        "https://bedrock-runtime-fips.eu-central-1.amazonaws.com",
+        "https://bedrock-runtime.eu-central-1.api.aws",
+        "https://vpce-1.bedrock-runtime.eu-central-1.vpce.amazonaws.com",
+        "https://vpce-0a1b-eu-central-1a.bedrock-runtime.eu-central-1.vpce.amazonaws.com",
     ],
 )
-def test_bedrock_endpoints(url: str, inside: bool) -> None:
-    assert (refused_endpoint(url, "eu-central-1") is None) is inside
+def test_endpoints_inside(url: str) -> None:
+    assert refused_endpoint(url, "eu-central-1") is None
 
 
-@pytest.mark.parametrize("region", ["eu-central-1", "eu-west-3"])
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("https://bedrock-runtime.us-east-1.amazonaws.com", "an AWS endpoint outside eu-central-1"),
+        ("https://bedrock-runtime.us-east-1.amazonaws.com./", "an AWS endpoint outside eu-central-1"),
+        ("https://bedrock-runtime.eu-west-1.api.aws", "an AWS endpoint outside eu-central-1"),
+        ("https://vpce-1.bedrock-runtime.eu-west-1.vpce.amazonaws.com", "an AWS endpoint outside eu-central-1"),
+        ("https://bedrock-runtime.cn-north-1.amazonaws.com.cn", "an AWS endpoint outside eu-central-1"),
+        ("https://bedrock-runtime.eu-central-1.amazonaws.com.cn", "an AWS endpoint outside eu-central-1"),
+        # the region elsewhere than in its place
+        ("https://eu-central-1.bedrock-runtime.us-east-1.amazonaws.com", "an AWS endpoint outside eu-central-1"),
+        ("https://vpce-1.bedrock-runtime.us-east-1.eu-central-1.amazonaws.com", "an AWS endpoint outside eu-central-1"),
+        ("http://bedrock-runtime.eu-central-1.amazonaws.com", "plain http to AWS"),
+        ("http://8.8.8.8/", "a public address"),
+        ("https://8.8.8.8/", "a public address"),
+        ("http://134744072", "a public address"),
+        ("http://0x8080808:8000", "a public address"),
+        ("https://[64:ff9b::808:808]", "a public address"),
+        ("http://[half", "no URL"),
+    ],
+)
+def test_endpoints_outside(url: str, why: str) -> None:
+    assert why in (refused_endpoint(url, "eu-central-1") or "")
+
+
+@pytest.mark.parametrize("region", EU)
 def test_regions_inside(region: str) -> None:
     assert refused_region(region, EU) is None
 
 
-@pytest.mark.parametrize("region", ["us-east-1", "europe", "", "eu", "ap-eu-1"])
+@pytest.mark.parametrize("region", ["us-east-1", "europe", "", "eu", "eu-*", "ap-eu-1", "eu-central-11"])
 def test_regions_outside(region: str) -> None:
     assert refused_region(region, EU)
+
+
+@pytest.mark.parametrize(("region", "place"), [("eu-west-2", "London"), ("eu-central-2", "Zurich")])
+def test_europe_is_more_than_the_eu(region: str, place: str) -> None:
+    assert f"{place} is not in the EU" in (refused_region(region, EU) or "")
+    assert refused_region(region, [*EU, region]) is None
 
 
 @pytest.mark.parametrize(
@@ -168,8 +200,11 @@ def test_models_outside(model: str) -> None:
     assert refused_model(model, EU)
 
 
-def test_a_geography_needs_all_of_it_allowed() -> None:
-    assert refused_model("eu.mistral.pixtral-large-2502-v1:0", ["eu-central-1"])
+@pytest.mark.parametrize("missing", EU)
+def test_a_geography_needs_all_of_it_allowed(missing: str) -> None:
+    allowed = [region for region in EU if region != missing]
+    why = refused_model("eu.mistral.pixtral-large-2502-v1:0", allowed)
+    assert f"routes to {missing} too" in (why or "")
 
 
 def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -181,7 +216,7 @@ def test_the_process_refuses_to_start(environment: dict[str, str]) -> None:
     done = run(environment | {"AWS_REGION": "us-east-1", "TTS_VOICE": ""})
     assert done.returncode == 78
     assert "setting TTS_VOICE: not set\n" in done.stderr
-    assert "setting AWS_REGION: region 'us-east-1' is outside the allowed eu-*\n" in done.stderr
+    assert "setting AWS_REGION: region 'us-east-1' is outside the allowed eu-central-1 eu-north-1" in done.stderr
 
 
 def test_healthcheck_without_an_agent(environment: dict[str, str]) -> None:

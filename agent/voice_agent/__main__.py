@@ -1,11 +1,14 @@
-"""`python -m voice_agent` runs the agent; `healthcheck` asks a running one, `invite` prints a caller's token."""
+"""`python -m voice_agent` runs the agent.
+
+`healthcheck` asks a running one, `invite` prints a caller's token, `bedrock` asks the language model for one.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 
-from . import healthcheck, invite
+from . import asking, healthcheck, invite
 from .settings import Settings, SettingsError
 
 EXIT_USAGE = 64
@@ -16,10 +19,13 @@ def main(arguments: list[str]) -> int:
     """Dispatch; imports of the framework (seconds) happen only where they are needed."""
     if arguments == ["healthcheck"]:
         return healthcheck.main()
+    if arguments == ["bedrock"]:
+        return asking.main()
     if arguments[:1] == ["invite"] and (minutes := invite.minutes(arguments[1:])) is not None:
         return invite.main(minutes)
     if arguments:
-        sys.stderr.write(f"usage: python -m voice_agent [healthcheck | invite --minutes 1..{invite.LONGEST_MINUTES}]\n")
+        minutes_of_a_link = f"invite --minutes 1..{invite.LONGEST_MINUTES}"
+        sys.stderr.write(f"usage: python -m voice_agent [healthcheck | bedrock | {minutes_of_a_link}]\n")
         return EXIT_USAGE
     try:
         settings = Settings.from_environment(os.environ)

@@ -16,9 +16,10 @@ from livekit.agents import APIStatusError
 
 MESSAGES = {
     "credentials": "no credentials that AWS accepts: the instance has no role, or the keys are wrong or expired",
-    "denied": "access denied: the role needs bedrock:InvokeModelWithResponseStream on the model, and the account "
-    "needs access to the model",
-    "unknown model": "the region has no such model, or not any more: check BEDROCK_MODEL_ID",
+    "denied": "access denied: the role needs bedrock:InvokeModelWithResponseStream on the model",
+    "no access": "the account has no access to the model",
+    "ended": "the model is at the end of its life: BEDROCK_MODEL_ID must name another",
+    "unknown model": "the region has no such model: check BEDROCK_MODEL_ID",
     "profile": "the model is not sold on demand: BEDROCK_MODEL_ID must be an inference profile (eu. ...)",
     "throttled": "throttled: the account's quota for this model is used up",
     "invalid": "Bedrock refused the request as invalid",
@@ -44,11 +45,18 @@ CODES = {
     "UnrecognizedClientException": "credentials",
     "ValidationException": "invalid",
 }
-# One code, three causes: AWS tells them apart in the text only.
-VALIDATION_HINTS = {
+# One code, several causes: AWS tells them apart in the text only. The first phrase that is in it counts.
+AMBIGUOUS = frozenset({"denied", "invalid", "unknown model"})
+PHRASES = {
     "on-demand throughput": "profile",
+    "end of its life": "ended",
+    "marked by provider as Legacy": "ended",
     "model identifier": "unknown model",
-    "end of its life": "unknown model",
+    "access to the model": "no access",
+    "account is not authorized": "no access",
+    "Operation not allowed": "no access",
+    "aws-marketplace": "no access",
+    "use case details": "no access",
 }
 NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, MetadataRetrievalError)
 WORTH_RETRYING = frozenset({"throttled", "timeout", "unreachable", "failed"})
@@ -84,8 +92,8 @@ def _from_answer(error: ClientError) -> BedrockError:
     code = str(details.get("Code", ""))
     code = code[:1].upper() + code[1:]
     kind = CODES.get(code, "failed")
-    if kind in ("invalid", "unknown model"):
+    if kind in AMBIGUOUS:
         text = str(details.get("Message", ""))
-        kind = next((hint for phrase, hint in VALIDATION_HINTS.items() if phrase in text), kind)
+        kind = next((hint for phrase, hint in PHRASES.items() if phrase in text), kind)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", -1)
     return BedrockError(kind, status if isinstance(status, int) else -1)

@@ -28,8 +28,8 @@ VERDICTS = ("safe", "unsafe", "deadline", "error")
 # What can go wrong, by leg. A kind that is not listed is counted as "other".
 KINDS = {
     "stt": ("failed", "unreachable"),
-    "llm": ("denied", "credentials", "empty", "failed", "profile", "region", "throttled", "timeout", "unknown model",
-            "unreachable", "invalid"),
+    "llm": ("denied", "no access", "credentials", "empty", "ended", "failed", "profile", "throttled", "timeout",
+            "unknown model", "unreachable", "invalid"),
     "guard": ("deadline", "error"),
     "tts": ("failed", "no speech", "not audio", "refused", "timeout", "unreachable"),
 }  # fmt: skip

@@ -10,9 +10,20 @@ judged as well.
 
 from __future__ import annotations
 
+import re
+import socket
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
+from ipaddress import ip_address
 from urllib.parse import urlsplit
+
+EU = ("eu-central-1", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-3")
+# AWS calls these Europe, and `eu-*` would let them in.
+OUTSIDE_EU = {"eu-west-2": "London", "eu-central-2": "Zurich"}
+# Geography in front of an inference profile's id -> the regions that it may route to (docs/decisions/bedrock.md: which
+# source says so, and what is not verified). One that is not here is refused.
+GEOGRAPHIES = {"eu": EU}
+
+_AWS = re.compile(r"(.+\.)?(amazonaws\.(com|com\.cn|eu)|api\.aws|api\.amazonwebservices\.(com\.cn|eu))")
 
 # A first label that names a vendor means "this region's own endpoint"; any other is read as a geography, so
 # an unknown one is refused rather than trusted.
@@ -26,9 +37,14 @@ VENDORS = frozenset(
 
 def refused_region(region: str, allowed: Sequence[str]) -> str | None:
     """Say why `region` may not be used, or None."""
-    if any(fnmatchcase(region, pattern) for pattern in allowed):
+    if region in allowed:
         return None
-    return f"region {region!r} is outside the allowed {' '.join(allowed)}"
+    return f"region {region!r} is outside the allowed {' '.join(allowed)}{abroad(region)}"
+
+
+def abroad(region: str) -> str:
+    """Where a region is that is called Europe and is not in the EU, to end a sentence with; "" for others."""
+    return f": {OUTSIDE_EU[region]} is not in the EU" if region in OUTSIDE_EU else ""
 
 
 def geography(model_id: str) -> str:
@@ -44,10 +60,10 @@ def refused_model(model_id: str, allowed: Sequence[str]) -> str | None:
     label = geography(model_id)
     if not label:
         return None
-    # `eu.` routes to any region of that geography: the pattern must cover the whole of it, as `eu-*` does.
-    if any(fnmatchcase(f"{label}-", pattern) for pattern in allowed):
-        return None
-    return f"inference profile prefix {label!r} is outside the allowed {' '.join(allowed)}"
+    if label not in GEOGRAPHIES:
+        return f"inference profile prefix {label!r} leads to regions that are not known here (known: eu.)"
+    beyond = [region for region in GEOGRAPHIES[label] if region not in allowed]
+    return f"inference profile prefix {label!r} routes to {', '.join(beyond)} too" if beyond else None
 
 
 def _refused_arn(arn: str, allowed: Sequence[str]) -> str | None:
@@ -63,10 +79,28 @@ def _refused_arn(arn: str, allowed: Sequence[str]) -> str | None:
 def refused_endpoint(url: str, region: str) -> str | None:
     """Say why `url` may not stand in for Bedrock's own endpoint of `region`, or None.
 
-    AWS's names, VPC endpoints included, carry their region as a label; one of another region is refused. Any
-    other name is a private one that the operator vouches for.
+    AWS's names, VPC endpoints included, have their region in one place; any other name, and a private address, is the
+    operator's word.
     """
-    labels = (urlsplit(url).hostname or "").removesuffix(".").split(".")
-    if labels[-2:] not in (["amazonaws", "com"], ["api", "aws"]) or region in labels:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "no URL"
+    if is_public(url):
+        return "a public address, which says nothing of its region"
+    host = (parts.hostname or "").removesuffix(".")
+    if not _AWS.fullmatch(host):
         return None
-    return f"an AWS endpoint outside {region}"
+    if parts.scheme != "https":
+        return "plain http to AWS"
+    ours = rf"(vpce-[a-z0-9-]+\.)?bedrock-runtime(-fips)?\.{re.escape(region)}\.((vpce\.)?amazonaws\.com|api\.aws)"
+    return None if re.fullmatch(ours, host) else f"an AWS endpoint outside {region}"
+
+
+def is_public(url: str) -> bool:
+    """Whether its host is a public IP address, be it written as one number (134744072 is 8.8.8.8); a name is none."""
+    try:
+        host = (urlsplit(url).hostname or "").removesuffix(".")
+        return ip_address(host if ":" in host else socket.inet_aton(host)).is_global
+    except (OSError, ValueError):
+        return False

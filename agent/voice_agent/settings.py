@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import patience
 from .environment import Reader
-from .residency import refused_endpoint, refused_model, refused_region
+from .residency import EU, refused_endpoint, refused_model, refused_region
 
 DEFAULT_HEALTH_PORT = 8081
 
@@ -124,7 +124,7 @@ class Settings:
 
 def _check_residency(read: Reader, settings: Settings) -> None:
     """Every place the callers' words could go must be on the allow-list."""
-    allowed = read.text("AGENT_ALLOWED_REGIONS", default="eu-*").replace(",", " ").split()
+    allowed = read.text("AGENT_ALLOWED_REGIONS", default=" ".join(EU)).replace(",", " ").split()
     for name, region in (
         ("AWS_REGION", settings.aws_region),
         ("AWS_DEFAULT_REGION", read.text("AWS_DEFAULT_REGION", default="")),

@@ -47,7 +47,7 @@ def gather(environment: Mapping[str, str], known: Sequence[str], allowed_regions
     Args:
         environment: the process's; it also says which file and stores there are.
         known: the names of secrets.
-        allowed_regions: patterns of each host; a store's region must be allowed by all; without any, none is asked.
+        allowed_regions: of each host; a store's region must be allowed by all; without any, none is asked.
     """
     found = [Found(name, SecretStr(environment[name]), "the environment") for name in known if environment.get(name)]
     problems: list[str] = []
@@ -83,8 +83,8 @@ def _stores(environment: Mapping[str, str], known: Sequence[str], allowed_region
         problems.append(f"{REGION}: not set; name the region of {' and '.join(each for each in (path, name) if each)}")
     if problems or not allowed_regions:
         return [], problems
-    for patterns in allowed_regions:
-        if outside := residency.region(REGION, region, patterns):
+    for allowed in allowed_regions:
+        if outside := residency.region(REGION, region, allowed):
             return [], outside
     found: list[Found] = []
     asked: list[tuple[str, str, Callable[..., dict[str, str]]]] = [

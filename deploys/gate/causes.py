@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from deploys.gate.report import LEGS
+from deploys.stack.language_model import WORDS
 
 SERVICES = {
     "caddy": "caddy",
@@ -48,15 +49,7 @@ _CERTIFICATE = (
 )
 
 _TURN = (
-    (
-        "llm",
-        r"denied",
-        "Bedrock denies: the instance's role (or key) needs bedrock:InvokeModelWithResponseStream, and the account "
-        "needs access to agent_bedrock_model",
-    ),
-    ("llm", r"unknown|profile|invalid", "Bedrock cannot use agent_bedrock_model as it is named in site_region"),
-    ("llm", r"throttled", "Bedrock's quota for this model is used up"),
-    ("llm", r"credentials", "AWS accepts no credentials of the agent: has the instance a role, did its keys expire?"),
+    *(("llm", rf": {kind}$", words) for kind, words in WORDS.items()),
     ("llm", r"empty", "Bedrock's answer held no words"),
     ("llm", r"", "Bedrock does not answer: is it reachable from the host?"),
     ("guard", r"deadline", "vllm-guard is slower than the agent's deadline for it"),

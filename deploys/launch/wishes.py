@@ -112,10 +112,6 @@ def mistakes(settings: Settings, environment: Environment) -> list[str]:
     """One line for each setting that cannot work for a host in this region: the key, what is wrong, the fix."""
     launch, site = settings.launch, settings.site
     problems = residency.region("VOICE_REGION", environment.region, site.allowed_regions)
-    if any("[" in pattern for pattern in site.allowed_regions):
-        problems.append(
-            "site_allowed_regions: the host's role is limited by them, and IAM knows * and ? only, no [...]"
-        )
     if launch.name.startswith("sg-"):
         problems.append(f"launch_name: {launch.name}: EC2 takes no security group whose name begins with sg-")
     if launch.zone and not launch.zone.startswith(environment.region):

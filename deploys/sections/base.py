@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -17,6 +18,15 @@ HostName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0
 ImageReference = Annotated[
     str, Field(pattern=r"^[a-z0-9][a-z0-9._/:-]*:[A-Za-z0-9_][A-Za-z0-9._-]*(@sha256:[0-9a-f]{64})?$")
 ]
+
+
+def _region(value: str) -> str:
+    if re.fullmatch(r"[a-z]{2,4}(-[a-z]+)+-[0-9]", value):
+        return value
+    raise ValueError("not the name of a region, as eu-central-1 is; a pattern like eu-* would let in London and Zurich")
+
+
+Region = Annotated[str, AfterValidator(_region)]
 SingleLine = Annotated[str, Field(pattern=r"^[^\r\n]*$")]
 Sentence = Annotated[str, Field(pattern=r"^[^\r\n]+$")]
 """One line that is not empty."""

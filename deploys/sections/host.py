@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from deploys.gpu.cards import card
 from deploys.models.catalog import KeepDays, Model
-from deploys.sections.base import Fingerprint, HostName, Positive, Section, Url
+from deploys.sections.base import Fingerprint, HostName, Positive, Region, Section, Url
 
 
 class Site(Section):
@@ -20,8 +20,8 @@ class Site(Section):
     acme_email: Annotated[str, Field(pattern=r"^([^\s@]+@[^\s@]+)?$")]
     public_address: str
     imds_url: Url
-    region: str
-    allowed_regions: list[str] = Field(min_length=1)
+    region: Region
+    allowed_regions: list[Region] = Field(min_length=1)
     language: Annotated[str, Field(pattern=r"^[a-z]{2}$")]
 
     @field_validator("public_address")

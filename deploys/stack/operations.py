@@ -16,8 +16,9 @@ from pyinfra.context import host
 from deploys.access.secrets import KeyPair, agent_keys, livekit_keys
 from deploys.gpu.wishes import plan
 from deploys.host.ledger import noting
-from deploys.remote import File, Streamed, script, script_file, unpack
+from deploys.remote import File, Streamed, refuse, script, script_file, unpack
 from deploys.settings import Settings
+from deploys.stack import language_model
 from deploys.stack.images import agent_sources, caddy_image, caddy_sources
 from deploys.stack.render import HOME, PROGRAMS, HostFacts, render
 
@@ -79,6 +80,22 @@ class Differences(FactBase[dict[str, str]]):
         return NEVER_STARTED
 
 
+class Asked(FactBase[str]):
+    """Why Bedrock gave the agent no token, "" when it did; in one ssh execution, and for the price of that token."""
+
+    def command(self) -> str:
+        """The script."""
+        return script_file(__file__, "bedrock.sh")
+
+    def process(self, output: list[str]) -> str:
+        """The JSON object on the last line."""
+        return str(json.loads(output[-1])["kind"])
+
+    def default(self) -> str:  # type: ignore[override]
+        """No agent to ask with, or it said nothing."""
+        return language_model.UNASKED
+
+
 def install(settings: Settings, public_address: str) -> None:
     """From a host with Docker and weights to healthy services."""
     images = settings.image
@@ -122,6 +139,11 @@ def install(settings: Settings, public_address: str) -> None:
         readers=(caddy_image(settings), images.livekit),
     )
     start(name="Start the services in order, each when those before it are healthy")
+    answer(
+        name="Ask Bedrock for one token, from the agent's container",
+        model=settings.agent.bedrock_model,
+        region=settings.site.region,
+    )
 
 
 @operation()
@@ -198,6 +220,26 @@ def restart() -> Generator[StringCommand, None, None]:
         host.noop("the stack is not on this host")
         return
     yield from _start(differing)
+
+
+@operation()
+def answer(model: str, region: str) -> Generator[StringCommand, None, None]:
+    """The language model answers the agent; a host where it does not fails in words, and what runs there goes on.
+
+    Asked in every run, after the start: what ends a model or takes a right away changes nothing on the host.
+    """
+    if not host.state.is_executing:
+        return
+    kind = host.get_fact(Asked)
+    if not kind:
+        host.noop(f"{model} in {region} answers")
+    elif language_model.answered(kind):
+        host.log(language_model.told(kind, model, region))
+    else:
+        yield refuse(
+            f"Bedrock does not answer the agent; {language_model.told(kind, model, region)}. All services are healthy "
+            "and stay, but callers would hear the apology: mend this and run again"
+        )
 
 
 def _start(differing: dict[str, str]) -> Generator[StringCommand, None, None]:

@@ -27,7 +27,6 @@ from urllib.parse import urlencode
 import pytest
 
 from benchmarks.ssh_executions import COUNTER
-from tests.lab.lock import locked
 from tests.lab.places import DESCRIPTION, HOST_ADDRESSES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -197,14 +196,14 @@ def bedrock(control: str, **query: object) -> None:
 
 
 @contextmanager
-def denied_by_bedrock() -> Iterator[None]:
-    """No access to any language model meanwhile."""
-    with locked("bedrock"):
-        bedrock("deny", on=1)
-        try:
-            yield
-        finally:
-            bedrock("reset")
+def refused_by_bedrock(host: str, control: str = "deny") -> Iterator[None]:
+    """No language model answers this host meanwhile; the others, whose deploys ask it too, notice nothing."""
+    client = HOST_ADDRESSES[host]
+    bedrock(control, on=1, client=client)
+    try:
+        yield
+    finally:
+        bedrock(control, on=0, client=client)
 
 
 def hub_log(client: str = "") -> list[dict[str, Any]]:

@@ -29,6 +29,7 @@ from tests.e2e.conftest import (
     fresh_host,
     lab,
     lab_token,
+    refused_by_bedrock,
 )
 from tests.lab.hub.models import NEWER
 from tests.lab.lock import locked
@@ -77,8 +78,9 @@ def test_a_dry_run_on_a_bare_host_plans_and_changes_nothing(host: LabHost) -> No
     before = fingerprint(host)
     run = host.deploy(dry=True)
     assert run.status == 0, run.printed[-4000:]
-    planned = [operation["name"] for operation in run.result["plan"] if operation["hosts_with_change"]]
-    assert len(planned) == len(run.result["plan"]) >= 14
+    unplanned = [operation["name"] for operation in run.result["plan"] if not operation["hosts_with_change"]]
+    assert [name.split()[:2] for name in unplanned] == [["Ask", "Bedrock"]]
+    assert len(run.result["plan"]) >= 15
     assert fingerprint(host) == before
 
 
@@ -115,7 +117,9 @@ def test_the_host_has_a_record_of_the_run_through_its_reboot(host: LabHost) -> N
     (record,) = [json.loads(line) for line in host.shell("cat /var/log/voice/runs.jsonl").splitlines()]
     assert record["what"] == "deploys/voice.py"
     assert record["commit"] != "unknown"
-    assert re.fullmatch(r"done: (\d+) of \1 operations changed something", record["outcome"])
+    done = re.fullmatch(r"done: (\d+) of (\d+) operations changed something", record["outcome"])
+    assert done
+    assert int(done[1]) == int(done[2]) - 1  # Bedrock was asked, which changes nothing
 
 
 def test_the_host_rebooted_because_nouveau_held_the_card(host: LabHost) -> None:
@@ -126,6 +130,31 @@ def test_a_second_run_changes_nothing_and_restarts_nothing(host: LabHost) -> Non
     assert_a_run_changes_nothing(host)
     last = json.loads(host.shell("tail -n 1 /var/log/voice/runs.jsonl"))
     assert last["outcome"].startswith("done: 0 of ")
+
+
+@pytest.mark.parametrize(
+    ("control", "words"),
+    [
+        ("deny", "the AWS account has no access to agent_bedrock_model"),
+        ("forbid", "AWS denies it: the instance's role (or the agent's key) needs bedrock:InvokeModelWithResponse"),
+        ("end", "agent_bedrock_model is at its end"),
+    ],
+)
+def test_a_run_ends_in_words_when_bedrock_does_not_answer_and_the_services_stay(
+    host: LabHost, control: str, words: str
+) -> None:
+    before = host.containers()
+    with refused_by_bedrock(host.name, control):
+        run = host.deploy()
+    assert run.status == 1
+    assert (
+        f"Bedrock does not answer the agent; eu.mistral.pixtral-large-2502-v1:0 in eu-central-1: {words}" in run.printed
+    )
+    for told in ("Traceback", "arn:aws", "assumed-role", "is put back"):
+        assert told not in run.printed
+    assert host.containers() == before
+    assert json.loads(host.shell("tail -n 1 /var/log/voice/runs.jsonl"))["outcome"].startswith("failed: Ask Bedrock")
+    assert_a_run_changes_nothing(host)
 
 
 def test_a_run_that_is_killed_lets_go_of_the_lock_and_is_recorded(host: LabHost) -> None:

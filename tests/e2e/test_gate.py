@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.e2e.conftest import ARTEFACTS, LabHost, Run, await_that, denied_by_bedrock, deployed_host
+from tests.e2e.conftest import ARTEFACTS, LabHost, Run, await_that, deployed_host, refused_by_bedrock
 from tests.lab.places import DESCRIPTION
 
 pytestmark = pytest.mark.usefixtures("lab_services")
@@ -93,7 +93,7 @@ def test_a_stopped_service_is_named(host: LabHost, tmp_path: Path, service: str,
 
 
 def test_a_language_model_that_denies_is_named(host: LabHost, tmp_path: Path) -> None:
-    with denied_by_bedrock():
+    with refused_by_bedrock(host.name):
         run, document = verify(host, tmp_path / "report.json", gate_patience_s=30)
     assert run.status == 1
     assert document["failure"]["leg"] == "llm"

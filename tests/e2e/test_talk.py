@@ -14,7 +14,7 @@ import pytest
 
 from deploys.gate.words import overlap
 from tests.e2e.browser import HEARING_RATE, Browser, chromium, write_question
-from tests.e2e.conftest import ARTEFACTS, LabHost, await_that, denied_by_bedrock, deployed_host
+from tests.e2e.conftest import ARTEFACTS, LabHost, await_that, deployed_host, refused_by_bedrock
 from tests.lab.bedrock.replies import REPLIES
 from tests.lab.places import HOST_ADDRESSES
 
@@ -304,11 +304,11 @@ def test_who_comes_back_before_the_old_room_has_ended_gets_an_agent_all_the_same
 
 
 def test_a_leg_that_fails_is_red_with_its_error(another: str, browser: Browser) -> None:
-    with denied_by_bedrock():
+    with refused_by_bedrock(HOST):
         join(browser, another)
         await_turn(browser, 1)
     browser.driver.save_screenshot(str(ARTEFACTS / "talk-failed.png"))
-    assert browser.leg("llm") == ("failed", "denied")
+    assert browser.leg("llm") == ("failed", "no access")
     assert browser.leg("stt")[0] == "good"
 
 

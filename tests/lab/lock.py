@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def locked(name: str, *, shared: bool = False) -> Iterator[None]:
-    """Hold a lock of this machine, waiting for it: "lab" for changing the lab, "hub" and "bedrock" for their faults."""
+    """Hold a lock of this machine, waiting for it: "lab" for changing the lab, "hub" for its faults."""
     with Path(f"/run/lock/voice-lab-{name}").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield

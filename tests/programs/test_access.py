@@ -17,6 +17,7 @@ from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 from pyinfra.context import ctx_state
 
+from agent.voice_agent.residency import EU
 from deploys.access import environment
 from deploys.access.aws import Account, account
 from deploys.access.checks import NoHostsError, check
@@ -121,7 +122,7 @@ def test_a_host_outside_the_allowed_regions_is_refused_before_it_is_connected(
     account.cache_clear()
     assert str(caught.value) == (
         "abroad: 1 setting cannot work; nothing was changed:\n"
-        "  - VOICE_REGION: us-east-1 is outside site_allowed_regions (eu-*); name a region inside"
+        f"  - VOICE_REGION: us-east-1 is outside site_allowed_regions ({', '.join(EU)}); name a region inside"
     )
 
 

@@ -17,7 +17,7 @@ from deploys.access.secrets import AGENT_PAIR, LIVEKIT_PAIR, SecretsError, read
 from deploys.access.stores import StoreError, parameters, secret
 
 REGION = "eu-central-1"
-EUROPE = [["eu-*"]]
+EUROPE = [["eu-central-1", "eu-west-1"]]
 TOKEN = "hf_" + "t" * 34
 KEY, SECRET = "APIplanted", "s" * 40
 AWS_ID, AWS_SECRET = "AKIA" + "P" * 16, "p" * 40
@@ -175,8 +175,8 @@ def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
     ("region", "allowed", "said"),
     [
         ("", EUROPE, "VOICE_SECRETS_REGION: not set; name the region of /voice/prod/"),
-        ("us-east-1", EUROPE, "VOICE_SECRETS_REGION: us-east-1 is outside site_allowed_regions (eu-*)"),
-        ("eu-west-1", [["eu-*"], ["eu-central-1"]], "VOICE_SECRETS_REGION: eu-west-1 is outside site_allowed_regions"),
+        ("us-east-1", EUROPE, "VOICE_SECRETS_REGION: us-east-1 is outside site_allowed_regions (eu-central-1, "),
+        ("eu-west-1", [*EUROPE, ["eu-central-1"]], "VOICE_SECRETS_REGION: eu-west-1 is outside site_allowed_regions"),
     ],
 )
 def test_stores_are_asked_in_an_allowed_region_alone(

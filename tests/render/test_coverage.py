@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agent.voice_agent.residency import EU
 from deploys.host import base, docker, nvidia
 from deploys.host.platform import driver_pinning_packages, repositories
 from deploys.settings import KEYS, Settings, parse
@@ -23,7 +24,7 @@ CHANGED: dict[str, Any] = {
     "site_acme": "internal",
     "site_acme_email": "other@example.org",
     "site_region": "eu-west-3",
-    "site_allowed_regions": ["eu-*", "il-central-1"],
+    "site_allowed_regions": [*EU, "il-central-1"],
     "site_language": "en",
     "nvidia_branch": "590-server",
     "nvidia_kernel_modules": "proprietary",

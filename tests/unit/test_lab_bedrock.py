@@ -221,6 +221,10 @@ def test_a_wrong_structure_is_refused(server: BedrockServer) -> None:
     ("switch", "expected"),
     [
         ("deny?on=1", (403, "AccessDeniedException", "You don't have access to the model")),
+        ("deny?on=1&client=127.0.0.1", (403, "AccessDeniedException", "You don't have access to the model")),
+        ("forbid?on=1", (403, "AccessDeniedException", "User: arn:aws:sts::123456789012:assumed-role/")),
+        ("end?on=1", (404, "ResourceNotFoundException", "This model version has reached the end of its life.")),
+        ("legacy?on=1", (404, "ResourceNotFoundException", "Access denied. This Model is marked by provider as Le")),
         ("throttle?for=1", (429, "ThrottlingException", "Too many requests, please wait")),
         ("down?for=1", (503, "ServiceUnavailableException", "Bedrock is unable to process")),
     ],
@@ -231,6 +235,12 @@ def test_faults_come_and_go(server: BedrockServer, bedrock: Any, switch: str, ex
     assert (status, code) == expected[:2]
     assert words.startswith(expected[2])
     control(server, "deny?on=0")
+    control(server, "deny?on=0&client=127.0.0.1")
+    assert text_of(stream(bedrock, HOURS)) == REPLIES["hours"]["en"]
+
+
+def test_a_fault_of_one_client_is_no_other_s(server: BedrockServer, bedrock: Any) -> None:
+    control(server, "deny?on=1&client=192.0.2.1")
     assert text_of(stream(bedrock, HOURS)) == REPLIES["hours"]["en"]
 
 

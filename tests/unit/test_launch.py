@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.voice_agent.residency import EU
 from deploys.access import environment, models_volume
 from deploys.access.ec2 import InstancesError, tags_of
 from deploys.contradictions import listening_ports
@@ -88,18 +89,10 @@ def test_a_model_of_the_region_is_allowed_there_alone(data: dict[str, Any]) -> N
 
 
 def test_a_profile_s_model_is_allowed_in_the_allowed_regions_and_through_it_alone(data: dict[str, Any]) -> None:
-    settings = with_(data, site_allowed_regions=["eu-*", "il-central-1"])
+    settings = with_(data, site_allowed_regions=[*EU, "il-central-1"])
     profile, behind = policy.permissions(settings, "111122223333", "aws")["Statement"]
-    assert [each.split(":")[3] for each in behind["Resource"]] == ["eu-*", "il-central-1"]
+    assert [each.split(":")[3] for each in behind["Resource"]] == [*EU, "il-central-1"]
     assert behind["Condition"] == {"StringEquals": {"bedrock:InferenceProfileArn": profile["Resource"][0]}}
-
-
-def test_a_profile_of_another_geography_that_is_allowed_leads_to_its_model(data: dict[str, Any]) -> None:
-    places = {"site_region": "us-east-1", "site_allowed_regions": ["us-*"]}
-    settings = with_(data, agent_bedrock_model="us.amazon.nova-lite-v1:0", **places)
-    profile, behind = policy.permissions(settings, "111122223333", "aws")["Statement"]
-    assert profile["Resource"] == ["arn:aws:bedrock:us-east-1:111122223333:inference-profile/us.amazon.nova-lite-v1:0"]
-    assert behind["Resource"] == ["arn:aws:bedrock:us-*::foundation-model/amazon.nova-lite-v1:0"]
 
 
 # --- the place ----------------------------------------------------------------------------------------------------

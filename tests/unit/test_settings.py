@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from agent.voice_agent.residency import EU
 from deploys.settings import KEYS, SettingsError, parse
 
 
@@ -20,6 +21,11 @@ def test_the_defaults_need_only_what_an_inventory_must_say(data: dict[str, Any])
     assert settings.site.region == "eu-central-1"
     assert settings.site.language == "de"
     assert settings.voxtral.voice == "de_female"
+
+
+def test_the_default_regions_are_the_eus_and_bedrocks_need_not_be_the_hosts(data: dict[str, Any]) -> None:
+    assert parse(data).site.allowed_regions == list(EU)
+    assert parse({**data, "site_region": "eu-west-1", "eic_region": "eu-central-1"}).site.region == "eu-west-1"
 
 
 def test_the_models_in_use_are_those_that_settings_name(data: dict[str, Any]) -> None:
@@ -58,21 +64,33 @@ def test_numbers_from_the_command_line_become_text_where_text_is_wanted(data: di
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"site_region": "us-east-1"}, "site_region: us-east-1 is outside site_allowed_regions (eu-*)"),
+        ({"site_region": "us-east-1"}, "site_region: us-east-1 is outside site_allowed_regions (eu-central-1, "),
+        ({"site_region": "eu-west-2"}, "eu-west-3): London is not in the EU; name a region inside"),
+        ({"site_region": "eu-central-2"}, "eu-west-3): Zurich is not in the EU; name a region inside"),
+        ({"site_region": "eu-x\nY"}, "site_region: not the name of a region, as eu-central-1 is"),
+        (
+            {"site_allowed_regions": ["eu-*"]},
+            "site_allowed_regions[0]: not the name of a region, as eu-central-1 is; a",
+        ),
         (
             {"agent_bedrock_model": "us.mistral.pixtral-large-2502-v1:0"},
-            "agent_bedrock_model: us.mistral.pixtral-large-2502-v1:0: inference profile prefix 'us' is outside",
+            "agent_bedrock_model: us.mistral.pixtral-large-2502-v1:0: inference profile prefix 'us' leads",
         ),
-        ({"agent_bedrock_model": "sa.amazon.nova-lite-v1:0"}, "inference profile prefix 'sa' is outside the allowed"),
+        ({"agent_bedrock_model": "sa.amazon.nova-lite-v1:0"}, "inference profile prefix 'sa' leads to regions that"),
         (
             {"site_allowed_regions": ["eu-central-1"]},
-            "agent_bedrock_model: eu.mistral.pixtral-large-2502-v1:0: inference profile prefix 'eu' is outside the",
+            "agent_bedrock_model: eu.mistral.pixtral-large-2502-v1:0: inference profile prefix 'eu' routes to eu",
         ),
         (
             {"agent_bedrock_url": "https://bedrock-runtime.us-east-1.amazonaws.com"},
             "agent_bedrock_url: https://bedrock-runtime.us-east-1.amazonaws.com is an AWS endpoint outside eu-central-",
         ),
-        ({"eic_region": "us-east-1"}, "VOICE_REGION: us-east-1 is outside site_allowed_regions (eu-*); name a region"),
+        (
+            {"agent_bedrock_url": "http://8.8.8.8/"},
+            "agent_bedrock_url: http://8.8.8.8/ is a public address, which says",
+        ),
+        ({"eic_region": "us-east-1"}, "VOICE_REGION: us-east-1 is outside site_allowed_regions (eu-central-1, "),
+        ({"eic_region": "eu-west-2"}, "eu-west-3): London is not in the EU; name a region inside"),
         ({"site_acme_email": ""}, "site_acme_email: needed with site_acme = 'production'"),
         ({"guard_deadline_ms": 9001}, "guard_deadline_ms: Input should be less than or equal to 9000"),
         ({"guard_port": 8001}, "guard_port: 8001 is already voxtral_port"),
@@ -91,6 +109,7 @@ def test_numbers_from_the_command_line_become_text_where_text_is_wanted(data: di
         ({"image_vllm_guard": "vllm/vllm-omni:latest"}, "image_vllm_guard: vllm/vllm-omni:latest names no release"),
         ({"nvidia_repository_keys": {}}, "nvidia_repository_keys: no key for debian12, debian13, ubuntu2204"),
         ({"guard_placement": "http://8.8.8.8:8000"}, "guard_placement: http://8.8.8.8:8000 would carry what callers"),
+        ({"guard_placement": "http://134744072:8000"}, "guard_placement: http://134744072:8000 would carry what"),
         ({"gpu_card": "T4"}, "gpu_card: 'T4' is not a card known here (L4, L40S, A10G, H100)"),
         ({"image_caddy": "caddy"}, "image_caddy: String should match pattern"),
         ({"agent_greeting": "eine\nzweite Zeile"}, "agent_greeting: String should match pattern"),

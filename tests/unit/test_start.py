@@ -268,6 +268,27 @@ def test_the_digest_sees_every_value_and_no_order() -> None:
         ("CUDA out of memory occurred when warming up sampler with 256 dummy requests", "guard_sequences"),
         ("Error in memory profiling. Initial free memory 3 GiB", "only the stack may use the card"),
         ("listen tcp 127.0.0.1:7880: bind: address already in use", "ss -lntup"),
+        ("RuntimeError: CUDA unknown error - this may be due to an incorrectly set up environment", "nvidia-uvm"),
+        ("cuInit(0) failed: CUDA_ERROR_UNKNOWN (999)", "nvidia-uvm"),
+        ("runc create failed: error running createContainer hook #1: exit status 1", "container toolkit's hook"),
+        (
+            "error running createContainer hook #0: nvidia-container-cli: initialization error: nvml error: driver not "
+            "loaded",
+            "driver or the container toolkit is not working",
+        ),
+        ("could not apply CDI: unresolvable CDI devices nvidia.com/gpu=0", "nvidia-ctk cdi list"),
+        ("OSError: [Errno 28] No space left on device: '/root/.cache/vllm/torch_compile_cache'", "disk is full"),
+        ("safetensors_rust.SafetensorError: Error while deserializing header: header too large", "weights_verify=deep"),
+        ("OSError: It looks like the config file at '/models/x/config.json' is not a valid JSON file.", "damaged"),
+        (
+            "RuntimeError: Cannot find any model weights with `/models/llama-guard-3-1b`",
+            "files of the model are missing",
+        ),
+        (
+            "ValueError: Invalid repository ID or local directory specified: '/models/x'.",
+            "files of the model are missing",
+        ),
+        ("TypeError: Either model_file or model_proto must be specified.", "files of the model are missing"),
     ],
 )
 def test_known_errors_have_a_cause(line: str, expected: str) -> None:

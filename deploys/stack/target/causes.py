@@ -50,8 +50,34 @@ CAUSES: tuple[tuple[str, str], ...] = (
         "the image's CUDA libraries do not fit the driver: see docs/decisions/nvml-after-daemon-reload.md",
     ),
     (
-        r"Could not determine model_type|incomplete metadata|MetadataIncompleteBuffer|HeaderTooLarge",
-        "the weights on disk are damaged or not the model this engine serves: run deploys/weights.py",
+        r"CUDA unknown error|CUDA_ERROR_UNKNOWN",
+        "the container sees the card and cannot compute on it: nvidia-uvm was not loaded, or its devices not there, "
+        "when the container started (lsmod, ls /dev/nvidia-uvm): run the deploy",
+    ),
+    (
+        r"createContainer hook",
+        "the container toolkit's hook failed: toolkit, driver and Docker do not fit together: run the deploy, it tries "
+        "the way to the card",
+    ),
+    (
+        r"unresolvable CDI devices",
+        "Docker looks for the card in a CDI specification that does not have it (`nvidia-ctk cdi list` shows what it "
+        "has): run the deploy",
+    ),
+    (
+        r"No space left on device",
+        "a disk is full: `df -h` shows which, `docker system df` what images take; in /dev/shm it is shm_size",
+    ),
+    (
+        r"Could not determine model_type|incomplete metadata|MetadataIncompleteBuffer|HeaderTooLarge|header too large"
+        r"|not a valid JSON file",
+        "the weights on disk are damaged or not the model this engine serves: run deploys/weights.py with --data "
+        "weights_verify=deep",
+    ),
+    (
+        r"Cannot find any model weights with|Invalid repository ID or local directory"
+        r"|Either model_file or model_proto must be specified",
+        "files of the model are missing on disk, or its directory is: run deploys/weights.py",
     ),
     (
         r"LocalEntryNotFoundError|outgoing traffic has been disabled|HF_HUB_OFFLINE",

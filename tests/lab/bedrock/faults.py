@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from tests.lab.bedrock.errors import denied, throttled, unavailable
+from tests.lab.bedrock.errors import Refused, denied, ended, forbidden, legacy, throttled, unavailable
+
+_REFUSALS: dict[str, Callable[[str], Refused]] = {
+    "deny": denied,
+    "forbid": forbidden,
+    "end": ended,
+    "legacy": legacy,
+}
 
 
 class Faults:
@@ -17,7 +24,7 @@ class Faults:
         self._forget()
 
     def _forget(self) -> None:
-        self._denies = False
+        self._refused: dict[str, str] = {}
         self._left = {"throttle": 0, "down": 0, "break-stream": 0}
         self._first_ms = self._between_ms = 0
 
@@ -26,8 +33,10 @@ class Faults:
         with self._lock:
             if verb == "reset":
                 self._forget()
-            elif verb == "deny":
-                self._denies = query["on"] == "1"
+            elif verb in _REFUSALS:
+                self._refused.pop(query.get("client", ""), None)
+                if query["on"] == "1":
+                    self._refused[query.get("client", "")] = verb
             elif verb in self._left:
                 self._left[verb] = int(query.get("for", "1"))
             elif verb == "slow":
@@ -46,10 +55,11 @@ class Faults:
         if self._take("throttle"):
             raise throttled()
 
-    def check_access(self) -> None:
-        """Once it is known which model is meant."""
-        if self._denies:
-            raise denied()
+    def check_access(self, client: str, model_id: str) -> None:
+        """Once it is known which model is meant, and that there is one of that name."""
+        verb = self._refused.get(client) or self._refused.get("")
+        if verb:
+            raise _REFUSALS[verb](model_id)
 
     def takes_break(self) -> bool:
         """Whether this stream is to end in its middle."""

@@ -1,7 +1,10 @@
 """The server: Converse and ConverseStream, for who signs as AWS wants it.
 
 Faults and measurements, for tests:
-    POST /lab/deny?on=1                 no access to any model, 403 AccessDeniedException (0: access again)
+    POST /lab/deny?on=1[&client=IP]     the account has no access to any model, 403 AccessDeniedException; forbid: the
+                                        role lacks the permission, the same; end: each model is at the end of its life,
+                                        404 ResourceNotFoundException; legacy: near it, the same (0: all as before).
+                                        With client: for who asks from that address alone
     POST /lab/throttle?for=N            the next N requests are answered 429 ThrottlingException; mind that botocore
                                         repeats what was throttled
     POST /lab/down?for=N                the next N requests are answered 503 ServiceUnavailableException
@@ -83,7 +86,7 @@ class BedrockHandler(ControlledHandler):
     def _read(self, model_id: str) -> Conversation:
         """What is said to which model."""
         model = models.find(model_id)
-        self.server.faults.check_access()
+        self.server.faults.check_access(self.client_address[0], model_id)
         asked = conversation.read(self.body, model_id, model)
         self.entry["message_sha256"] = hashlib.sha256(asked.message.encode()).hexdigest()
         return asked

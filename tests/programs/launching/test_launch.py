@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pyinfra.api.inventory import Inventory
 
+from agent.voice_agent.residency import EU
 from tests.programs.launching.cloud import ACCOUNT, NETWORK, REGION, Cloud
 
 PORTS = {
@@ -77,8 +78,8 @@ def test_its_role_may_ask_bedrock_for_one_model_and_nothing_else(cloud: Cloud) -
     assert cloud.iam.list_attached_role_policies(RoleName="voice-host")["AttachedPolicies"] == []
     document = cloud.iam.get_role_policy(RoleName="voice-host", PolicyName="bedrock")["PolicyDocument"]
     profile = f"arn:aws:bedrock:{REGION}:{ACCOUNT}:inference-profile/eu.mistral.pixtral-large-2502-v1:0"
-    behind = "arn:aws:bedrock:eu-*::foundation-model/mistral.pixtral-large-2502-v1:0"
-    assert [each["Resource"] for each in document["Statement"]] == [[profile], [behind]]
+    behind = [f"arn:aws:bedrock:{region}::foundation-model/mistral.pixtral-large-2502-v1:0" for region in EU]
+    assert [each["Resource"] for each in document["Statement"]] == [[profile], behind]
     assert document["Statement"][1]["Condition"] == {"StringEquals": {"bedrock:InferenceProfileArn": profile}}
 
 

@@ -19,7 +19,6 @@ def contradictions(settings: Settings) -> list[str]:
     """One line for each contradiction: the setting, what is wrong, the fix."""
     return [
         *_residency(settings),
-        *_certificates(settings),
         *_ports(settings),
         *_models(settings),
         *_memory(settings),
@@ -50,13 +49,6 @@ def _is_public(url: str) -> bool:
         return ip_address(urlsplit(url).hostname or "").is_global
     except ValueError:
         return False
-
-
-def _certificates(settings: Settings) -> list[str]:
-    site = settings.site
-    if site.acme != "internal" and not site.acme_email:
-        return [f"site_acme_email: needed with site_acme = {site.acme!r} (Let's Encrypt writes to it)"]
-    return []
 
 
 def listening_ports(settings: Settings) -> dict[str, int]:

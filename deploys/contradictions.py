@@ -18,7 +18,6 @@ def contradictions(settings: Settings) -> list[str]:
     """One line for each contradiction: the setting, what is wrong, the fix."""
     return [
         *_residency(settings),
-        *_certificates(settings),
         *_ports(settings),
         *_models(settings),
         *_memory(settings),
@@ -41,13 +40,6 @@ def _residency(settings: Settings) -> list[str]:
             "plain text; use https, or a private address"
         )
     return problems
-
-
-def _certificates(settings: Settings) -> list[str]:
-    site = settings.site
-    if site.acme != "internal" and not site.acme_email:
-        return [f"site_acme_email: needed with site_acme = {site.acme!r} (Let's Encrypt writes to it)"]
-    return []
 
 
 def listening_ports(settings: Settings) -> dict[str, int]:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from pyinfra.api.exceptions import PyinfraError
 
 from deploys import residency
+from deploys.access import prerequisites, secrets
 from deploys.contradictions import contradictions
 from deploys.models.catalog import Model
 from deploys.redaction import find
@@ -118,11 +119,13 @@ def typed(data: Mapping[str, Any]) -> tuple[Settings, list[str]]:
 
 
 def load(host: Any) -> Settings:
-    """The settings of a pyinfra host.
+    """The settings of a pyinfra host, for a deploy.
 
     Raises:
         SettingsError: with one line for each problem.
+        SecretsError: the run did not read config.py, so that nothing was checked before it connected.
     """
+    secrets.this_run()
     return parse(host.data.dict())
 
 
@@ -142,7 +145,8 @@ def _describe(section: str, detail: Any) -> str:
     key = f"{section}_{detail['loc'][0]}" if detail["loc"] else section
     place = "".join(f"[{part!r}]" for part in detail["loc"][1:])
     if detail["type"] == "missing" and not place:
-        return f"{key}: missing; set it in group_data or give --data {key}=..."
+        fix = f"{prerequisites.DOMAIN}, or set it in the inventory" if key == "site_domain" else "set it in group_data"
+        return f"{key}: missing; {fix}"
     is_private = any(each.kind in PRIVATE for each in find(str(detail["input"])))
     shown = "" if is_private or detail["type"] == "missing" else f" (got {detail['input']!r})"
     return f"{key}{place}: {detail['msg'].removeprefix('Value error, ')}{shown}"

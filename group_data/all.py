@@ -8,7 +8,7 @@ Keys are SECTION_NAME; deploys/sections/ says what each may be, and refuses unkn
 # --- site: who this deployment is for --------------------------------------------------------------------------
 # site_domain has no default: the name callers' browsers connect to; VOICE_DOMAIN on EC2, else set in the inventory
 site_acme = "production"  # certificates: "production" or "staging" (Let's Encrypt), "internal" (Caddy's own CA)
-site_acme_email = ""  # where Let's Encrypt writes before a certificate expires; required unless site_acme = "internal"
+site_acme_email = ""  # of the account at Let's Encrypt, which mails no expiry since 2025: deploys/audit.py warns of it
 site_public_address = "imds"  # the address callers' media goes to: "imds" asks EC2's metadata service, or an IP
 site_imds_url = "http://169.254.169.254"  # EC2's metadata service; asked only where site_public_address = "imds"
 site_region = "eu-central-1"  # Bedrock's, one of site_allowed_regions; the host's (VOICE_REGION) may be another of them

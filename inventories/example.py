@@ -8,7 +8,6 @@ voice = [
             "ssh_strict_host_key_checking": "yes",  # put the host's key into ~/.ssh/known_hosts first
             "_sudo": True,
             "site_domain": "voice.example.org",
-            "site_acme_email": "operator@example.org",
             "site_public_address": "192.0.2.10",
         },
     ),

@@ -4,6 +4,14 @@ What may be chosen, by environment variables, is listed in deploys/access/enviro
 as boto3 finds them.
 """
 
-from deploys.access.environment import read
+from pathlib import Path
+
+from pyinfra.api.exceptions import PyinfraError
+
+try:
+    from deploys.access.environment import read
+except ModuleNotFoundError:
+    root = Path(__file__).resolve().parents[1]
+    raise PyinfraError(f"run pyinfra from the repository's root: cd {root}") from None
 
 voice = [read().inventory]

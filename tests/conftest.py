@@ -26,7 +26,6 @@ ROOT = Path(__file__).resolve().parents[1]
 
 REQUIRED = {
     "site_domain": "voice.example.org",
-    "site_acme_email": "operator@example.org",
     "site_public_address": "192.0.2.10",
 }
 

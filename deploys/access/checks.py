@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 from typing import Any
 
 from pyinfra import logger
 from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.host import Host
 from pyinfra.api.state import State
+from pyinfra.connectors.ssh import SSHConnector
 
-from deploys.access import secrets
+from deploys.access import prerequisites, secrets
 from deploys.access.secrets import RunSecrets, SecretsError
-from deploys.settings import Settings, SettingsError, load
+from deploys.access.sources import ROOT
+from deploys.settings import Settings, SettingsError, parse
 
 GROUP = "voice"
 """The inventory group whose hosts are voice stacks; other hosts are none of our business."""
+
+
+class ForeignHostError(PyinfraError):
+    """A deploy of ours is to run on a host that it cannot work on, or whose settings would go unchecked."""
 
 
 class NoHostsError(PyinfraError):
@@ -41,21 +50,24 @@ def check(state: State) -> None:
 
     Raises:
         NoHostsError: if the inventory is empty (or its file does not exist) or the limit matches none.
+        ForeignHostError: if a deploy of ours would run on a host that is not in GROUP or is not reached by ssh.
         SettingsError: with the mistakes of all hosts; hosts with the same mistakes share a message.
         SecretsError: if the secrets alone are wrong.
     """
     if not len(state.inventory):
         raise NoHostsError("the inventory has no hosts; does its file exist, and is the lab up?")
-    if not any(state.is_host_in_limit(host) for host in state.inventory):
+    limited = [host for host in state.inventory if state.is_host_in_limit(host)]
+    if not limited:
         names = ", ".join(sorted(host.name for host in state.inventory))
         raise NoHostsError(f"--limit matches none of the inventory's hosts ({names})")
+    if _runs_a_deploy(sys.argv[1:]):
+        _refuse_foreign(limited)
+    ours: list[Any] = [host for host in limited if GROUP in host.groups]
     loaded: list[Settings] = []
     messages: dict[str, list[str]] = {}
-    for host in state.inventory:
-        if GROUP not in host.groups or not state.is_host_in_limit(host):
-            continue
+    for host in ours:
         try:
-            loaded.append(load(host))
+            loaded.append(parse(host.data.dict()))
         except SettingsError as error:
             messages.setdefault(str(error), []).append(host.name)
     problems = [f"{', '.join(names)}: {text}" for text, names in messages.items()]
@@ -66,8 +78,36 @@ def check(state: State) -> None:
             raise
         problems.append(str(error))
     if problems:
-        raise SettingsError("\n".join(problems))
+        raise SettingsError("\n".join([*problems, *_also_needed(ours)]))
     secrets.use(given)
+
+
+def _runs_a_deploy(words: list[str]) -> bool:
+    """Whether one of pyinfra's arguments is a file of deploys/."""
+    return any(word.endswith(".py") and Path(word).resolve().parent == ROOT / "deploys" for word in words)
+
+
+def _refuse_foreign(hosts: list[Host]) -> None:
+    for host in hosts:
+        if not issubclass(host.connector_cls, SSHConnector):
+            raise ForeignHostError(
+                f"{host.name} is not reached by ssh, which these deploys need: name the host's address in an inventory "
+                "(inventories/example.py)"
+            )
+        if GROUP not in host.groups:
+            raise ForeignHostError(
+                f"{host.name} is not in the inventory group {GROUP}, so nothing says that it is a voice host: put "
+                f"it there (inventories/example.py), or leave it out by --limit {GROUP}"
+            )
+
+
+def _also_needed(hosts: list[Any]) -> list[str]:
+    """On a first run, which is one without a domain, what the next refusal would be about."""
+    without = [host for host in hosts if not host.data.get("site_domain")]
+    if not without:
+        return []
+    token = prerequisites.token(os.environ, without[0].data.dict())
+    return ["also needed, as far as can be known now:", *(f"  - {each}" for each in (*token, prerequisites.DNS))]
 
 
 def _read_secrets(loaded: list[Settings], *, ask_stores: bool) -> RunSecrets:

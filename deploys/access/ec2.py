@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from botocore.exceptions import NoCredentialsError
 from pyinfra import logger
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.connectors.base import BaseConnector
 
-from deploys.access import environment, models_volume
+from deploys.access import environment, models_volume, prerequisites
 from deploys.access.aws import REFUSALS, Account, account
+from deploys.group_data import flat
 
 USER = "ubuntu"
 """Of Ubuntu's images; `--ssh-user admin` for Debian's."""
@@ -55,10 +58,10 @@ class Ec2Inventory(BaseConnector):
         """Name, data and groups of each instance that `name` ("tag:KEY=VALUE") chooses.
 
         Raises:
-            InstancesError: see running_instances.
+            InstancesError: see chosen_instances.
         """
         wanted = environment.read()
-        for found in running_instances(name, account(wanted.region, wanted.role_arn)):
+        for found in chosen_instances(name, wanted):
             data = {"ssh_hostname": public_address(found), "ssh_strict_host_key_checking": "yes"}
             yield found.name, {**common_data(wanted, found), **data}, list(GROUPS)
 
@@ -87,6 +90,19 @@ def public_address(instance: Instance) -> str:
     return instance.public
 
 
+def chosen_instances(chosen: str, wanted: environment.Environment) -> list[Instance]:
+    """The running instances that `chosen` names, for a run of pyinfra in the operator's environment.
+
+    Raises:
+        InstancesError: see running_instances; it also lists what else a first run would be refused for.
+    """
+    try:
+        return running_instances(chosen, account(wanted.region, wanted.role_arn))
+    except InstancesError as error:
+        known = {**flat(GROUPS[-1], []), **wanted.site}
+        raise InstancesError(prerequisites.listed(str(error), os.environ, known)) from error
+
+
 def running_instances(chosen: str, account: Account) -> list[Instance]:
     """The running instances that `chosen` ("tag:KEY=VALUE", more tags after ";") names, by name.
 
@@ -97,12 +113,19 @@ def running_instances(chosen: str, account: Account) -> list[Instance]:
     said = f"{account.region} with {' and '.join(f'{key}={value}' for key, value in tags)}"
     try:
         found = list(_matching(account.client("ec2"), tags))
+    except NoCredentialsError as error:
+        raise InstancesError(
+            f"AWS credentials: EC2 in {account.region} cannot be asked ({error}); {prerequisites.CREDENTIALS}"
+        ) from error
     except REFUSALS as error:
         raise InstancesError(
             f"EC2 in {account.region} cannot be asked (needs ec2:DescribeInstances): {error}"
         ) from error
     if not found:
-        raise InstancesError(f"there is no EC2 instance in {said}: are VOICE_TAG, VOICE_REGION and the account right?")
+        raise InstancesError(
+            f"VOICE_TAG: there is no EC2 instance in {said}; are tag, VOICE_REGION and the account right? "
+            "python -m deploys.launch makes one"
+        )
     idle = [each for each in found if each["State"]["Name"] != "running"]
     if idle:
         states = "; ".join(f"{name_of(each)} ({each['InstanceId']}) is {each['State']['Name']}" for each in idle)

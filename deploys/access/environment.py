@@ -9,7 +9,8 @@ VOICE_ENDPOINT    the id of that endpoint; default: the one in the instance's su
 VOICE_KNOWN_HOSTS where verified host keys are remembered by instance id; default ~/.ssh/voice_known_hosts
 VOICE_SSH_FROM    networks (CIDR, several with ",") that a host made by deploys.launch takes ssh from
 VOICE_SUBNET      the subnet of a host made by deploys.launch; default: the default VPC's in the zone
-VOICE_DOMAIN, VOICE_ACME_EMAIL    the settings site_domain and site_acme_email
+VOICE_DOMAIN      the setting site_domain
+VOICE_ACME_EMAIL  the setting site_acme_email; need not be set
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from pyinfra.connectors.ssh import SSHConnector
 
 from deploys.access import environment, host_keys, tunnel
 from deploys.access.aws import REFUSALS, Account, account
-from deploys.access.ec2 import GROUPS, running_instances
+from deploys.access.ec2 import GROUPS, chosen_instances
 from deploys.access.instance_data import META, InstanceData, of_instance
 from deploys.access.lock import LockedError, held
 from deploys.access.pushed_key import VALID_S, PushedKey
@@ -45,7 +45,7 @@ class InstanceConnect(SSHConnector):
             InstancesError: there is none, or one that does not run or cannot be reached.
         """
         wanted = environment.read()
-        for found in running_instances(name, account(wanted.region, wanted.role_arn)):
+        for found in chosen_instances(name, wanted):
             yield found.name, of_instance(found, wanted), list(GROUPS)
 
     def connect(self) -> None:

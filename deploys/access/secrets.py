@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pydantic import SecretStr
 from pyinfra.api.exceptions import PyinfraError
 
-from deploys.access.sources import Found, gather
+from deploys.access.sources import ROOT, Found, gather
 
 SHORTEST_LIVEKIT_SECRET = 32
 """Characters; LiveKit only logs an error about shorter ones (facts: livekit-caddy-aws-nvidia.md, 1.1)."""
@@ -153,7 +153,7 @@ def this_run() -> RunSecrets:
         SecretsError: if nobody has read them.
     """
     if _Run.secrets is None:
-        raise SecretsError("the secrets were not read; run pyinfra from the repository's root, where config.py is")
+        raise SecretsError(f"config.py was not read: run pyinfra from the repository's root: cd {ROOT}")
     return _Run.secrets
 
 

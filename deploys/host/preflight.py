@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
+from ipaddress import ip_address, ip_network
 
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
@@ -21,6 +21,9 @@ from deploys.host.volume import ask as ask_volume
 from deploys.host.volume import mount_point
 from deploys.host.volume_state import VolumeState, refusals, size_problem
 from deploys.settings import Settings
+
+NAT64 = ip_network("64:ff9b::/96")
+"""RFC 6052: what resolvers of networks without IPv4 answer for an A record."""
 
 SUPPORTED = {"ubuntu": ("22.04", "24.04"), "debian": ("12", "13")}
 
@@ -54,6 +57,7 @@ def ask(host: Host, settings: Settings) -> HostReport:
         packages=" ".join(_for_each_distribution(settings, distribution_packages)),
         metadata=settings.site.imds_url if settings.site.public_address == "imds" else "",
         models=settings.weights.directory,
+        domain="" if settings.site.acme == "internal" else settings.site.domain,
     )
 
 
@@ -73,6 +77,7 @@ def findings(
         *_clock(report, settings),
         *_packages(report),
         *_network(report, settings),
+        *_domain(report, settings),
         *([] if has_token else _gates(report, settings, volume)),
     ]
 
@@ -252,10 +257,38 @@ def _network(report: HostReport, settings: Settings) -> list[str]:
     ]
     if settings.site.public_address == "imds":
         try:
-            ipaddress.ip_address(report.public_address)
+            ip_address(report.public_address)
         except ValueError:
             problems.append("EC2's metadata service names no public address; set site_public_address to the host's own")
     return problems
+
+
+def _domain(report: HostReport, settings: Settings) -> list[str]:
+    """Whether Let's Encrypt will find this host by its name."""
+    if report.domain_addresses is None:
+        return []
+    domain, address = settings.site.domain, public_address(report, settings)
+    fix = f"make the A record {domain} -> {address or 'the public address of the host'}"
+    if not report.domain_addresses:
+        return [f"site_domain: {domain} (VOICE_DOMAIN) has no address that the host can see; {fix}"]
+    if not address:
+        return []
+    here = {ip_address(each) for each in (address, *report.own_addresses)}
+    # On loopback it is the host's own /etc/hosts that answers; NAT64 is the A record, seen by a network without IPv4.
+    astray = [
+        each
+        for each in map(ip_address, report.domain_addresses)
+        if each not in here and not each.is_loopback and each not in NAT64
+    ]
+    if not astray:
+        return []
+    aaaa = (
+        "; Let's Encrypt and browsers try IPv6 first: delete the AAAA record, or point it to the host"
+        if any(each.version == 6 for each in astray)
+        else ""
+    )
+    found = ", ".join(map(str, astray))
+    return [f"site_domain: {domain} (VOICE_DOMAIN) leads to {found}, which is not this host; {fix}, alone{aaaa}"]
 
 
 def _gates(report: HostReport, settings: Settings, volume: VolumeState | None) -> list[str]:

@@ -1,8 +1,9 @@
 # What a host is, read only, in one round trip. Prints TAB-separated lines: KEY VALUE...; judges nothing.
 # Arguments: paths to measure | ports as PROTO:FIRST-LAST | URLs | packages | the metadata service's address
-# (empty when the address is configured) | the models' directory: six words, the first four space-separated lists. URLs and
-# packages depend on the distribution, which only the host knows: DISTRIBUTION=WORD counts on that one alone, and
-# {release}, {codename}, {kernel}, {flavour} are filled in here.
+# (empty when the address is configured) | the models' directory | the domain (empty when Let's Encrypt need not find the
+# host by it): seven words, the first four space-separated lists. URLs and packages depend on the distribution, which
+# only the host knows: DISTRIBUTION=WORD counts on that one alone, and {release}, {codename}, {kernel}, {flavour} are
+# filled in here.
 set +e
 
 say() {
@@ -12,7 +13,7 @@ say() {
 
 # shellcheck disable=SC1091
 . /etc/os-release
-paths=$1 ports=$2 metadata=$5 models=$6
+paths=$1 ports=$2 metadata=$5 models=$6 domain=$7
 flavour=$(uname -r | sed -E 's/^[0-9.]+-([0-9]+-)?//')
 for_this_host() {
     local word
@@ -121,5 +122,14 @@ if [ -n "$metadata" ]; then
     token=$(curl -sf -m 3 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$metadata/latest/api/token" 2>/dev/null)
     address=$(curl -sf -m 3 -H "X-aws-ec2-metadata-token: $token" "$metadata/latest/meta-data/public-ipv4" 2>/dev/null)
     say public_address "${address:--}"
+fi
+
+# Whom Let's Encrypt will find. With a certificate of its own, say from a backup, the host may wait for its name.
+if [ -n "$domain" ] && ! compgen -G "/var/lib/voice/caddy/data/caddy/certificates/acme-*/$domain/$domain.crt" >/dev/null; then
+    found=$({ timeout 10 getent -A ahosts "$domain" || timeout 10 getent ahosts "$domain"; } 2>/dev/null) # -A: glibc 2.37
+    # shellcheck disable=SC2046 # each address is a word
+    say domain $(awk '{print $1}' <<<"$found" | sort -u)
+    # shellcheck disable=SC2046
+    say addresses $(hostname -I)
 fi
 exit 0

@@ -71,6 +71,9 @@ class HostReport:
     packages: dict[str, str] = field(default_factory=dict)
     urls: dict[str, str] = field(default_factory=dict)
     public_address: str = ""
+    domain_addresses: tuple[str, ...] | None = None
+    """Where site_domain leads, as the host sees it; None: that was not asked."""
+    own_addresses: tuple[str, ...] = ()
 
     @property
     def platform(self) -> Platform:
@@ -118,16 +121,18 @@ def parse_report(lines: Iterable[str], *, asked_at: int = 0) -> HostReport:
         packages={row[0]: row[1] if len(row) > 1 else "" for row in all_of("package")},
         urls={row[0]: row[1] if len(row) > 1 else "" for row in all_of("url")},
         public_address=one("public_address").strip("-"),
+        domain_addresses=next((tuple(row) for row in all_of("domain")), None),
+        own_addresses=next((tuple(row) for row in all_of("addresses")), ()),
     )
 
 
 class Preflight(FactBase[HostReport]):
     """Everything preflight.sh reads, in one ssh execution."""
 
-    def command(self, paths: str, ports: str, urls: str, packages: str, metadata: str, models: str) -> str:
+    def command(self, paths: str, ports: str, urls: str, packages: str, metadata: str, models: str, domain: str) -> str:
         """The script with its arguments."""
         self.asked_at = int(time.time())
-        return script_file(__file__, "preflight.sh", paths, ports, urls, packages, metadata, models)
+        return script_file(__file__, "preflight.sh", paths, ports, urls, packages, metadata, models, domain)
 
     def process(self, output: list[str]) -> HostReport:
         """Parse the script's lines; the clock is compared with the middle of the round trip."""

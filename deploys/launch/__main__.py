@@ -29,7 +29,7 @@ from deploys.launch.wishes import Wish
 from deploys.settings import SettingsError, typed
 from deploys.settings import report as settings_report
 
-UNSAID = {"site_domain": "host.invalid", "site_acme_email": "operator@host.invalid"}
+UNSAID = {"site_domain": "host.invalid"}
 """In place of what an operator need not have said yet: a host's ports, size and role do not depend on it."""
 
 

@@ -74,7 +74,7 @@ def test_missing_credentials_are_said_clearly(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
-    with pytest.raises(InstancesError, match=r"cannot be asked .* Unable to locate credentials"):
+    with pytest.raises(InstancesError, match=r"AWS credentials: .* cannot be asked \(Unable to locate credentials"):
         running_instances("tag:Role=voice", Account(REGION))
 
 

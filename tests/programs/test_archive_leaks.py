@@ -15,7 +15,7 @@ from tests.programs.workplace import run as run_there
 from tests.unit import archive
 
 INVENTORY = """
-voice = [("@local", {"site_domain": "voice.example.org", "site_acme_email": "operator@example.org"})]
+voice = [("@local", {"site_domain": "voice.example.org"})]
 """
 
 DEPLOY = """

@@ -19,7 +19,7 @@ PLANTED = {
 }
 
 INVENTORY = """
-voice = [("@local", {"site_domain": "voice.example.org", "site_acme_email": "operator@example.org"})]
+voice = [("@local", {"site_domain": "voice.example.org"})]
 """
 
 DEPLOY = """

@@ -42,6 +42,7 @@ GROUPS: tuple[dict[str, Values], ...] = (
             "off": {"livekit_turn_enabled": False, "livekit_stun_servers": ["stun.example.org:3478"]},
         },
         "talk": {"off": {}, "on": {"talk_enabled": True}},
+        "account": {"nameless": {}, "named": {"site_acme_email": "operator@example.org"}},
     },
     {"vllm-omni": {number: {"image_vllm_voxtral": f"vllm/vllm-omni:v{number}"} for number in omni.RELEASES}},
 )

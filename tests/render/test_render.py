@@ -303,11 +303,14 @@ def test_weights_are_compared_on_the_host_alone(rendered: Rendered, data: dict[s
 
 
 @pytest.mark.parametrize("talk", [False, True])
+@pytest.mark.parametrize("email", ["", "operator@example.org"])
 @pytest.mark.parametrize("acme", ["production", "staging", "internal"])
-def test_caddy_accepts_the_caddyfile(rendered: Rendered, tmp_path: Path, acme: str, talk: bool) -> None:
+def test_caddy_accepts_the_caddyfile(rendered: Rendered, tmp_path: Path, acme: str, email: str, talk: bool) -> None:
     caddy = shutil.which("caddy") or str(Path(".venv/bin/caddy").resolve())
     file = tmp_path / "Caddyfile"
-    file.write_bytes(rendered(site_acme=acme, talk_enabled=talk)["caddy/Caddyfile"].content)
+    content = rendered(site_acme=acme, site_acme_email=email, talk_enabled=talk)["caddy/Caddyfile"].content
+    assert (b"email" in content) == (bool(email) and acme != "internal")
+    file.write_bytes(content)
     for words in (["validate", "--adapter", "caddyfile", "--config"], ["fmt", "--diff"]):
         result = subprocess.run([caddy, *words, str(file)], capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stdout + result.stderr

@@ -182,6 +182,13 @@ def documents() -> list[Path]:
     return [ROOT / "README.md", ROOT / "agent" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
+def test_the_readme_begins_with_what_is_unproven_and_what_the_voice_may_not_be_used_for() -> None:
+    beginning = " ".join((ROOT / "README.md").read_text().splitlines()[:10])
+    assert "Never run on real hardware" in beginning
+    for each in ("card", "AWS", "Bedrock", "Hub", "Voxtral-4B-TTS-2603", "CC-BY-NC", "No commercial use"):
+        assert each in beginning
+
+
 def test_the_readme_lists_every_deploy() -> None:
     deploys = {
         path.name for path in (ROOT / "deploys").glob("*.py") if "pyinfra.context import host" in path.read_text()

@@ -51,6 +51,8 @@ def test_the_scripts_lines_become_a_report() -> None:
             "package\tlinux-headers-6.12.0-9-cloud-amd64\t(none)",
             "url\thttps://example.org/InRelease\t200",
             "public_address\t-",
+            "domain\t192.0.2.10\t2001:db8::7",
+            "addresses\t10.0.0.7",
         ],
         asked_at=1000,
     )
@@ -61,6 +63,10 @@ def test_the_scripts_lines_become_a_report() -> None:
     assert report.sockets[0].port == 80
     assert report.dpkg_faults == ("broken package",)
     assert report.public_address == ""
+    assert report.domain_addresses == ("192.0.2.10", "2001:db8::7")
+    assert report.own_addresses == ("10.0.0.7",)
+    assert parse_report(["domain"]).domain_addresses == ()
+    assert parse_report([]).domain_addresses is None
 
 
 @pytest.mark.parametrize(
@@ -89,6 +95,46 @@ def test_each_fault_is_named_with_its_fix(settings: Settings, change: dict[str, 
     found = findings(replace(GOOD, **change), settings, has_token=True)  # type: ignore[arg-type]
     assert len(found) == 1
     assert expected in found[0]
+
+
+DOMAIN = "site_domain: voice.example.org (VOICE_DOMAIN)"
+RECORD = "make the A record voice.example.org -> 192.0.2.10"
+
+
+@pytest.mark.parametrize(
+    ("leads_to", "expected"),
+    [
+        (None, ""),
+        ((), f"{DOMAIN} has no address that the host can see; {RECORD}"),
+        (("192.0.2.10",), ""),
+        (("10.0.0.7", "2001:db8::7"), ""),  # split horizon: the host's own
+        (("127.0.1.1",), ""),  # its /etc/hosts
+        (("192.0.2.10", "64:ff9b::c000:20a"), ""),
+        (("198.51.100.9",), f"{DOMAIN} leads to 198.51.100.9, which is not this host; {RECORD}, alone"),
+        (
+            ("192.0.2.10", "2001:db8::9"),
+            f"{DOMAIN} leads to 2001:db8::9, which is not this host; {RECORD}, alone; Let's Encrypt and browsers try "
+            "IPv6 first: delete the AAAA record, or point it to the host",
+        ),
+    ],
+)
+def test_a_domain_that_does_not_lead_to_the_host_is_a_finding(
+    settings: Settings, leads_to: tuple[str, ...] | None, expected: str
+) -> None:
+    report = replace(GOOD, domain_addresses=leads_to, own_addresses=("10.0.0.7", "2001:db8:0::7"))
+    assert findings(report, settings, has_token=True) == ([expected] if expected else [])
+
+
+def test_token_address_and_dns_are_one_list(data: dict[str, Any]) -> None:
+    found = findings(
+        replace(GOOD, domain_addresses=()), parse({**data, "site_public_address": "imds"}), has_token=False
+    )
+    assert len(found) == 3
+    for name in ("HF_TOKEN", "site_public_address", "VOICE_DOMAIN"):
+        assert any(name in each for each in found)
+    # Where the public address is unknown, it cannot be said that the name leads elsewhere.
+    somewhere = replace(GOOD, domain_addresses=("198.51.100.9",))
+    assert len(findings(somewhere, parse({**data, "site_public_address": "imds"}), has_token=True)) == 1
 
 
 def test_three_faults_are_reported_together(settings: Settings) -> None:

@@ -1,0 +1,205 @@
+"""A newcomer's first runs: what is missing is one list, and a run that cannot be checked ends before it connects."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploys.host.report import parse_report
+from tests.lab import aws
+from tests.lab.ec2.server import Ec2Server, Instance
+
+ROOT = Path(__file__).resolve().parents[2]
+PYINFRA = Path(sys.executable).with_name("pyinfra")
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture
+def nothing(tmp_path: Path) -> dict[str, str]:
+    """The environment of somebody who has set nothing, on a machine that is no EC2 instance."""
+    return {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "VOICE_SECRETS_FILE": "",  # the clone's own .env is no test's business
+        "VOICE_LAB_STATE": "/nonexistent",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+@pytest.fixture
+def ec2() -> Iterator[Ec2Server]:
+    """A region of AWS without an instance."""
+    server = Ec2Server()
+    server.in_background()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def credentials(ec2: Ec2Server) -> dict[str, str]:
+    return {
+        "AWS_ACCESS_KEY_ID": aws.USER.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": aws.USER.secret_access_key,
+        "AWS_ENDPOINT_URL_EC2": ec2.url,
+    }
+
+
+def said(*words: str | Path, environment: dict[str, str], cwd: Path = ROOT) -> str:
+    """What a run says that is refused before it connects, its error alone."""
+    run = subprocess.run([PYINFRA, "-y", *words], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 1, run.stderr
+    assert "Connecting to hosts" not in run.stderr
+    assert "Traceback" not in run.stderr
+    before, _, error = run.stderr.partition("--> pyinfra error")
+    assert "error" not in before.lower()
+    return error
+
+
+def items(error: str) -> list[str]:
+    """What the lines of a list begin with."""
+    return [line.removeprefix("  - ").split(":")[0] for line in error.splitlines() if line.startswith("  - ")]
+
+
+@pytest.mark.parametrize("inventory", ["inventories/prod.py", "@ec2/tag:Role=voice"])
+def test_with_nothing_set_everything_that_is_missing_is_one_list(nothing: dict[str, str], inventory: str) -> None:
+    error = said(inventory, "deploys/voice.py", environment=nothing)
+    assert items(error) == ["AWS credentials", "VOICE_DOMAIN", "HF_TOKEN", "DNS, address"]
+    for each in ("aws configure sso", "export VOICE_DOMAIN=voice.example.org", "export HF_TOKEN=hf_...", "an A record"):
+        assert each in error
+    assert "nothing was changed" in error
+
+
+def test_the_readme_names_what_the_list_names_in_its_order(nothing: dict[str, str]) -> None:
+    section = README.partition("\n## A real host\n")[2].partition("\n## ")[0]
+    places = [section.find(f"export {name}=") for name in ("AWS_PROFILE", "VOICE_DOMAIN", "HF_TOKEN")]
+    assert -1 not in places
+    assert places == sorted(places)
+    assert "site_public_address" in section
+
+
+def test_with_credentials_and_no_instance_the_rest_is_named_too(nothing: dict[str, str], ec2: Ec2Server) -> None:
+    error = said("inventories/prod.py", "deploys/voice.py", environment={**nothing, **credentials(ec2)})
+    assert items(error) == ["VOICE_TAG", "VOICE_DOMAIN", "HF_TOKEN", "DNS, address"]
+    assert "there is no EC2 instance in eu-central-1 with Role=voice" in error
+    assert "python -m deploys.launch" in error
+
+
+def test_with_an_instance_the_domain_and_the_token_are_named_together(nothing: dict[str, str], ec2: Ec2Server) -> None:
+    ec2.instances = [Instance("voice-1")]
+    error = said("inventories/prod.py", "deploys/voice.py", environment={**nothing, **credentials(ec2)})
+    assert items(error) == ["site_domain", "HF_TOKEN", "DNS, address"]
+    assert "site_domain: missing; export VOICE_DOMAIN=voice.example.org" in error
+
+
+def test_what_is_set_is_not_named(nothing: dict[str, str], ec2: Ec2Server) -> None:
+    given = {"VOICE_DOMAIN": "voice.example.org", "HF_TOKEN": "hf_" + "t" * 34}
+    error = said("inventories/prod.py", "deploys/voice.py", environment={**nothing, **given})
+    assert items(error) == ["AWS credentials"]
+    store = {"VOICE_SECRETS_SSM": "/voice/prod/", "VOICE_SECRETS_REGION": "eu-central-1"}
+    error = said("inventories/prod.py", "deploys/voice.py", environment={**nothing, **store})
+    assert items(error) == ["AWS credentials", "VOICE_DOMAIN", "DNS, address"]
+
+
+def test_a_secret_that_cannot_be_used_is_in_the_list(nothing: dict[str, str]) -> None:
+    error = said("inventories/prod.py", "deploys/voice.py", environment={**nothing, "HF_TOKEN": "x"})
+    assert items(error) == ["AWS credentials", "VOICE_DOMAIN", "HF_TOKEN from the environment", "DNS, address"]
+
+
+HERE = f"run pyinfra from the repository's root: cd {ROOT}"
+
+
+@pytest.mark.parametrize("inventory", ["prod.py", "example.py", "lab.py"])
+def test_a_run_from_another_directory_is_told_where_to_go(
+    nothing: dict[str, str], tmp_path: Path, inventory: str
+) -> None:
+    error = said(ROOT / "inventories" / inventory, ROOT / "deploys/voice.py", environment=nothing, cwd=tmp_path)
+    assert HERE in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_another_directorys_config_does_not_count(nothing: dict[str, str], tmp_path: Path, ec2: Ec2Server) -> None:
+    """Even where Python finds the deploys: nothing was checked, and group_data was not read."""
+    (tmp_path / "config.py").write_text("from pyinfra.context import config\n\nconfig.SUDO = True\n")
+    ec2.instances = [Instance("voice-1")]
+    given = {**nothing, **credentials(ec2), "PYTHONPATH": str(ROOT)}
+    for inventory in ("prod.py", "example.py"):
+        words = (ROOT / "inventories" / inventory, ROOT / "deploys/voice.py")
+        assert HERE in said(*words, environment=given, cwd=tmp_path)
+
+
+def test_a_deploy_whose_run_was_not_checked_does_nothing(nothing: dict[str, str], tmp_path: Path) -> None:
+    """With an inventory of somebody's own nothing of ours is read before pyinfra connects."""
+    run = subprocess.run(
+        [PYINFRA, "-y", "@local", ROOT / "deploys/voice.py"],
+        cwd=tmp_path,
+        env={**nothing, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert f"config.py was not read: {HERE}" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_chdir_to_the_root_is_a_run_from_the_root(nothing: dict[str, str], tmp_path: Path) -> None:
+    words = ("--chdir", ROOT, "inventories/prod.py", "deploys/voice.py")
+    assert items(said(*words, environment=nothing, cwd=tmp_path))[0] == "AWS credentials"
+
+
+@pytest.mark.parametrize(
+    ("connector", "deploy"), [("@local", "voice.py"), ("@local", "audit.py"), ("@docker/ubuntu", "voice.py")]
+)
+def test_a_host_that_is_not_reached_by_ssh_is_refused(nothing: dict[str, str], connector: str, deploy: str) -> None:
+    error = said(connector, f"deploys/{deploy}", "--data", "site_domain=voice.example.org", environment=nothing)
+    assert "ssh" in error
+    assert "inventories/example.py" in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_a_host_of_no_group_is_refused(nothing: dict[str, str]) -> None:
+    """Its settings would not have been checked."""
+    error = said("127.0.0.1", "deploys/voice.py", environment=nothing)
+    assert "127.0.0.1 is not in the inventory group voice" in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_pyinfras_own_commands_go_to_any_host(nothing: dict[str, str]) -> None:
+    run = subprocess.run(
+        [PYINFRA, "@local", "fact", "server.Kernel"],
+        cwd=ROOT,
+        env=nothing,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize(
+    ("domain", "certificate", "row"),
+    [("localhost", False, True), ("no.such.invalid", False, True), ("localhost", True, False), ("", False, False)],
+)
+def test_preflight_asks_where_the_domain_leads_unless_its_certificate_is_there(
+    tmp_path: Path, domain: str, certificate: bool, row: bool
+) -> None:
+    state = tmp_path / "voice"
+    if certificate:
+        file = state / f"caddy/data/caddy/certificates/acme-v02.api.letsencrypt.org-directory/{domain}/{domain}.crt"
+        file.parent.mkdir(parents=True)
+        file.touch()
+    script = tmp_path / "preflight.sh"
+    script.write_text((ROOT / "deploys/host/preflight.sh").read_text().replace("/var/lib/voice", str(state)))
+    run = subprocess.run(
+        ["bash", script, "", "", "", "", "", "/nonexistent", domain], capture_output=True, text=True, check=True
+    )
+    report = parse_report(run.stdout.splitlines())
+    assert (report.domain_addresses is not None) == row
+    if row:
+        assert report.own_addresses
+        assert bool(report.domain_addresses) == (domain == "localhost")

@@ -88,8 +88,8 @@ def daemon_config(settings: Settings) -> dict[str, Any]:
     """What daemon.json must say.
 
     cgroupfs, because under the systemd driver every `systemctl daemon-reload` takes the GPU away from running
-    containers ("Failed to initialize NVML: Unknown Error"); the reason for choosing it over CDI is in
-    docs/decisions/nvml-after-daemon-reload.md.
+    containers ("Failed to initialize NVML: Unknown Error"). Without CDI, because Docker >= 29.2 would take it before
+    the runtime hook; why the hook is in docs/decisions/nvml-after-daemon-reload.md.
     """
     docker = settings.docker
     config: dict[str, Any] = {
@@ -97,6 +97,7 @@ def daemon_config(settings: Settings) -> dict[str, Any]:
         "log-opts": {"max-size": docker.log_max_size, "max-file": str(docker.log_max_file)},
         "live-restore": True,
         "exec-opts": [f"{CGROUP_DRIVER}=cgroupfs"],
+        "features": {"cdi": False},
         "runtimes": {"nvidia": {"args": [], "path": "nvidia-container-runtime"}},
     }
     if docker.registry_mirrors:
@@ -173,10 +174,10 @@ def configure(wanted: Mapping[str, Any]) -> Generator[StringCommand, None, None]
 
 @operation()
 def prove_gpu(image: str) -> Generator[StringCommand, None, None]:
-    """Run nvidia-smi in a container before and after a daemon-reload, once for each driver and configuration."""
+    """Run nvidia-smi in a container before and after a daemon-reload, once for each set of versions and daemon.json."""
     state = host.get_fact(Docker)
     if state.proof and state.proof == state.proof_wanted:
-        host.noop("proven with this driver, toolkit and daemon.json")
+        host.noop("proven with this driver, toolkit, Docker and daemon.json")
         return
     # daemon.json may be changed by an earlier operation of this run: ask again for what is to be proven.
     yield Streamed(noting(__file__, "docker_gpu_proof.sh", image, state.proof_wanted))

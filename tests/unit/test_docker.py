@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploys.host import docker
 from deploys.host.docker import daemon_config, merge, parse_config
 from deploys.settings import Settings
 
@@ -42,6 +47,33 @@ def test_the_operators_own_settings_survive(settings: Settings) -> None:
     assert merged["exec-opts"] == ["other=1", "native.cgroupdriver=cgroupfs"]
     assert set(merged["runtimes"]) == {"runsc", "nvidia"}
     assert merged["live-restore"] is True
+
+
+def test_docker_takes_the_runtime_hook_on_purpose_and_keeps_others_features(settings: Settings) -> None:
+    """Docker >= 29.2 tries CDI first: without a word of ours the way to the GPU is one nobody chose."""
+    existing = {"features": {"containerd-snapshotter": True, "cdi": True}}
+    assert merge(existing, daemon_config(settings))["features"] == {"containerd-snapshotter": True, "cdi": False}
+
+
+def proof_wanted(bin_directory: Path, **versions: str) -> str:
+    """What docker_state.sh says is to be proven, on a host with these programs' versions."""
+    bin_directory.mkdir(exist_ok=True)
+    for program, version in versions.items():
+        tool = bin_directory / program.replace("_", "-")
+        tool.write_text(f"#!/bin/sh\necho {version}\n")
+        tool.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{bin_directory}:{os.environ['PATH']}"}
+    words = ["bash", "-c", docker.Docker().command()]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
+    return docker.Docker().process(done.stdout.splitlines()).proof_wanted
+
+
+def test_another_docker_runtime_or_toolkit_is_proven_again(tmp_path: Path) -> None:
+    """An upgrade from 29.1 to 29.2 took another way to the GPU, and the old proof still counted."""
+    first = proof_wanted(tmp_path / "bin", dockerd="29.1.5", dpkg_query="containerd.io 2.2.1-1")
+    assert proof_wanted(tmp_path / "bin") == first
+    assert proof_wanted(tmp_path / "bin", dockerd="29.2.0") != first
+    assert proof_wanted(tmp_path / "bin", dockerd="29.1.5", dpkg_query="containerd.io 2.2.2-1") != first
 
 
 @pytest.mark.parametrize("text", ["{broken", "[]", '"text"'])

@@ -15,7 +15,7 @@ from pyinfra.context import host
 
 from deploys.host.ledger import noting
 from deploys.host.packages import PackageSet, packages
-from deploys.host.platform import DISTRIBUTION_DOCKER_PACKAGES, DOCKER_CONFLICTS, DOCKER_PACKAGES, Platform
+from deploys.host.platform import DISTRIBUTION_DOCKER_PACKAGES, DOCKER_CONFLICTS, Platform, docker_versions
 from deploys.remote import File, Streamed, place, refuse, script, script_file
 from deploys.settings import Settings
 
@@ -78,10 +78,8 @@ def wanted_packages(settings: Settings, platform: Platform) -> PackageSet:
     if settings.docker.source == "distribution":
         names = DISTRIBUTION_DOCKER_PACKAGES[platform.distribution]
         return PackageSet(install=dict.fromkeys(names, ""), hold=names)
-    versions = {
-        name: settings.docker.version if name in ("docker-ce", "docker-ce-cli") else "" for name in DOCKER_PACKAGES
-    }
-    return PackageSet(install=versions, absent=DOCKER_CONFLICTS, hold=DOCKER_PACKAGES)
+    versions = docker_versions(settings, platform)
+    return PackageSet(install=versions, absent=DOCKER_CONFLICTS, hold=tuple(versions))
 
 
 def daemon_config(settings: Settings) -> dict[str, Any]:

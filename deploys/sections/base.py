@@ -17,6 +17,9 @@ HostName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0
 ImageReference = Annotated[
     str, Field(pattern=r"^[a-z0-9][a-z0-9._/:-]*:[A-Za-z0-9_][A-Za-z0-9._-]*(@sha256:[0-9a-f]{64})?$")
 ]
+PackageVersion = Annotated[str, Field(pattern=r"^([0-9]+:)?[0-9][A-Za-z0-9.+~-]*$")]
+"""As Debian's policy writes one: it becomes a word of a command of root's, so no blank and no dollar."""
+
 SingleLine = Annotated[str, Field(pattern=r"^[^\r\n]*$")]
 Sentence = Annotated[str, Field(pattern=r"^[^\r\n]+$")]
 """One line that is not empty."""

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploys.host import docker
-from deploys.host.docker import daemon_config, merge, parse_config
+from deploys.host.docker import daemon_config, merge, parse_config, wanted_packages
 from deploys.settings import Settings
+from tests.render.matrix import PLATFORMS
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -53,6 +54,27 @@ def test_docker_takes_the_runtime_hook_on_purpose_and_keeps_others_features(sett
     """Docker >= 29.2 tries CDI first: without a word of ours the way to the GPU is one nobody chose."""
     existing = {"features": {"containerd-snapshotter": True, "cdi": True}}
     assert merge(existing, daemon_config(settings))["features"] == {"containerd-snapshotter": True, "cdi": False}
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [
+        ("ubuntu2204", "~ubuntu.22.04~jammy"),
+        ("ubuntu2404", "~ubuntu.24.04~noble"),
+        ("debian12", "~debian.12~bookworm"),
+        ("debian13", "~debian.13~trixie"),
+    ],
+)
+def test_all_five_packages_have_a_version_with_dockers_suffix(settings: Settings, name: str, suffix: str) -> None:
+    wanted = wanted_packages(settings, PLATFORMS[name])
+    assert wanted.install == {
+        "docker-ce": f"5:28.5.2-1{suffix}",
+        "docker-ce-cli": f"5:28.5.2-1{suffix}",
+        "containerd.io": f"1.7.29-1{suffix}",
+        "docker-buildx-plugin": f"0.30.1-1{suffix}",
+        "docker-compose-plugin": f"2.40.3-1{suffix}",
+    }
+    assert wanted.hold == tuple(wanted.install)
 
 
 def proof_wanted(bin_directory: Path, **versions: str) -> str:

@@ -19,7 +19,7 @@ from deploys.gpu.picture import LOOKS
 from deploys.gpu.plan import Process
 from deploys.gpu.units import GIB, gib
 from deploys.gpu.wishes import plan, sessions
-from deploys.host.preflight import disk_needs
+from deploys.host.disks import CONTAINERDS, DOCKERS, disk_needs, pinned_image_place
 from deploys.models.progress import size
 from deploys.settings import Settings
 from deploys.stack.render import CADDYS_FILE, HOME, STATE, HostFacts, environments, render
@@ -220,13 +220,16 @@ def _models(settings: Settings, services: Mapping[str, Any]) -> dict[str, tuple[
 def _disks(
     settings: Settings, volumes: Mapping[str, Any], models: Mapping[str, tuple[str, tuple[str, ...]]]
 ) -> dict[str, tuple[float, str]]:
+    images = pinned_image_place(settings)
+    held = "images; " if images == DOCKERS else ""
     sizes = (f"{name} {pinned}".rstrip() for name, (pinned, _) in models.items())
     lies = {
         "/": (
             f"{HOME}: files, secrets, the last {settings.releases.keep} releases; {STATE}: certificates; "
             "/var/log/voice: who ran what"
         ),
-        "/var/lib/docker": f"images; volumes {', '.join(volumes)}",
+        DOCKERS: f"{held}volumes {', '.join(volumes)}",
+        CONTAINERDS: "images",
         settings.weights.directory: f"{', '.join(sizes)}; what is fetched (.staging) or was replaced (.replaced)",
     }
-    return {path: (need, lies[path]) for path, need in disk_needs(settings).items()}
+    return {path: (need, lies[path]) for path, need in disk_needs(settings, images).items()}

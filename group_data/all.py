@@ -20,7 +20,7 @@ site_language = "de"  # what callers speak, two letters: for Whisper; voxtral_vo
 # --- preflight: what a host must offer before anything is changed ----------------------------------------------
 preflight_memory_gib = "plan"  # of RAM: the sum in deploys/gpu/ram.py (11.5 GiB of a g6.xlarge's 16), or a number
 preflight_disk_root_gib = 10  # driver, kernel headers, Docker's packages
-preflight_disk_docker_gib = 60  # the vllm-omni image unpacked, the agent's build, their previous versions
+preflight_disk_docker_gib = 60  # vllm-omni's image, the agent's, their predecessors; 90 in Docker 29's image store
 preflight_disk_models_gib = 25  # 14.1 GB of weights (the sizes below), any two of them twice; replacing all: 27
 preflight_disk_headroom_gib = 5  # on a host that is already deployed
 preflight_clock_skew_s = 60  # TLS and LiveKit's tokens fail beyond it
@@ -51,7 +51,13 @@ nvidia_toolkit_version = "1.19.1-1"  # of all four packages
 docker_source = "docker"  # Docker's repository, or "distribution"
 docker_repository_url = "https://download.docker.com/linux/{distribution}"  # or a mirror's
 docker_repository_fingerprint = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"  # of the one key that may sign it
-docker_version = ""  # of docker-ce and docker-ce-cli, as apt names it; empty: the newest at first install, then held
+docker_versions = {  # one set, as apt names it up to the ~ (docs/decisions/docker-versions.md says why these)
+    "docker-ce": "5:28.5.2-1",
+    "docker-ce-cli": "5:28.5.2-1",
+    "containerd.io": "1.7.29-1",
+    "docker-buildx-plugin": "0.30.1-1",
+    "docker-compose-plugin": "2.40.3-1",
+}
 docker_registry_mirrors = []  # addresses of mirrors of docker.io
 docker_log_max_size = "50m"  # of one log file of a container; k, m or g
 docker_log_max_file = 5  # so many log files a container, the current one among them

@@ -17,7 +17,7 @@ from pyinfra.context import host
 
 from deploys.host.ledger import noting
 from deploys.host.packages import PackageSet, packages
-from deploys.host.platform import DISTRIBUTION_DOCKER_PACKAGES, DOCKER_CONFLICTS, DOCKER_PACKAGES, Platform
+from deploys.host.platform import DISTRIBUTION_DOCKER_PACKAGES, DOCKER_CONFLICTS, Platform, docker_versions
 from deploys.remote import File, Streamed, place, refuse, script, script_file
 from deploys.settings import Settings
 
@@ -95,18 +95,16 @@ def wanted_packages(settings: Settings, platform: Platform) -> PackageSet:
     if settings.docker.source == "distribution":
         names = DISTRIBUTION_DOCKER_PACKAGES[platform.distribution]
         return PackageSet(install=dict.fromkeys(names, ""), hold=names)
-    versions = {
-        name: settings.docker.version if name in ("docker-ce", "docker-ce-cli") else "" for name in DOCKER_PACKAGES
-    }
-    return PackageSet(install=versions, absent=DOCKER_CONFLICTS, hold=DOCKER_PACKAGES)
+    versions = docker_versions(settings, platform)
+    return PackageSet(install=versions, absent=DOCKER_CONFLICTS, hold=tuple(versions))
 
 
 def daemon_config(settings: Settings) -> dict[str, Any]:
     """What daemon.json must say.
 
     cgroupfs, because under the systemd driver every `systemctl daemon-reload` takes the GPU away from running
-    containers ("Failed to initialize NVML: Unknown Error"); the reason for choosing it over CDI is in
-    docs/decisions/nvml-after-daemon-reload.md.
+    containers ("Failed to initialize NVML: Unknown Error"). Without CDI, because Docker >= 29.2 would take it before
+    the runtime hook; why the hook is in docs/decisions/nvml-after-daemon-reload.md.
     """
     docker = settings.docker
     config: dict[str, Any] = {
@@ -114,6 +112,7 @@ def daemon_config(settings: Settings) -> dict[str, Any]:
         "log-opts": {"max-size": docker.log_max_size, "max-file": str(docker.log_max_file)},
         "live-restore": True,
         "exec-opts": [f"{CGROUP_DRIVER}=cgroupfs"],
+        "features": {"cdi": False},
         "runtimes": {"nvidia": {"args": [], "path": "nvidia-container-runtime"}},
     }
     if docker.registry_mirrors:
@@ -190,10 +189,10 @@ def configure(wanted: Mapping[str, Any]) -> Generator[StringCommand, None, None]
 
 @operation()
 def prove_gpu(image: str) -> Generator[StringCommand, None, None]:
-    """Have CUDA asked in a container before and after a daemon-reload, once for each driver and configuration."""
+    """Have CUDA asked in a container before and after a daemon-reload, once for each set of versions and settings."""
     state = host.get_fact(Docker)
     if state.is_proven:
-        host.noop("proven with this driver, toolkit and daemon.json")
+        host.noop("proven with this driver, toolkit, Docker and daemon.json")
         return
     # daemon.json may be changed by an earlier operation of this run: ask again for what is to be proven.
     yield Streamed(noting(__file__, _PROOF.name, image, state.proof_to_record, _PROOF_PROGRAM))

@@ -8,4 +8,10 @@ if [ -e $file ] && [ -n "$started" ] && [ "$(stat -c %Y $file)" -gt "$(date -d "
     printf 'stale\tyes\n'
 fi
 printf 'proof\t%s\n' "$(cat /var/lib/voice/gpu-proof 2>/dev/null || true)"
-printf 'proof_wanted\t%s\n' "$( (cat /proc/driver/nvidia/version $file; dpkg-query -W nvidia-container-toolkit) 2>/dev/null | sha256sum | cut -d ' ' -f 1)"
+# What the way to the GPU depends on: driver, daemon.json, Docker, and whichever of these packages are there.
+parts() {
+    cat /proc/driver/nvidia/version $file || true
+    dockerd --version || true
+    dpkg-query -W nvidia-container-toolkit containerd.io containerd runc || true
+}
+printf 'proof_wanted\t%s\n' "$(parts 2>/dev/null | sha256sum | cut -d ' ' -f 1)"

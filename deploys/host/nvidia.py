@@ -12,12 +12,12 @@ from pyinfra.context import host
 
 from deploys.host.packages import PackageSet, packages
 from deploys.host.platform import (
-    TOOLKIT_PACKAGES,
     Platform,
     driver_packages,
     driver_pinning_packages,
     kernel_packages,
     modules_for_running_kernel,
+    toolkit_versions,
 )
 from deploys.host.reboot import reboot_and_wait
 from deploys.remote import refuse, script, script_file
@@ -131,7 +131,7 @@ def install(settings: Settings, platform: Platform) -> None:
 def wanted_packages(settings: Settings, platform: Platform) -> PackageSet:
     """Driver and toolkit packages with everything that keeps them from changing by themselves."""
     driver = driver_packages(settings, platform)
-    toolkit = dict.fromkeys(TOOLKIT_PACKAGES, settings.nvidia.toolkit_version)
+    toolkit = toolkit_versions(settings)
     kernel = kernel_packages(settings, platform)
     kernel_patterns = ' "linux-image-"; "linux-headers-"; "linux-aws";' if kernel else ""
     headers = tuple(name for name in driver if name.startswith("linux-headers-"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from deploys.sections.host import DOCKER_PACKAGES
 from deploys.settings import Settings
 
 DISTRIBUTIONS = ("ubuntu", "debian")
@@ -18,6 +19,11 @@ class Platform:
     codename: str
     kernel: str
     flavour: str
+
+    @property
+    def version_id(self) -> str:
+        """The release as /etc/os-release writes it: "24.04", "13"."""
+        return f"{self.release[:2]}.{self.release[2:]}" if self.distribution == "ubuntu" else self.release
 
     @classmethod
     def pattern(cls, distribution: str) -> Platform:
@@ -159,10 +165,21 @@ def kernel_packages(settings: Settings, platform: Platform) -> tuple[str, ...]:
 
 
 def distribution_packages(settings: Settings, platform: Platform) -> tuple[str, ...]:
-    """What preflight asks the distribution's own archive for: headers, and the driver if it comes from there."""
-    if nvidia_source(settings, platform) == "nvidia":
-        return (f"linux-headers-{platform.kernel}",)
-    return (f"linux-headers-{platform.kernel}", *driver_packages(settings, platform))
+    """What preflight asks the distribution's archive for: headers, and driver and Docker if they come from there."""
+    driver = driver_packages(settings, platform) if nvidia_source(settings, platform) == "distribution" else ()
+    engine = ("docker.io",) if settings.docker.source == "distribution" else ()
+    return (f"linux-headers-{platform.kernel}", *driver, *engine)
+
+
+def toolkit_versions(settings: Settings) -> dict[str, str]:
+    """The container toolkit's packages, all at one version."""
+    return dict.fromkeys(TOOLKIT_PACKAGES, settings.nvidia.toolkit_version)
+
+
+def docker_versions(settings: Settings, platform: Platform) -> dict[str, str]:
+    """Docker's own packages as its repository names them for this release: 5:28.5.2-1~ubuntu.24.04~noble."""
+    suffix = f"~{platform.distribution}.{platform.version_id}~{platform.codename}"
+    return {name: f"{settings.docker.versions[name]}{suffix}" for name in DOCKER_PACKAGES}
 
 
 TOOLKIT_PACKAGES = (
@@ -172,13 +189,6 @@ TOOLKIT_PACKAGES = (
     "libnvidia-container1",
 )
 
-DOCKER_PACKAGES = (
-    "docker-ce",
-    "docker-ce-cli",
-    "containerd.io",
-    "docker-buildx-plugin",
-    "docker-compose-plugin",
-)
 DOCKER_CONFLICTS = (
     *("docker.io", "docker-cli", "docker-doc", "docker-compose", "docker-compose-v2", "docker-buildx"),
     *("podman-docker", "containerd", "runc"),

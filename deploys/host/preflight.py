@@ -15,6 +15,8 @@ from deploys.gpu.cards import PCI_NAMES, card, measured
 from deploys.gpu.plan import SECOND_GPU, on_other_card
 from deploys.gpu.units import GIB
 from deploys.gpu.wishes import host_memory, plan
+from deploys.host import pins
+from deploys.host.disks import CONTAINERDS, DOCKERS, disk_needs, image_place
 from deploys.host.platform import DISTRIBUTIONS, Platform, distribution_packages, repositories
 from deploys.host.report import Disk, HostReport, Preflight
 from deploys.host.volume import ask as ask_volume
@@ -26,6 +28,7 @@ NAT64 = ip_network("64:ff9b::/96")
 """RFC 6052: what resolvers of networks without IPv4 answer for an A record."""
 
 SUPPORTED = {"ubuntu": ("22.04", "24.04"), "debian": ("12", "13")}
+ENGINES = ("docker-ce", "docker.io")
 
 
 class PreflightError(PyinfraError):
@@ -51,13 +54,15 @@ def ask(host: Host, settings: Settings) -> HostReport:
     """What a host is; empty when it did not answer."""
     return host.get_fact(
         Preflight,
-        paths=" ".join(disk_needs(settings)),
+        paths=" ".join(("/", DOCKERS, CONTAINERDS, settings.weights.directory)),
         ports=" ".join(f"{protocol}:{first}-{last}" for protocol, first, last in port_ranges(settings)),
         urls=" ".join(_for_each_distribution(settings, needed_urls)),
         packages=" ".join(_for_each_distribution(settings, distribution_packages)),
         metadata=settings.site.imds_url if settings.site.public_address == "imds" else "",
         models=settings.weights.directory,
         domain="" if settings.site.acme == "internal" else settings.site.domain,
+        sources=" ".join(_for_each_distribution(settings, pins.sources)),
+        pinned=" ".join(pins.words(settings)),
     )
 
 
@@ -76,19 +81,18 @@ def findings(
         *_sockets(report, settings),
         *_clock(report, settings),
         *_packages(report),
+        *pins.findings(report, settings),
         *_network(report, settings),
         *_domain(report, settings),
         *([] if has_token else _gates(report, settings, volume)),
     ]
 
 
-def disk_needs(settings: Settings) -> dict[str, float]:
-    """Path -> GiB a fresh deployment puts there."""
-    return {
-        "/": settings.preflight.disk_root_gib,
-        "/var/lib/docker": settings.preflight.disk_docker_gib,
-        settings.weights.directory: settings.preflight.disk_models_gib,
-    }
+def images(report: HostReport, settings: Settings) -> str:
+    """Where Docker keeps images: as a running one says, else by the version that the host has or will get."""
+    wanted = settings.docker.versions["docker-ce"] if settings.docker.source == "docker" else ""
+    versions = (*(report.installed.get(name) for name in ENGINES), wanted, report.packages.get("docker.io"))
+    return report.images or image_place(next(filter(None, versions), ""))
 
 
 def port_ranges(settings: Settings) -> list[tuple[str, int, int]]:
@@ -180,21 +184,20 @@ def _gpu_name(device: str) -> str:
 
 
 def _disks(report: HostReport, settings: Settings, volume: VolumeState | None) -> list[str]:
-    needs, problems = disk_needs(settings), []
+    needs, problems = disk_needs(settings, images(report, settings)), []
     if volume is not None and not (volume.is_mounted and report.deployed):
         # Not what is free on it: that is less by the weights that it brings. And `df` may still see the root disk.
         needs[settings.weights.directory] = 0
         problems = size_problem(volume, settings.preflight.disk_models_gib)
     by_filesystem: dict[str, list[Disk]] = {}
     for disk in report.disks:
-        by_filesystem.setdefault(disk.filesystem, []).append(disk)
+        if disk.path in needs:
+            by_filesystem.setdefault(disk.filesystem, []).append(disk)
     for disks in by_filesystem.values():
         free = disks[0].free_kib / 2**20
         paths = ", ".join(disk.path for disk in disks)
         # What a deployed host needed is already there: only room to breathe is asked for.
-        need = (
-            settings.preflight.disk_headroom_gib if report.deployed else sum(needs.get(disk.path, 0) for disk in disks)
-        )
+        need = settings.preflight.disk_headroom_gib if report.deployed else sum(needs[disk.path] for disk in disks)
         if free < need:
             problems.append(f"{free:.1f} GiB free for {paths}; {need:g} GiB are needed (preflight_disk_*)")
     return problems
@@ -240,10 +243,11 @@ def _packages(report: HostReport) -> list[str]:
         problems.append(f"the distribution's archive does not answer: {'; '.join(report.archive_faults)}")
     for package, version in report.packages.items():
         if version in ("", "(none)"):
+            other = "docker_source = 'docker'" if package in ENGINES else "nvidia_source = 'nvidia'"
             hint = (
                 "boot a kernel the archive still has (apt-get dist-upgrade, then reboot)"
                 if report.kernel in package
-                else "enable the archive's components, or set nvidia_source = 'nvidia'"
+                else f"enable the archive's components, or set {other}"
             )
             problems.append(f"the archive has no package {package}; {hint}")
     return problems

@@ -1,9 +1,10 @@
 # What a host is, read only, in one round trip. Prints TAB-separated lines: KEY VALUE...; judges nothing.
 # Arguments: paths to measure | ports as PROTO:FIRST-LAST | URLs | packages | the metadata service's address
 # (empty when the address is configured) | the models' directory | the domain (empty when Let's Encrypt need not find the
-# host by it): seven words, the first four space-separated lists. URLs and packages depend on the distribution, which
-# only the host knows: DISTRIBUTION=WORD counts on that one alone, and {release}, {codename}, {kernel}, {flavour} are
-# filled in here.
+# host by it) | repositories as URL|SUITE|COMPONENTS | what is wanted from them as PACKAGE=VERSION: nine words, all but the
+# fifth to the seventh space-separated lists. URLs, packages and repositories depend on the distribution, which only the
+# host knows: DISTRIBUTION=WORD counts on that one alone, and {release}, {codename}, {kernel}, {flavour} are filled in
+# here.
 set +e
 
 say() {
@@ -13,7 +14,7 @@ say() {
 
 # shellcheck disable=SC1091
 . /etc/os-release
-paths=$1 ports=$2 metadata=$5 models=$6 domain=$7
+paths=$1 ports=$2 metadata=$5 models=$6 domain=$7 pinned=$9
 flavour=$(uname -r | sed -E 's/^[0-9.]+-([0-9]+-)?//')
 for_this_host() {
     local word
@@ -28,6 +29,7 @@ for_this_host() {
 }
 urls=$(for_this_host "$3")
 packages=$(for_this_host "$4")
+sources=$(for_this_host "$8")
 
 say os "${ID:-}" "${VERSION_ID:-}" "${VERSION_CODENAME:-}" "${PRETTY_NAME:-}"
 say architecture "$(uname -m)"
@@ -47,6 +49,17 @@ if command -v nvidia-smi >/dev/null; then
         grep -xE '[0-9]+' | while read -r total; do say gpu_memory_mib "$total"; done
 fi
 
+# A running Docker says where it keeps images: one that began as 28 goes on in its own directory, wherever that is.
+if command -v docker >/dev/null; then
+    store=$(timeout 20 docker info -f '{{.DockerRootDir}} {{.DriverStatus}}' 2>/dev/null)
+    case $store in
+    /*io.containerd.snapshotter*) images=/var/lib/containerd ;;
+    /*) images=${store%% *} ;;
+    *) images= ;;
+    esac
+    if [ -n "$images" ]; then say images "$images"; fi
+    case " $paths " in *" $images "*) ;; *) paths="$paths $images" ;; esac
+fi
 for path in $paths; do
     existing=$path
     while [ ! -e "$existing" ]; do existing=$(dirname "$existing"); done
@@ -103,6 +116,33 @@ if [ -n "$packages" ]; then
         rm -rf "$scratch"
     fi
     for package in $packages; do say package "$package" "$(awk -v name="$package" '$1 == name {print $2}' <<<"$found")"; done
+fi
+
+# Versions that settings pin: what the host has, and where it lacks one, what the repositories offer, newest first. apt
+# reads their lists into a temporary place, as it will for installing; nothing comes from there, so no key is needed yet.
+lacking=
+for pin in $pinned docker.io= containerd=; do
+    name=${pin%%=*} wanted=${pin#*=}
+    version=$(dpkg-query -W -f '${db:Status-Status} ${Version}' "$name" 2>/dev/null)
+    version=$(sed -n 's/^installed //p' <<<"$version")
+    if [ -n "$version" ]; then say installed "$name" "$version"; fi
+    case $version in "$wanted" | "$wanted~"*) ;; *) [ -z "$wanted" ] || lacking="$lacking $name" ;; esac
+done
+if [ -n "$lacking" ]; then
+    scratch=$(mktemp -d)
+    mkdir -p "$scratch/lists/partial" "$scratch/archives/partial"
+    touch "$scratch/status"
+    for source in $sources; do
+        echo "deb [trusted=yes arch=amd64] ${source//|/ }"
+    done >"$scratch/sources.list"
+    theirs=(-o "Dir::Etc::SourceList=$scratch/sources.list" -o Dir::Etc::SourceParts=/dev/null -o "Dir::Cache=$scratch"
+        -o "Dir::State::Lists=$scratch/lists" -o "Dir::State::status=$scratch/status" -o Debug::NoLocking=1
+        -o APT::Sandbox::User=root -o Acquire::Languages=none -o Acquire::Retries=0)
+    timeout 60 apt-get "${theirs[@]}" -qq update >/dev/null 2>&1
+    # shellcheck disable=SC2086 # a list of packages
+    LC_ALL=C apt-cache "${theirs[@]}" madison $lacking 2>/dev/null |
+        awk '{found[$1] = found[$1] "\t" $3} END {for (name in found) print "offered\t" name found[name]}'
+    rm -rf "$scratch"
 fi
 
 # Addresses, all at once. apt's own downloader stands in for curl on hosts that have none.

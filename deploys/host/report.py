@@ -44,7 +44,11 @@ class Socket:
 
 @dataclass(frozen=True)
 class HostReport:
-    """What a host says about itself; sizes in KiB, times in seconds since 1970."""
+    """What a host says about itself; sizes in KiB, times in seconds since 1970.
+
+    `packages` are candidates in the distribution's archive, `images` is where a running Docker keeps its images,
+    `installed` and `offered` (newest first, asked for only where one is missing) are versions of what settings pin.
+    """
 
     distribution: str = ""
     release: str = ""
@@ -69,6 +73,9 @@ class HostReport:
     dpkg_faults: tuple[str, ...] = ()
     archive_faults: tuple[str, ...] = ()
     packages: dict[str, str] = field(default_factory=dict)
+    images: str = ""
+    installed: dict[str, str] = field(default_factory=dict)
+    offered: dict[str, tuple[str, ...]] = field(default_factory=dict)
     urls: dict[str, str] = field(default_factory=dict)
     public_address: str = ""
     domain_addresses: tuple[str, ...] | None = None
@@ -119,6 +126,9 @@ def parse_report(lines: Iterable[str], *, asked_at: int = 0) -> HostReport:
         dpkg_faults=tuple(" ".join(row) for key in ("dpkg", "apt") for row in all_of(key)),
         archive_faults=tuple(" ".join(row) for row in all_of("archive")),
         packages={row[0]: row[1] if len(row) > 1 else "" for row in all_of("package")},
+        images=one("images"),
+        installed={row[0]: row[1] for row in all_of("installed")},
+        offered={row[0]: tuple(row[1:]) for row in all_of("offered")},
         urls={row[0]: row[1] if len(row) > 1 else "" for row in all_of("url")},
         public_address=one("public_address").strip("-"),
         domain_addresses=next((tuple(row) for row in all_of("domain")), None),
@@ -129,10 +139,22 @@ def parse_report(lines: Iterable[str], *, asked_at: int = 0) -> HostReport:
 class Preflight(FactBase[HostReport]):
     """Everything preflight.sh reads, in one ssh execution."""
 
-    def command(self, paths: str, ports: str, urls: str, packages: str, metadata: str, models: str, domain: str) -> str:
+    def command(
+        self,
+        paths: str,
+        ports: str,
+        urls: str,
+        packages: str,
+        metadata: str,
+        models: str,
+        domain: str,
+        sources: str,
+        pinned: str,
+    ) -> str:
         """The script with its arguments."""
         self.asked_at = int(time.time())
-        return script_file(__file__, "preflight.sh", paths, ports, urls, packages, metadata, models, domain)
+        words = (paths, ports, urls, packages, metadata, models, domain, sources, pinned)
+        return script_file(__file__, "preflight.sh", *words)
 
     def process(self, output: list[str]) -> HostReport:
         """Parse the script's lines; the clock is compared with the middle of the round trip."""

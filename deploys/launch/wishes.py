@@ -9,6 +9,7 @@ from deploys import residency
 from deploys.access.ec2 import InstancesError, tags_of
 from deploys.access.environment import Environment
 from deploys.access.models_volume import PART
+from deploys.host.disks import disk_needs, pinned_image_place
 from deploys.settings import Settings
 
 CARDS = {"g5": "A10G", "g6": "L4", "gr6": "L4", "g6e": "L40S", "p5": "H100"}
@@ -125,7 +126,8 @@ def mistakes(settings: Settings, environment: Environment) -> list[str]:
 def _size_mistakes(settings: Settings) -> list[str]:
     """Volumes that preflight would refuse."""
     launch, needs = settings.launch, settings.preflight
-    least = needs.disk_root_gib + needs.disk_docker_gib
+    paths = disk_needs(settings, pinned_image_place(settings))
+    least = sum(paths.values()) - paths[settings.weights.directory]
     problems = []
     if launch.root_gib < least:
         problems.append(

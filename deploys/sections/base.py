@@ -27,6 +27,9 @@ def _region(value: str) -> str:
 
 
 Region = Annotated[str, AfterValidator(_region)]
+PackageVersion = Annotated[str, Field(pattern=r"^([0-9]+:)?[0-9][A-Za-z0-9.+~-]*$")]
+"""As Debian's policy writes one: it becomes a word of a command of root's, so no blank and no dollar."""
+
 SingleLine = Annotated[str, Field(pattern=r"^[^\r\n]*$")]
 Sentence = Annotated[str, Field(pattern=r"^[^\r\n]+$")]
 """One line that is not empty."""

@@ -9,7 +9,16 @@ from pydantic import Field, field_validator
 
 from deploys.gpu.cards import card
 from deploys.models.catalog import KeepDays, Model
-from deploys.sections.base import Fingerprint, HostName, Positive, Region, Section, Url
+from deploys.sections.base import Fingerprint, HostName, PackageVersion, Positive, Region, Section, Url
+
+DOCKER_PACKAGES = (
+    "docker-ce",
+    "docker-ce-cli",
+    "containerd.io",
+    "docker-buildx-plugin",
+    "docker-compose-plugin",
+)
+"""What Docker's own repository calls its engine, command, runtime, and two plugins."""
 
 
 class Site(Section):
@@ -73,7 +82,7 @@ class Nvidia(Section):
     repository_keys: dict[str, RepositoryKey]
     toolkit_url: Url
     toolkit_fingerprint: Fingerprint
-    toolkit_version: str
+    toolkit_version: PackageVersion
 
 
 class Docker(Section):
@@ -82,10 +91,17 @@ class Docker(Section):
     source: Literal["docker", "distribution"]
     repository_url: Url
     repository_fingerprint: Fingerprint
-    version: str
+    versions: dict[str, PackageVersion]
     registry_mirrors: list[Url]
     log_max_size: Annotated[str, Field(pattern=r"^[0-9]+[kmg]$")]
     log_max_file: Positive
+
+    @field_validator("versions")
+    @classmethod
+    def _all_five(cls, value: dict[str, str]) -> dict[str, str]:
+        if value.keys() != set(DOCKER_PACKAGES):
+            raise ValueError(f"not a version for each of {', '.join(DOCKER_PACKAGES)} and nothing else")
+        return value
 
 
 class Pypi(Section):

@@ -19,6 +19,7 @@ from deploys.host.ledger import noting
 from deploys.host.nvidia import UVM_SERVICE
 from deploys.settings import Settings
 from deploys.stack.render import SERVICES
+from tests.conftest import default_data
 from tests.e2e.conftest import (
     ROOT,
     LabHost,
@@ -71,6 +72,20 @@ def test_preflight_names_three_faults_at_once_and_changes_nothing(host: LabHost)
     assert "systemd already listens on tcp *:443" in run.printed
     assert "4000 GiB are needed (preflight_memory_gib)" in run.printed
     assert "GiB are needed (preflight_disk_*)" in run.printed
+    assert fingerprint(host) == before
+
+
+def test_a_version_that_no_repository_offers_is_named_and_changes_nothing(host: LabHost) -> None:
+    """A bare host has neither curl nor the vendors' keys."""
+    before = fingerprint(host)
+    versions = {**default_data()["docker_versions"], "docker-ce": "5:28.99.0-1"}
+    wrong = {"docker_versions": json.dumps(versions), "nvidia_toolkit_version": "1.19.99-1"}
+    run = host.deploy(*(word for key, value in wrong.items() for word in ("--data", f"{key}={value}")))
+    assert run.status == 1
+    assert "failed preflight with 2 findings; nothing was changed" in run.printed
+    assert "docker_versions: its repository does not offer docker-ce 5:28.99.0-1~debian.13~trixie" in run.printed
+    assert "(the newest there: 5:29.8.2-1~debian.13~trixie)" in run.printed
+    assert "nvidia_toolkit_version: its repository does not offer" in run.printed
     assert fingerprint(host) == before
 
 

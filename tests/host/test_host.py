@@ -40,6 +40,13 @@ def test_driver_toolkit_and_docker_are_held(deployed: Deployed) -> None:
         assert set(wanted(deployed.settings, deployed.platform).hold) <= held
 
 
+def test_docker_and_toolkit_are_the_pinned_ones(deployed: Deployed) -> None:
+    listed = deployed.output("dpkg-query -W -f '${Package}=${Version}\\n'").splitlines()
+    for wanted in (nvidia_packages, docker_packages):
+        versions = wanted(deployed.settings, deployed.platform).install
+        assert {f"{name}={version}" for name, version in versions.items() if version} <= set(listed)
+
+
 def test_daemon_json_says_what_the_deploy_wants(deployed: Deployed) -> None:
     config = json.loads(deployed.run.file("/etc/docker/daemon.json").content_string)
     assert merge(config, daemon_config(deployed.settings)) == config

@@ -64,6 +64,7 @@ def _build() -> Path:
     """Both states of the repositories, cached by everything that goes into them."""
     sources = files_below(_HERE / "packages", _HERE / "nvidia")
     inputs = [path.read_bytes() for path in (*sources, Path(__file__), _HERE / "repository.py")]
+    inputs.append(repr(docker.PINNED).encode())
     key = content_hash([kernel.RELEASE, signing.fingerprint(), debian.unpacked().name, *inputs])
 
     def build(root: Path) -> None:

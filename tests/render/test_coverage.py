@@ -36,7 +36,7 @@ CHANGED: dict[str, Any] = {
     "docker_source": "distribution",
     "docker_repository_url": "https://mirror.example.org/{distribution}",
     "docker_repository_fingerprint": "A" * 40,
-    "docker_version": "5:29.0.0-1",
+    "docker_versions": {**default_data()["docker_versions"], "docker-buildx-plugin": "0.29.1-1"},
     "docker_registry_mirrors": ["https://mirror.example.org"],
     "docker_log_max_size": "10m",
     "docker_log_max_file": 2,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import shlex
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploys.doctor.wanted import wanted
-from deploys.host.docker import DockerState, daemon_config, merge, parse_config
+from deploys.host import docker
+from deploys.host.docker import DockerState, daemon_config, merge, parse_config, wanted_packages
 from deploys.host.platform import Platform
 from deploys.settings import Settings
 from deploys.stack.render import HOME
+from tests.render.matrix import PLATFORMS
 
 ROOT = Path(__file__).resolve().parents[2]
 UBUNTU = Platform("ubuntu", "2404", "noble", "6.8.0-1029-aws", "aws")
@@ -55,6 +59,54 @@ def test_the_operators_own_settings_survive(settings: Settings) -> None:
     assert merged["exec-opts"] == ["other=1", "native.cgroupdriver=cgroupfs"]
     assert set(merged["runtimes"]) == {"runsc", "nvidia"}
     assert merged["live-restore"] is True
+
+
+def test_docker_takes_the_runtime_hook_on_purpose_and_keeps_others_features(settings: Settings) -> None:
+    """Docker >= 29.2 tries CDI first: without a word of ours the way to the GPU is one nobody chose."""
+    existing = {"features": {"containerd-snapshotter": True, "cdi": True}}
+    assert merge(existing, daemon_config(settings))["features"] == {"containerd-snapshotter": True, "cdi": False}
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [
+        ("ubuntu2204", "~ubuntu.22.04~jammy"),
+        ("ubuntu2404", "~ubuntu.24.04~noble"),
+        ("debian12", "~debian.12~bookworm"),
+        ("debian13", "~debian.13~trixie"),
+    ],
+)
+def test_all_five_packages_have_a_version_with_dockers_suffix(settings: Settings, name: str, suffix: str) -> None:
+    wanted = wanted_packages(settings, PLATFORMS[name])
+    assert wanted.install == {
+        "docker-ce": f"5:28.5.2-1{suffix}",
+        "docker-ce-cli": f"5:28.5.2-1{suffix}",
+        "containerd.io": f"1.7.29-1{suffix}",
+        "docker-buildx-plugin": f"0.30.1-1{suffix}",
+        "docker-compose-plugin": f"2.40.3-1{suffix}",
+    }
+    assert wanted.hold == tuple(wanted.install)
+
+
+def proof_wanted(bin_directory: Path, **versions: str) -> str:
+    """What docker_state.sh says is to be proven, on a host with these programs' versions."""
+    bin_directory.mkdir(exist_ok=True)
+    for program, version in versions.items():
+        tool = bin_directory / program.replace("_", "-")
+        tool.write_text(f"#!/bin/sh\necho {version}\n")
+        tool.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{bin_directory}:{os.environ['PATH']}"}
+    words = ["bash", "-c", docker.Docker().command()]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
+    return docker.Docker().process(done.stdout.splitlines()).proof_wanted
+
+
+def test_another_docker_runtime_or_toolkit_is_proven_again(tmp_path: Path) -> None:
+    """An upgrade from 29.1 to 29.2 took another way to the GPU, and the old proof still counted."""
+    first = proof_wanted(tmp_path / "bin", dockerd="29.1.5", dpkg_query="containerd.io 2.2.1-1")
+    assert proof_wanted(tmp_path / "bin") == first
+    assert proof_wanted(tmp_path / "bin", dockerd="29.2.0") != first
+    assert proof_wanted(tmp_path / "bin", dockerd="29.1.5", dpkg_query="containerd.io 2.2.2-1") != first
 
 
 @pytest.mark.parametrize("text", ["{broken", "[]", '"text"'])

@@ -136,6 +136,14 @@ def test_a_card_that_the_instance_does_not_have_is_a_mistake(data: dict[str, Any
     assert said(launch_instance_type="x9.large") == []  # a family that nobody knew of: the operator's word
 
 
+def test_the_root_disk_has_room_for_the_image_store_of_the_docker_that_comes(data: dict[str, Any]) -> None:
+    twice = {**data["docker_versions"], "docker-ce": "5:29.8.2-1"}
+    assert mistakes(with_(data, docker_versions=twice), environment.read({})) == []
+    assert mistakes(with_(data, launch_root_gib=100), environment.read({})) == []
+    said = mistakes(with_(data, launch_root_gib=100, docker_versions=twice), environment.read({}))
+    assert said == ["launch_root_gib: 100 is less than preflight_disk_root_gib and _docker (105)"]
+
+
 def test_a_group_s_name_that_ec2_refuses_is_a_mistake(data: dict[str, Any]) -> None:
     said = mistakes(with_(data, launch_name="sg-voice"), environment.read({}))
     assert said == ["launch_name: sg-voice: EC2 takes no security group whose name begins with sg-"]

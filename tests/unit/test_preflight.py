@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deploys.host.platform import TOOLKIT_PACKAGES
 from deploys.host.preflight import findings, memory_needed_gib, port_ranges
-from deploys.host.report import Disk, HostReport, Socket, parse_report
+from deploys.host.report import Disk, HostReport, Preflight, Socket, parse_report
 from deploys.settings import Settings, parse
 
 GOOD = HostReport(
@@ -170,6 +175,156 @@ def test_debian_12_has_no_docker_of_its_own_that_would_do(data: dict[str, Any]) 
     bookworm = replace(GOOD, distribution="debian", release="12")
     (finding,) = findings(bookworm, parse({**data, "docker_source": "distribution"}), has_token=True)
     assert finding == "Debian 12's archive has no Compose v2; set docker_source = 'docker'"
+
+
+SUFFIX = "~ubuntu.24.04~noble"
+OFFERED: dict[str, tuple[str, ...]] = {
+    "docker-ce": (f"5:29.8.2-1{SUFFIX}", f"5:28.5.2-1{SUFFIX}"),
+    "docker-ce-cli": (f"5:29.8.2-1{SUFFIX}", f"5:28.5.2-1{SUFFIX}"),
+    "containerd.io": (f"2.3.6-1{SUFFIX}", f"1.7.29-1{SUFFIX}"),
+    "docker-buildx-plugin": (f"0.37.1-1{SUFFIX}", f"0.30.1-1{SUFFIX}"),
+    "docker-compose-plugin": (f"5.6.0-1{SUFFIX}", f"2.40.3-1{SUFFIX}"),
+    **dict.fromkeys(TOOLKIT_PACKAGES, ("1.20.2-1", "1.19.1-1")),
+}
+
+
+def test_a_version_that_is_not_offered_is_named_with_its_setting_and_the_newest(data: dict[str, Any]) -> None:
+    host = replace(GOOD, offered=OFFERED)
+    assert findings(host, parse(data), has_token=True) == []
+    wrong = {
+        "docker_versions": {**data["docker_versions"], "containerd.io": "1.7.99-1"},
+        "nvidia_toolkit_version": "1.19.9-1",
+    }
+    toolkit, dockers = findings(host, parse({**data, **wrong}), has_token=True)
+    assert dockers == (
+        "docker_versions: its repository does not offer containerd.io 1.7.99-1~ubuntu.24.04~noble (the newest there: "
+        "2.3.6-1~ubuntu.24.04~noble); name versions that it has"
+    )
+    assert "nvidia_toolkit_version: its repository does not offer nvidia-container-toolkit 1.19.9-1 (the" in toolkit
+    gone = {name: versions for name, versions in OFFERED.items() if name != "docker-buildx-plugin"}
+    (finding,) = findings(replace(GOOD, offered=gone), parse(data), has_token=True)
+    assert "docker-buildx-plugin 0.30.1-1~ubuntu.24.04~noble (the newest there: none)" in finding
+
+
+def test_a_version_that_is_installed_need_not_be_offered_any_more(data: dict[str, Any]) -> None:
+    offered = {**OFFERED, "containerd.io": OFFERED["containerd.io"][:1]}
+    has = {"containerd.io": f"1.7.29-1{SUFFIX}"}
+    assert findings(replace(GOOD, offered=offered, installed=has), parse(data), has_token=True) == []
+    # Docker's repository is not asked where its packages come from the distribution.
+    settings = parse({**data, "docker_source": "distribution"})
+    assert findings(replace(GOOD, offered=offered), settings, has_token=True) == []
+
+
+@pytest.mark.parametrize(
+    "newer", [{"docker-ce": f"5:29.8.2-1{SUFFIX}"}, {"docker.io": "29.1.3-0ubuntu3~24.04.1"}, {"containerd": "2.2.1-1"}]
+)
+def test_a_newer_docker_is_not_put_back_behind_anybodys_back(data: dict[str, Any], newer: dict[str, str]) -> None:
+    """apt would do it (--allow-downgrades), and 28 does not see what 29 keeps in containerd's image store."""
+    ((name, version),) = newer.items()
+    (finding,) = findings(replace(GOOD, installed=newer), parse(data), has_token=True)
+    assert f"docker_versions: the host has {name} {version}, newer than these" in finding
+    dockers = {**data["docker_versions"], "docker-ce": "5:29.8.2-1", "containerd.io": "2.3.6-1"}
+    assert findings(replace(GOOD, installed=newer), parse({**data, "docker_versions": dockers}), has_token=True) == []
+    older = {"docker-ce": f"5:28.5.1-1{SUFFIX}", "containerd.io": "1.7.27-1"}
+    assert findings(replace(GOOD, installed=older), parse(data), has_token=True) == []
+
+
+def split(**free_gib: float) -> tuple[Disk, ...]:
+    """/, /var/lib/docker, /var/lib/containerd on disks of their own, the weights on another."""
+    places = {"root": "/", "docker": "/var/lib/docker", "containerd": "/var/lib/containerd", "data": "/data/docker"}
+    disks = (Disk(places[name], f"{name}:", int(free * 2**20)) for name, free in free_gib.items())
+    return (*disks, Disk("/models", "models:", 100 * 2**20))
+
+
+TWENTY_NINE = {"docker-ce": "5:29.8.2-1", "containerd.io": "2.3.6-1"}
+
+
+def test_room_is_asked_for_where_docker_will_keep_images(data: dict[str, Any]) -> None:
+    """Docker >= 29 on a new host keeps them in /var/lib/containerd, and what it pulled beside what it unpacked."""
+    host = replace(GOOD, disks=split(root=20, docker=100, containerd=20))
+    assert findings(host, parse(data), has_token=True) == []
+    settings = parse({**data, "docker_versions": {**data["docker_versions"], **TWENTY_NINE}})
+    (finding,) = findings(host, settings, has_token=True)
+    assert finding == "20.0 GiB free for /var/lib/containerd; 90 GiB are needed (preflight_disk_*)"
+    assert findings(replace(GOOD, disks=split(root=20, docker=6, containerd=91)), settings, has_token=True) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "data_root", "expected"),
+    [
+        # A running Docker says it.
+        ({"images": "/var/lib/containerd"}, 0, "20.0 GiB free for /var/lib/containerd; 90 GiB"),
+        ({"images": "/data/docker"}, 30, "30.0 GiB free for /data/docker; 60 GiB"),
+        # One that does not run: by its version.
+        ({"installed": {"docker.io": "29.1.3-0ubuntu3"}}, 0, "20.0 GiB free for /var/lib/containerd; 90 GiB"),
+        # None yet: what the distribution would give.
+        ({"packages": {"docker.io": "29.1.3-0ubuntu3"}}, 0, "20.0 GiB free for /var/lib/containerd; 90 GiB"),
+        ({"packages": {"docker.io": "26.1.5+dfsg1-9"}}, 0, ""),
+    ],
+)
+def test_where_images_lie_is_the_hosts_word(
+    data: dict[str, Any], change: dict[str, Any], data_root: float, expected: str
+) -> None:
+    disks = split(root=20, docker=100, containerd=20, data=data_root)
+    host = replace(GOOD, disks=disks, **change)
+    found = findings(host, parse({**data, "docker_source": "distribution"}), has_token=True)
+    assert [each.partition(" GiB are")[0] for each in found] == [expected.removesuffix(" GiB")] * bool(expected)
+
+
+def test_places_on_one_disk_are_added_up_and_unused_ones_are_not(data: dict[str, Any]) -> None:
+    disks = tuple(Disk(path, "a:/", 69 * 2**20) for path in ("/", "/var/lib/docker", "/var/lib/containerd"))
+    (finding,) = findings(replace(GOOD, disks=disks), parse(data), has_token=True)
+    assert finding == "69.0 GiB free for /, /var/lib/docker; 70 GiB are needed (preflight_disk_*)"
+    settings = parse({**data, "docker_versions": {**data["docker_versions"], **TWENTY_NINE}})
+    (finding,) = findings(replace(GOOD, disks=disks), settings, has_token=True)
+    assert finding.startswith("69.0 GiB free for /, /var/lib/docker, /var/lib/containerd; 105 GiB are needed")
+
+
+def asked(tmp_path: Path, *, pinned: str, **programs: str) -> HostReport:
+    """What preflight.sh says of this machine, with a vendor's repository in a directory and `programs` in the PATH."""
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    stanza = "Package: {}\nVersion: {}\nArchitecture: amd64\nFilename: x.deb\nSize: 1\nSHA256: " + "0" * 64 + "\n\n"
+    versions = ("5:29.8.2-1~x", "5:28.5.2-1~x")
+    (repository / "Packages").write_text("".join(stanza.format("docker-ce", version) for version in versions))
+    (tmp_path / "bin").mkdir()
+    for name, body in programs.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    distribution = platform.freedesktop_os_release()["ID"]
+    command = Preflight().command("/", "", "", "", "", "/models", "", f"{distribution}=file:{repository}|/|", pinned)
+    environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, env=environment)
+    assert done.stderr == ""
+    return parse_report(done.stdout.splitlines())
+
+
+QUERY = 'for name; do :; done; case $name in docker-ce) printf "installed 5:28.5.2-1~x" ;; esac'
+
+
+def test_a_repository_is_asked_only_for_what_is_not_installed(tmp_path: Path) -> None:
+    report = asked(tmp_path, pinned="docker-ce=5:28.5.2-1", **{"dpkg-query": QUERY})
+    assert (report.installed, report.offered) == ({"docker-ce": "5:28.5.2-1~x"}, {})
+
+
+def test_what_a_repository_offers_comes_newest_first(tmp_path: Path) -> None:
+    report = asked(tmp_path, pinned="docker-ce=5:28.5.3-1", **{"dpkg-query": QUERY})
+    assert report.offered == {"docker-ce": ("5:29.8.2-1~x", "5:28.5.2-1~x")}
+
+
+@pytest.mark.parametrize(
+    ("says", "place"),
+    [
+        ("/var/lib/docker [[Backing Filesystem extfs] [Supports d_type true]]", "/var/lib/docker"),
+        ("/data/docker [[Backing Filesystem xfs]]", "/data/docker"),
+        ("/data/docker [[driver-type io.containerd.snapshotter.v1]]", "/var/lib/containerd"),
+        ("Cannot connect to the Docker daemon", ""),
+    ],
+)
+def test_a_running_docker_says_where_its_images_lie(tmp_path: Path, says: str, place: str) -> None:
+    report = asked(tmp_path, pinned="", docker=f'[ "$1" = info ] && echo "{says}"; exit 0')
+    assert report.images == place
+    assert [disk.path for disk in report.disks] == ["/", *([place] if place else [])]
 
 
 def test_a_card_with_less_memory_than_x(settings: Settings, data: dict[str, Any]) -> None:

@@ -57,8 +57,25 @@ def test_several_mistakes_are_reported_together(data: dict[str, Any]) -> None:
 
 
 def test_numbers_from_the_command_line_become_text_where_text_is_wanted(data: dict[str, Any]) -> None:
-    assert parse({**data, "docker_version": 5}).docker.version == "5"
+    assert parse({**data, "nvidia_toolkit_version": 1.19}).nvidia.toolkit_version == "1.19"
     assert parse({**data, "gpu_card": 46068}).gpu.card == "46068"
+
+
+@pytest.mark.parametrize(
+    "version", ["1.0 -oDPkg::Pre-Invoke::=touch${IFS}/pwned", "1.0;reboot", "$(reboot)", "-1.0", "", "1.0\n", "newest"]
+)
+def test_a_version_that_apt_would_read_as_something_else_is_refused(data: dict[str, Any], version: str) -> None:
+    """It is a word of a command of root's: `1.0 -oDPkg::Pre-Invoke::=...` ran as one."""
+    assert "nvidia_toolkit_version: " in refusal({**data, "nvidia_toolkit_version": version})
+    versions = {**data["docker_versions"], "docker-ce": version}
+    assert "docker_versions['docker-ce']: " in refusal({**data, "docker_versions": versions})
+
+
+@pytest.mark.parametrize("change", [{"docker-ce": None}, {"docker-scan-plugin": "0.23.0-1"}])
+def test_docker_has_a_version_for_each_of_its_packages(data: dict[str, Any], change: dict[str, str | None]) -> None:
+    versions = {name: version for name, version in {**data["docker_versions"], **change}.items() if version}
+    message = refusal({**data, "docker_versions": versions})
+    assert "docker_versions: not a version for each of docker-ce, docker-ce-cli, containerd.io," in message
 
 
 @pytest.mark.parametrize(

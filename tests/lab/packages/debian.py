@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from tests.lab.console import run
@@ -13,17 +15,18 @@ _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _NAMES = ("docker.io", "docker-cli", "containerd", "runc", "docker-buildx", "docker-compose", "tini")
 
 
-def unpacked() -> Path:
+def unpacked(suite: str = SUITE, names: Sequence[str] = _NAMES) -> Path:
     """A directory with one unpacked tree for each package, by its name."""
-    key = content_hash([SUITE, mirror(), *_NAMES])
-    return make_whole(CACHE / "debian" / key, _fetch, what="Docker's programs from Debian")
+    key = content_hash([suite, mirror(), *names])
+    fetch = partial(_fetch, suite, names)
+    return make_whole(CACHE / "debian" / key, fetch, what=f"Docker's programs from Debian {suite}")
 
 
-def _fetch(directory: Path) -> None:
+def _fetch(suite: str, names: Sequence[str], directory: Path) -> None:
     """Download with an apt state of our own: the controller's may be another release."""
     for name in ("lists/partial", "cache/archives/partial", "debs"):
         (directory / name).mkdir(parents=True)
-    (directory / "sources.list").write_text(f"deb [signed-by={_KEYRING}] {mirror()} {SUITE} main\n")
+    (directory / "sources.list").write_text(f"deb [signed-by={_KEYRING}] {mirror()} {suite} main\n")
     (directory / "status").touch()
     settings = {
         "Dir::State::Lists": directory / "lists",
@@ -37,7 +40,7 @@ def _fetch(directory: Path) -> None:
     }
     options = [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
     run("apt-get", *options, "update")
-    run("apt-get", *options, "download", *_NAMES, cwd=directory / "debs")
+    run("apt-get", *options, "download", *names, cwd=directory / "debs")
     for deb in (directory / "debs").glob("*.deb"):
         run("dpkg-deb", "--raw-extract", deb, directory / deb.name.partition("_")[0])
     for rest in ("lists", "cache", "debs", "sources.list", "status"):

@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from runpy import run_path
 
 from tests.lab.packages import debian
 from tests.lab.packages.deb import Deb, starts_units
 
 _PLUGINS = "usr/libexec/docker/cli-plugins"
+_PLUGIN_NAMES = ("docker-buildx", "docker-compose")
 _SYSTEMD = "usr/lib/systemd/system"
 _RUNTIME = ("usr/bin/containerd", "usr/bin/containerd-shim", "usr/bin/containerd-shim-runc-v2", "usr/bin/ctr")
 _GROUP = "getent group docker >/dev/null || groupadd --system docker\n"
 
+PINNED: Mapping[str, str] = run_path(str(Path(__file__).parents[3] / "group_data/all.py"))["docker_versions"]
+"""What the deploys install."""
+
+_TESTING = ("docker.io", "docker-cli", "docker-buildx", "docker-compose", "runc")
+"""What Debian's testing has in nearer versions than the lab's own release."""
+
+NEWEST = {
+    "docker-ce": "5:29.8.2-1",
+    "docker-ce-cli": "5:29.8.2-1",
+    "containerd.io": "2.3.6-1",
+    "docker-buildx-plugin": "0.37.1-1",
+    "docker-compose-plugin": "5.6.0-1",
+}
+"""What apt takes when it is told no version, or a wrong one: packages with nothing in them."""
+
 
 def vendor(revision: str) -> list[Deb]:
     """What download.docker.com offers for one release; revision as in `debian.13~trixie`."""
-    source = debian.unpacked()
-    engine = f"5:{debian.version(source / 'docker.io')}-1~{revision}"
+    source = _programs()
+    versions = {name: f"{version}~{revision}" for name, version in PINNED.items()}
     return [
-        _docker_ce(source, engine),
+        *(Deb(name, f"{version}~{revision}", "A newer release, empty") for name, version in NEWEST.items()),
+        _docker_ce(source, versions["docker-ce"]),
         Deb(
             "docker-ce-cli",
-            engine,
+            versions["docker-ce-cli"],
             "Docker CLI: the open-source application container engine",
             depends=("libc6 (>= 2.34)",),
             relations={
@@ -29,22 +48,30 @@ def vendor(revision: str) -> list[Deb]:
                 "Conflicts": "docker (<< 1.5~), docker.io, lxc-docker",
                 "Replaces": "docker-ce (<< 5:0)",
             },
-            files={"usr/bin/docker": source / "docker-cli/usr/bin/docker"},
+            files={"usr/bin/docker": source["docker-cli"] / "usr/bin/docker"},
         ),
-        _containerd_io(source),
-        _plugin(source, "docker-buildx", "docker-buildx-plugin", revision),
-        _plugin(source, "docker-compose", "docker-compose-plugin", revision),
+        _containerd_io(source, versions["containerd.io"]),
+        *(_plugin(source, name, f"{name}-plugin", versions[f"{name}-plugin"]) for name in _PLUGIN_NAMES),
     ]
 
 
-def _docker_ce(source: Path, version: str) -> Deb:
-    tree = source / "docker.io"
+def _programs() -> dict[str, Path]:
+    """Debian's packages -> their trees: testing's as long as its engine is the pinned one, else the lab's release's."""
+    found = {tree.name: tree for tree in debian.unpacked().iterdir()}
+    testing = debian.unpacked("testing", _TESTING)
+    if debian.version(testing / "docker.io") == PINNED["docker-ce"].removeprefix("5:").removesuffix("-1"):
+        found |= {name: testing / name for name in _TESTING}
+    return found
+
+
+def _docker_ce(source: Mapping[str, Path], version: str) -> Deb:
+    tree = source["docker.io"]
     scripts = starts_units("docker.socket", "docker.service")
     return Deb(
         "docker-ce",
         version,
         "Docker: the open-source application container engine",
-        depends=("containerd.io (>= 1.6.24)", "docker-ce-cli", "iptables", "libsystemd0", "libc6 (>= 2.34)"),
+        depends=("containerd.io (>= 1.7.27)", "docker-ce-cli", "iptables", "libsystemd0", "libc6 (>= 2.34)"),
         relations={
             "Recommends": "apparmor, ca-certificates, docker-ce-rootless-extras, git, pigz, procps, xz-utils",
             "Conflicts": "docker (<< 1.5~), docker.io, lxc-docker",
@@ -53,7 +80,7 @@ def _docker_ce(source: Path, version: str) -> Deb:
         files={
             "usr/bin/dockerd": tree / "usr/sbin/dockerd",
             "usr/bin/docker-proxy": tree / "usr/sbin/docker-proxy",
-            "usr/bin/docker-init": source / "tini/usr/bin/tini-static",
+            "usr/bin/docker-init": source["tini"] / "usr/bin/tini-static",
             f"{_SYSTEMD}/docker.service": _vendor_unit(tree),
             f"{_SYSTEMD}/docker.socket": (tree / _SYSTEMD / "docker.socket").read_text(),
         },
@@ -68,11 +95,11 @@ def _vendor_unit(tree: Path) -> str:
     return "\n".join(kept).replace("/usr/sbin/dockerd", "/usr/bin/dockerd").replace(" $DOCKER_OPTS", "") + "\n"
 
 
-def _containerd_io(source: Path) -> Deb:
-    tree = source / "containerd"
+def _containerd_io(source: Mapping[str, Path], version: str) -> Deb:
+    tree = source["containerd"]
     return Deb(
         "containerd.io",
-        f"{debian.version(tree)}-1",
+        version,
         "An open and reliable container runtime",
         depends=("libc6 (>= 2.34)", "libseccomp2 (>= 2.5.0)"),
         relations={
@@ -82,7 +109,7 @@ def _containerd_io(source: Path) -> Deb:
         },
         files={
             **{path: tree / path for path in _RUNTIME},
-            "usr/bin/runc": source / "runc/usr/sbin/runc",
+            "usr/bin/runc": source["runc"] / "usr/sbin/runc",
             "etc/containerd/config.toml": 'disabled_plugins = ["cri"]\n',
             f"{_SYSTEMD}/containerd.service": (tree / _SYSTEMD / "containerd.service").read_text(),
         },
@@ -90,15 +117,15 @@ def _containerd_io(source: Path) -> Deb:
     )
 
 
-def _plugin(source: Path, debian_name: str, vendor_name: str, revision: str) -> Deb:
+def _plugin(source: Mapping[str, Path], debian_name: str, vendor_name: str, version: str) -> Deb:
     # No Conflicts with the distribution's plugin packages, as the vendor's have none: dpkg then
     # refuses to overwrite their file, and that is why a deploy must remove them first.
     return Deb(
         vendor_name,
-        f"{debian.version(source / debian_name)}-1~{revision}",
+        version,
         f"Docker CLI plugin {debian_name.removeprefix('docker-')}",
         relations={"Enhances": "docker-ce-cli"},
-        files={f"{_PLUGINS}/{debian_name}": source / debian_name / _PLUGINS / debian_name},
+        files={f"{_PLUGINS}/{debian_name}": source[debian_name] / _PLUGINS / debian_name},
     )
 
 

@@ -167,8 +167,8 @@ def test_apt_comes_to_its_end_although_its_reader_has_gone(host: Host) -> None:
     lines = "for i in 1 2 3; do echo Setting up $i; echo warning >&2; done"
     host.has(
         "apt-get",
-        f"#!/bin/bash\ncase $* in *simulate*|*check*|*update*) exit ;; esac\n{lines}; until [ -e {go} ]; do sleep 0.05; done\n{lines}\n{lines}\n"
-        f"echo ended >>{host.root}/calls\n",
+        "#!/bin/bash\ncase $* in *simulate*|*check*|*update*) exit ;; esac\n"
+        f"{lines}; until [ -e {go} ]; do sleep 0.05; done\n{lines}\n{lines}\necho ended >>{host.root}/calls\n",
     )
     running = host.start("packages_change.sh", *INSTALL_CURL)
     assert running.stdout

@@ -68,25 +68,33 @@ fresh_lists() {
     fi
 }
 
-half_done() { # what a dpkg that was cut off left behind, a line each
+half_done() { # what a dpkg that was cut off left behind, a line each; $1: in these states alone (dpkg-query's letters)
     # shellcheck disable=SC2016 # dpkg's dollars
-    dpkg-query -W -f '${db:Status-Abbrev}|${Package}\n' | awk -F '|' '$1 ~ /^.([HUFWt]|.R)/ {print $2}'
-    find /var/lib/dpkg/updates -name '[0-9]*' -printf "dpkg's journal\n" -quit
+    dpkg-query -W -f '${db:Status-Abbrev}|${Package}\n' | awk -F '|' -v states="^${1:-.([HUFWt]|.R)}" '$1 ~ states {print $2}'
+    if [ -z "${1:-}" ]; then find /var/lib/dpkg/updates -name '[0-9]*' -printf "dpkg's journal\n" -quit; fi
 }
 
 # A connection or a power supply that ended in the middle of apt: apt does nothing at all before this is finished.
 mend() {
-    local left
+    local left removed unpacked
     await_locks $((SECONDS + apt_patience_s))
     left=$(half_done | paste -sd ' ')
     if [ -z "$left" ] && apt_get -o Debug::NoLocking=1 check >/dev/null 2>&1; then return; fi
     echo "apt or dpkg was cut off in the middle; finishing: ${left:-unmet dependencies}"
-    # Where a dependency is missing this fails, and the next but one brings it.
-    patiently dpkg --force-confold --configure -a || true
-    fresh_lists || true
-    # Others' packages are not ours to remove.
-    patiently apt_get --no-remove --allow-change-held-packages --fix-broken install || {
-        echo "apt could not finish what was cut off (see above): mend it on the host and run again" >&2
-        exit 1
+    # What was being removed goes; dpkg configures what lacks no dependency; apt brings the rest, and unpacks again where
+    # that was cut off, which it does not do by itself. What others have and is whole is not ours to remove.
+    removed=$(half_done '[rp]H') unpacked=$(half_done '[^rp](H|.R)')
+    # shellcheck disable=SC2086 # the lists are lists
+    {
+        if [ -n "$removed" ]; then patiently dpkg --force-depends,remove-reinstreq --remove $removed || true; fi
+        patiently dpkg --force-confold --configure -a || true
+        fresh_lists || true
+        patiently apt_get --no-remove --allow-change-held-packages --fix-broken --reinstall install $unpacked || true
     }
+    await_locks $((SECONDS + apt_patience_s))
+    left=$(half_done | paste -sd ' ')
+    if [ -n "$left" ] || ! apt_get -o Debug::NoLocking=1 check >/dev/null; then
+        echo "apt could not finish what was cut off (see above): ${left:-unmet dependencies}. Mend it on the host and run again" >&2
+        exit 1
+    fi
 }

@@ -70,7 +70,7 @@ fresh_lists() {
 
 half_done() { # what a dpkg that was cut off left behind, a line each; $1: in these states alone (dpkg-query's letters)
     # shellcheck disable=SC2016 # dpkg's dollars
-    dpkg-query -W -f '${db:Status-Abbrev}|${Package}\n' | awk -F '|' -v states="^${1:-.([HUFWt]|.R)}" '$1 ~ states {print $2}'
+    dpkg-query -W -f '${db:Status-Abbrev}|${binary:Package}\n' | awk -F '|' -v states="^${1:-.([HUFWt]|.R)}" '$1 ~ states {print $2}'
     if [ -z "${1:-}" ]; then find /var/lib/dpkg/updates -name '[0-9]*' -printf "dpkg's journal\n" -quit; fi
 }
 

@@ -25,6 +25,8 @@ from deploys.remote import script_file
 HELD = "held"
 BUSY = 75
 """lock.sh's exit status when another run has the lock (sysexits' EX_TEMPFAIL)."""
+REBOOTING = 76
+"""Its exit status when the host is about to reboot."""
 
 DEPLOY = re.compile(r"(?:^|/)deploys/[^/]+\.py$")
 """A word of pyinfra's that names a deploy."""
@@ -32,6 +34,10 @@ DEPLOY = re.compile(r"(?:^|/)deploys/[^/]+\.py$")
 
 class LockedError(PyinfraError):
     """Another run is at work on the host; the message says whose."""
+
+
+class RebootingError(LockedError):
+    """The host is about to reboot; the message is its boot's id."""
 
 
 class Lock:
@@ -47,6 +53,7 @@ class Lock:
 
         Raises:
             LockedError: another run has it.
+            RebootingError: the host is about to reboot.
         """
         host = self._host
         script = StringCommand(script_file(__file__, "lock.sh", run(), self._process))
@@ -58,7 +65,10 @@ class Lock:
             self._process = process
             return
         words = stderr.read().decode(errors="replace").strip()
-        if stdout.channel.recv_exit_status() == BUSY:
+        status = stdout.channel.recv_exit_status()
+        if status == REBOOTING:
+            raise RebootingError(words)
+        if status == BUSY:
             raise LockedError(f"{host.name}: {busy(words)}")
         raise LockedError(f"{host.name}: the lock of the host cannot be taken: {words}")
 
@@ -127,13 +137,26 @@ class Recorder(BaseStateCallback):
 def hold(host: Host) -> None:
     """Keep every other run off this host until this one ends; first thing in a deploy that changes something.
 
+    A host that is about to reboot, because a run before was ended just then, is waited for.
+
     Raises:
-        LockedError: another run is at work.
+        LockedError: another run is at work, or the host does not come back.
     """
     recorder = _recorder(host.state)
-    if host.name not in recorder.locks:
-        recorder.locks[host.name] = lock = Lock(host.state.inventory.get_host(host.name))
+    if host.name in recorder.locks:
+        return
+    target = host.state.inventory.get_host(host.name)
+    lock = Lock(target)
+    try:
         lock.take()
+    except RebootingError as boot:
+        from deploys.host.reboot import await_next_boot  # noqa: PLC0415  # it takes the lock again itself
+
+        target.log("about to reboot since before this run: waiting for its next boot")
+        if not await_next_boot(target.state, target, str(boot)):
+            raise LockedError(f"{host.name}: no next boot; if none is coming: rm /run/voice-reboot on it") from boot
+        lock.take()
+    recorder.locks[host.name] = lock
 
 
 def held(host: Host) -> Lock | None:

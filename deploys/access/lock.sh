@@ -2,13 +2,18 @@
 # Arguments: the run as the start of a JSON object: {"who": ..., "from": ..., "what": ..., "commit": ...; and, when the
 # same run comes again on a new connection, the process that held the lock for it on the one before.
 # Says "held PID" and reads lines: "begun", "pause", and what becomes the outcome: "failed: NAME", "done: N of M operations
-# changed something". Exit status 75: another run has the lock, and who it is stands on stderr. A connection that breaks
-# ends this program and frees the lock.
+# changed something". Exit status 75: another run has the lock, and who it is stands on stderr; 76: the host is about to
+# reboot, and its boot's id stands there. A connection that breaks ends this program and frees the lock.
 run=$1
 before=${2:-}
 lock=/run/voice-run.lock
 record=/var/log/voice/runs.jsonl
 
+# A run that was ended just when it had ordered the reboot, or anybody: what begins now would be cut off.
+if [ -e /run/voice-reboot ] || [ "$(systemctl is-system-running 2>/dev/null)" = stopping ]; then
+    cat /proc/sys/kernel/random/boot_id >&2
+    exit 76
+fi
 exec 9>>"$lock"
 patience_s=0
 if [ -n "$before" ] && grep -q "\"pid\": $before}" "$lock"; then

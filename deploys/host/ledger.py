@@ -16,7 +16,18 @@ LEDGER = "/var/lib/voice/made"
 _NOTE = Path(__file__).with_suffix(".sh").read_text(encoding="utf-8")
 
 
+_APT = Path(__file__).with_name("apt.sh").read_text(encoding="utf-8")
+
+
 def noting(beside: str, name: str, *arguments: str) -> str:
     """The script `name` beside the Python file `beside` as one command, with `note` and `note_packages` to call."""
-    body = (Path(beside).parent / name).read_text(encoding="utf-8")
-    return script(f"{_NOTE}{body}", *arguments)
+    return script(f"{_NOTE}{_body(beside, name)}", *arguments)
+
+
+def with_apt(beside: str, name: str, *arguments: str) -> str:
+    """As noting, and with what apt.sh has to call apt by."""
+    return script(f"{_APT}{_NOTE}{_body(beside, name)}", *arguments)
+
+
+def _body(beside: str, name: str) -> str:
+    return (Path(beside).parent / name).read_text(encoding="utf-8")

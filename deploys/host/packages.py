@@ -11,7 +11,7 @@ from pyinfra.api.facts import FactBase
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
-from deploys.host.ledger import noting
+from deploys.host.ledger import with_apt
 from deploys.host.platform import Repository
 from deploys.remote import File, Streamed, place, refuse, script_file
 
@@ -62,12 +62,14 @@ class PackageSet:
 class AptState:
     """What apt holds: sha256 of files, versions of installed packages, held names, others' entries for our sources.
 
-    `rivals` are files with nothing but such entries; `shared` maps the other ones that have any to the first of them.
+    `half_done` is what a dpkg that was cut off left behind. `rivals` are files with nothing but such entries; `shared`
+    maps the other ones that have any to the first of them.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
     installed: Mapping[str, str] = field(default_factory=dict)
     held: frozenset[str] = frozenset()
+    half_done: tuple[str, ...] = ()
     rivals: tuple[str, ...] = ()
     shared: Mapping[str, str] = field(default_factory=dict)
 
@@ -125,6 +127,7 @@ def parse_state(lines: list[str]) -> AptState:
         files={row[1]: row[2] for row in rows if row[0] == "file"},
         installed={row[1]: row[2] for row in rows if row[0] == "package" and row[3] == "installed"},
         held=frozenset(row[1] for row in rows if row[0] == "hold"),
+        half_done=tuple(row[1] for row in rows if row[0] == "half_done"),
         rivals=tuple(row[1] for row in rows if row[0] == "rival"),
         shared={row[1]: row[2] for row in rows if row[0] == "shared"},
     )
@@ -135,7 +138,7 @@ class Apt(FactBase[AptState]):
 
     def command(self, files: str, packages: str = "", urls: str = "") -> str:
         """The script with its three lists."""
-        return script_file(__file__, "packages_state.sh", files, packages, urls, APT)
+        return with_apt(__file__, "packages_state.sh", files, packages, urls, APT)
 
     def process(self, output: list[str]) -> AptState:
         """Parse the script's lines."""
@@ -148,13 +151,16 @@ class Apt(FactBase[AptState]):
 
 @operation()
 def packages(wanted: PackageSet) -> Generator[StringCommand, None, None]:
-    """Make apt's state `wanted`; `apt-get update` runs only when something is to be installed."""
+    """Make apt's state `wanted`, and finish what a dpkg that was cut off left behind, whoever's packages these are.
+
+    `apt-get update` runs only when something is to be installed.
+    """
     state = host.get_fact(Apt, **wanted.question())
     if state.shared:
         yield refuse(not_ours_alone(state.shared))
         return
     change = difference(wanted, state)
-    if not change:
+    if not (change or state.half_done):
         host.noop(f"{len(wanted.install)} packages and {len(wanted.repositories)} repositories are as wanted")
         return
     if change.rivals:
@@ -164,7 +170,7 @@ def packages(wanted: PackageSet) -> Generator[StringCommand, None, None]:
     if change.files:
         yield place({path: File(wanted.all_files[path].encode()) for path in change.files})
     yield Streamed(
-        noting(
+        with_apt(
             __file__,
             "packages_change.sh",
             " ".join(f"{each.keyring}|{each.key_url}|{each.fingerprint}" for each in change.repositories),

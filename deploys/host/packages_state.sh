@@ -1,6 +1,6 @@
 # What apt knows, in one round trip. Prints TAB-separated lines.
 # Arguments: files to hash | packages to look up | addresses of repositories | apt's own directory (the first three are
-# space-separated lists).
+# space-separated lists). Runs behind deploys/host/apt.sh.
 files=$1 packages=$2 urls=$3 apt=$4
 for file in $files; do
     [ -e "$file" ] && printf 'file\t%s\t%s\n' "$file" "$(sha256sum <"$file" | cut -d ' ' -f 1)"
@@ -10,6 +10,8 @@ for package in $packages; do
 done
 # Not apt-mark: it fails where apt's sources contradict each other, which is what the next lines look for.
 dpkg --get-selections | awk '$2 == "hold" {sub(/:.*/, "", $1); print "hold\t" $1}'
+# What a dpkg at work has not finished yet is not half-done.
+if [ -z "$(lock_holders)" ]; then half_done | sed 's/^/half_done\t/'; fi
 
 # Somebody else's entries for the same repositories: apt refuses two with different keys.
 entries() { # $1: one of apt's files; what it reads there, an entry a line

@@ -236,7 +236,7 @@ def _packages(report: HostReport) -> list[str]:
         fix = (
             "remove the entry in /etc/apt/sources.list.d that is not ours (voice-*.sources)"
             if "Signed-By" in faults
-            else "run: dpkg --configure -a && apt-get -f install"
+            else "mend what it names, until `apt-get check` on the host finds nothing"
         )
         problems.append(f"apt or dpkg is broken ({faults}); {fix}")
     if report.archive_faults:

@@ -93,9 +93,12 @@ if command -v docker >/dev/null; then
         while IFS=$'\t' read -r id published; do say container "$id" "$published"; done
 fi
 
-dpkg --audit 2>&1 | head -n 3 | while read -r line; do say dpkg "$line"; done
-apt-get -o Debug::NoLocking=1 -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= check 2>&1 >/dev/null |
-    grep '^E:' | head -n 3 | while read -r line; do say apt "$line"; done
+# A dpkg at work is waited for, and what one that was cut off left behind is mended: packages_change.sh does both.
+{
+    LC_ALL=C dpkg-query -W 2>&1 >/dev/null
+    LC_ALL=C apt-get -o Debug::NoLocking=1 -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= check 2>&1 >/dev/null
+} | grep -E '^(E|dpkg-query): ' | grep -vE 'Unmet dependencies|dpkg was interrupted|needs to be reinstalled' |
+    head -n 3 | while read -r line; do say apt "$line"; done
 
 # Packages the distribution's archive must offer. A host that never ran `apt-get update` has no lists: they are
 # fetched into a temporary place, which also proves that the archive answers.

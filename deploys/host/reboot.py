@@ -19,12 +19,13 @@ REBOOT_TIMEOUT_S = 600
 def reboot_and_wait(boot_id: str) -> Generator[StringCommand | FunctionCommand, None, None]:
     """The commands that reboot the host whose boot is `boot_id` and wait until another boot answers."""
     yield FunctionCommand(_let_go_of_the_lock, (), {})
-    # Detached, so that the ssh channel closes before the connection does.
-    yield StringCommand("nohup sh -c 'sleep 1; systemctl reboot' </dev/null >/dev/null 2>&1 &")
-    yield FunctionCommand(_await_next_boot, (boot_id,), {})
+    # Detached, so that the ssh channel closes before the connection does. The file, for whoever comes in between, ends
+    # with this boot (lock.sh).
+    yield StringCommand("touch /run/voice-reboot; nohup sh -c 'sleep 1; systemctl reboot' </dev/null >/dev/null 2>&1 &")
+    yield FunctionCommand(await_next_boot, (boot_id,), {})
 
 
-def _await_next_boot(state: State, host: Host, boot_id: str) -> bool:
+def await_next_boot(state: State, host: Host, boot_id: str) -> bool:
     """Reconnect until the boot id differs; False (a failed operation) after REBOOT_TIMEOUT_S seconds."""
     started = time.monotonic()
     clear_askpass_cache(host)

@@ -14,7 +14,7 @@ from pyinfra.api.operation import OperationMeta, operation
 from pyinfra.context import host
 
 from deploys.access.secrets import hub_token
-from deploys.host.ledger import noting
+from deploys.host.ledger import with_apt
 from deploys.models.catalog import Catalog
 from deploys.models.facts import WeightsState
 from deploys.models.progress import size
@@ -81,7 +81,7 @@ def weights(settings: Weights, models: Catalog, index_url: str) -> Generator[Str
         return
     # Without the Hub there is no need for its client, nor for the package index.
     key = _key() if (todo.fetch or deep) and not settings.source else ""
-    yield Streamed(noting(__file__, "prepare.sh", HOME, key, index_url, LOCK), _stdin=tree_on_stdin(_program()))
+    yield Streamed(with_apt(__file__, "prepare.sh", HOME, key, index_url, LOCK), _stdin=tree_on_stdin(_program()))
     yield Streamed(
         script_file(__file__, "fetch.sh", HOME, key, settings.endpoint), _stdin=_request(settings, models, todo, token)
     )

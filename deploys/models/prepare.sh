@@ -2,7 +2,7 @@
 # Arguments: the home | "" or the environment's key | the Python index's address | the requirements' file.
 # The environment is named by its lock, so an unchanged lock installs nothing. It counts once its last step was done
 # and its Python still starts: a release upgrade of the distribution removes the one it was made with.
-# Runs behind deploys/host/ledger.sh.
+# Runs behind deploys/host/apt.sh and ledger.sh.
 home=$1 key=$2 index=$3 lock=$4
 umask 022
 mkdir -p "$home"
@@ -13,10 +13,10 @@ base64 -d | tar -xz --no-same-owner -C program
 
 install_python() {
     echo "Installing $*"
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get -q -o DPkg::Lock::Timeout=600 update
-    apt-get -q -y --simulate install --no-install-recommends "$@" | note_packages
-    apt-get -q -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=600 install --no-install-recommends "$@"
+    mend
+    fresh_lists
+    apt_get --simulate install --no-install-recommends "$@" | note_packages
+    patiently apt_get install --no-install-recommends "$@"
 }
 
 command -v python3 >/dev/null || install_python python3

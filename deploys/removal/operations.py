@@ -16,7 +16,7 @@ from pyinfra.api.operation import operation
 from pyinfra.context import host
 
 from deploys.host.docker import daemon_config
-from deploys.host.ledger import LEDGER
+from deploys.host.ledger import LEDGER, with_apt
 from deploys.remote import Streamed, refuse, script_file
 from deploys.removal import plan, told
 from deploys.removal.facts import Made, OnHost
@@ -150,7 +150,7 @@ def packages(directory: str, daemon: Mapping[str, Any]) -> Generator[StringComma
     lists = (going.unhold, going.purge, going.needed)
     words = (*(" ".join(each) for each in lists), going.daemon)
     more = (" ".join(each) for each in (going.data, going.files, going.rivals))
-    yield Streamed(script_file(__file__, "packages.sh", LEDGER, *words, *more))
+    yield Streamed(with_apt(__file__, "packages.sh", LEDGER, *words, *more))
 
 
 def _lines(words: tuple[str, ...]) -> str:

@@ -2,8 +2,8 @@
 # Arguments: the ledger | packages to release | packages to purge | packages that stay in the ledger | what becomes of
 # daemon.json ("stays", "goes", "comes back", "forget") | Docker's directories | files | others' apt sources that were
 # moved aside (all but the first and the fifth are space-separated lists).
+# Runs behind deploys/host/apt.sh.
 ledger=$1 unhold=$2 purge=$3 stay=$4 daemon=$5 data=$6 files=$7 rivals=$8
-export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 LC_ALL=C.UTF-8
 json=/etc/docker/daemon.json
 
 case $daemon in
@@ -28,10 +28,10 @@ fi
 
 # shellcheck disable=SC2086 # the lists are lists
 {
-    if [ -n "$unhold" ]; then apt-mark unhold $unhold; fi
+    if [ -n "$unhold" ]; then patiently apt-mark unhold $unhold; fi
     if [ -n "$purge" ]; then
-        apt-get -y -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 --allow-change-held-packages purge $purge |
-            sed -u -E '/^(\(Reading|Reading|Building|  )/d'
+        mend
+        patiently apt_get --allow-change-held-packages purge $purge
     fi
 }
 # After the purge, which may fail: as long as they are here, the next run knows what is still to be done for them.

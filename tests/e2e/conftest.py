@@ -70,6 +70,12 @@ class Running:
             log.write(f"$ {' '.join(self._words)}\n{''.join(printed)}\nexit status {status}\n\n")
         return Run(status, "".join(printed), json.loads(printed[1]) if status == 0 else {})
 
+    def so_far(self) -> str:
+        """What it printed until now."""
+        files = [stream.fileno() for stream in (self._err, self._out)]
+        # Not by reading: that would move the place that the process writes at.
+        return "".join(os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace") for file in files)
+
     def kill(self) -> None:
         """End it as a power cut would."""
         self._process.kill()

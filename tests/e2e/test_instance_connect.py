@@ -28,7 +28,7 @@ from deploys.access import instance_connect, lock, tunnel
 from deploys.access.aws import ATTEMPTS, account
 from deploys.access.pushed_key import PushedKey
 from deploys.access.transport import harden
-from deploys.host.reboot import _await_next_boot
+from deploys.host.reboot import await_next_boot
 from deploys.remote import script_file
 from tests.e2e.conftest import await_that
 from tests.host.through import handle
@@ -386,7 +386,7 @@ def test_a_run_goes_on_after_a_reboot(place: Place) -> None:
     waiting = threading.Timer(2.5, place.sshd.start)
     waiting.start()
     place.server.later_s = 61
-    assert _await_next_boot(host.state, host, "the boot before")
+    assert await_next_boot(host.state, host, "the boot before")
     waiting.join()
     assert says(host, "echo back") == "back"
     assert len(place.server.pushed) == 2  # none of them while nobody listened

@@ -10,10 +10,12 @@ import subprocess
 import sys
 import termios
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
-from deploys.access.lock import BUSY, HELD, busy, commit, run
+from deploys.access import lock
+from deploys.access.lock import BUSY, HELD, REBOOTING, LockedError, RebootingError, busy, commit, run
 from deploys.doctor.clone import Head
 
 SCRIPT = Path("deploys/access/lock.sh")
@@ -107,6 +109,40 @@ def test_the_same_run_takes_it_again_from_its_old_connection_and_no_other_does(s
             assert first_line(again) == f"{HELD} {again.pid}"
             assert old.wait() == -signal.SIGKILL
             again.communicate("done\n")
+
+
+def test_a_host_whose_reboot_was_ordered_gives_nobody_its_lock(script: list[str], tmp_path: Path) -> None:
+    """The run that ordered it was ended just then; the file is gone after the boot."""
+    (tmp_path / "voice-reboot").touch()
+    refused = subprocess.run(script, input="begun\n", capture_output=True, text=True, check=False)
+    assert refused.returncode == REBOOTING
+    assert refused.stderr.strip() == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert not (tmp_path / "voice").exists()
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_run_that_comes_before_the_reboot_waits_for_it(monkeypatch: pytest.MonkeyPatch, comes_back: bool) -> None:
+    state = MagicMock(callback_handlers=[])
+    state.add_callback_handler.side_effect = state.callback_handlers.append
+    host = MagicMock(state=state)
+    host.name = "alpha"
+    state.inventory.get_host.return_value = host
+    answers = iter([RebootingError("this-boot"), None])
+
+    def take(self: lock.Lock) -> None:
+        if (error := next(answers)) is not None:
+            raise error
+
+    waited = MagicMock(return_value=comes_back)
+    monkeypatch.setattr(lock.Lock, "take", take)
+    monkeypatch.setattr("deploys.host.reboot.await_next_boot", waited)
+    if comes_back:
+        lock.hold(host)
+        assert lock.held(host) is not None
+    else:
+        with pytest.raises(LockedError, match="alpha: no next boot; if none is coming: rm /run/voice-reboot on it"):
+            lock.hold(host)
+    waited.assert_called_once_with(state, host, "this-boot")
 
 
 @pytest.mark.parametrize("said", ["", "nonsense", "[]", "{}"])

@@ -9,7 +9,7 @@ import pytest
 
 from deploys.host import packages
 from deploys.host.base import DOCKER_AFTER_GPU
-from deploys.host.ledger import noting
+from deploys.host.ledger import with_apt
 from deploys.host.nvidia import UVM_SERVICE, Driver, DriverState, wanted_packages
 from deploys.host.packages import AptState, difference
 from deploys.host.platform import Platform
@@ -91,7 +91,7 @@ def change(tmp_path: Path, *impossible: str) -> tuple[list[str], str]:
     (tools / "apt-get").write_text(APT_GET)
     (tools / "apt-get").chmod(0o755)
     (tools / "impossible").write_text("".join(f"{name}\n" for name in impossible))
-    command = noting(packages.__file__, "packages_change.sh", "", "", "meta utils=1", "", "modules")
+    command = with_apt(packages.__file__, "packages_change.sh", "", "", "meta utils=1", "", "modules")
     command = command.replace("/var/lib/voice/made", str(tmp_path / "made"))
     done = subprocess.run(
         ["bash", "-c", command],

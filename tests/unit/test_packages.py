@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploys.host import packages
+from deploys.host.ledger import with_apt
 from deploys.host.nvidia import wanted_packages
 from deploys.host.packages import AptState, PackageSet, difference, not_ours_alone, parse_state
 from deploys.host.platform import Platform, driver_packages, repositories
@@ -106,7 +107,7 @@ def sources(root: Path, **files: str) -> AptState:
     for name, text in files.items():
         place = root if name == "sources_list" else root / "sources.list.d"
         (place / name.replace("_", ".")).write_text(text)
-    command = script_file(packages.__file__, "packages_state.sh", "", "", f"{DOCKER} {TOOLKIT}", str(root))
+    command = with_apt(packages.__file__, "packages_state.sh", "", "", f"{DOCKER} {TOOLKIT}", str(root))
     return parse_state(
         subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout.splitlines()
     )

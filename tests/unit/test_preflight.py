@@ -52,7 +52,7 @@ def test_the_scripts_lines_become_a_report() -> None:
             "gpu_memory_mib\t23034",
             "disk\t/models\t/dev/root:/\t5000",
             "socket\ttcp\t0.0.0.0:80\tnginx\t-",
-            "dpkg\tbroken package",
+            "apt\tE: broken",
             "package\tlinux-headers-6.12.0-9-cloud-amd64\t(none)",
             "url\thttps://example.org/InRelease\t200",
             "public_address\t-",
@@ -66,7 +66,7 @@ def test_the_scripts_lines_become_a_report() -> None:
     assert report.gpu_memory_mib == (23_034,)
     assert report.disks == (Disk("/models", "/dev/root:/", 5000),)
     assert report.sockets[0].port == 80
-    assert report.dpkg_faults == ("broken package",)
+    assert report.dpkg_faults == ("E: broken",)
     assert report.public_address == ""
     assert report.domain_addresses == ("192.0.2.10", "2001:db8::7")
     assert report.own_addresses == ("10.0.0.7",)
@@ -89,7 +89,7 @@ def test_the_scripts_lines_become_a_report() -> None:
         ({"sockets": (Socket("tcp", "0.0.0.0:443", "nginx", "-"),)}, "nginx already listens on tcp 0.0.0.0:443"),
         ({"missing_tools": ("ss",)}, "apt-get install iproute2"),
         ({"clock": 1_000_600}, "the clock is 600 s ahead of"),
-        ({"dpkg_faults": ("half-configured",)}, "apt or dpkg is broken (half-configured)"),
+        ({"dpkg_faults": ("E: broken",)}, "apt or dpkg is broken (E: broken); mend what it names"),
         ({"dpkg_faults": ("E: Conflicting values set for option Signed-By",)}, "that is not ours (voice-*.sources)"),
         ({"packages": {"linux-headers-6.8.0-1029-aws": "(none)"}}, "boot a kernel the archive still has"),
         ({"urls": {"https://example.org/": "curl: (6) Could not resolve host"}}, "check DNS, routes"),

@@ -1,8 +1,8 @@
 # What a host is, read only, in one round trip. Prints TAB-separated lines: KEY VALUE...; judges nothing.
 # Arguments: paths to measure | ports as PROTO:FIRST-LAST | URLs | packages | the metadata service's address
-# (empty when the address is configured) | the models' directory: six words, the first four space-separated lists. URLs and
-# packages depend on the distribution, which only the host knows: DISTRIBUTION=WORD counts on that one alone, and
-# {release}, {codename}, {kernel}, {flavour} are filled in here.
+# (empty when the address is configured) | the models' directory | the catalog's names: seven words, the first four and
+# the last space-separated lists. URLs and packages depend on the distribution, which only the host knows:
+# DISTRIBUTION=WORD counts on that one alone, and {release}, {codename}, {kernel}, {flavour} are filled in here.
 set +e
 
 say() {
@@ -12,7 +12,7 @@ say() {
 
 # shellcheck disable=SC1091
 . /etc/os-release
-paths=$1 ports=$2 metadata=$5 models=$6
+paths=$1 ports=$2 metadata=$5 models=$6 catalog=$7
 flavour=$(uname -r | sed -E 's/^[0-9.]+-([0-9]+-)?//')
 for_this_host() {
     local word
@@ -55,6 +55,13 @@ done
 [ -e /opt/voice/compose.yml ] && say deployed yes
 for provenance in "$models"/*/.provenance.json; do
     [ -e "$provenance" ] && say model "$(basename "$(dirname "$provenance")")"
+done
+for path in "$models/.replaced/" "$models"/*/.provenance.json; do
+    [ -e "$path" ] && say models_are_ours yes
+done
+for path in "$models"/*; do
+    case " lost+found $catalog " in *" ${path##*/} "*) continue ;; esac
+    if [ -e "$path" ] || [ -L "$path" ]; then say stranger "$(tr '\t\n' '??' <<<"${path##*/}" | sed 's/?$//')"; fi
 done
 
 # Sockets on the ports we need, and the containers that are ours.

@@ -63,6 +63,8 @@ class HostReport:
     disks: tuple[Disk, ...] = ()
     deployed: bool = False
     models: frozenset[str] = frozenset()
+    models_are_ours: bool = False
+    strangers: tuple[str, ...] = ()
     sockets: tuple[Socket, ...] = ()
     containers: dict[str, str] = field(default_factory=dict)
     missing_tools: tuple[str, ...] = ()
@@ -110,6 +112,8 @@ def parse_report(lines: Iterable[str], *, asked_at: int = 0) -> HostReport:
         disks=tuple(Disk(path, filesystem, int(free)) for path, filesystem, free in all_of("disk")),
         deployed=one("deployed") == "yes",
         models=frozenset(row[0] for row in all_of("model")),
+        models_are_ours=one("models_are_ours") == "yes",
+        strangers=tuple(row[0] for row in all_of("stranger")),
         sockets=tuple(Socket(*row) for row in all_of("socket")),
         containers={row[0]: row[1] if len(row) > 1 else "" for row in all_of("container")},
         missing_tools=tuple(row[0] for row in all_of("missing")),
@@ -124,10 +128,12 @@ def parse_report(lines: Iterable[str], *, asked_at: int = 0) -> HostReport:
 class Preflight(FactBase[HostReport]):
     """Everything preflight.sh reads, in one ssh execution."""
 
-    def command(self, paths: str, ports: str, urls: str, packages: str, metadata: str, models: str) -> str:
+    def command(
+        self, paths: str, ports: str, urls: str, packages: str, metadata: str, models: str, catalog: str
+    ) -> str:
         """The script with its arguments."""
         self.asked_at = int(time.time())
-        return script_file(__file__, "preflight.sh", paths, ports, urls, packages, metadata, models)
+        return script_file(__file__, "preflight.sh", paths, ports, urls, packages, metadata, models, catalog)
 
     def process(self, output: list[str]) -> HostReport:
         """Parse the script's lines; the clock is compared with the middle of the round trip."""

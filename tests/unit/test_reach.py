@@ -41,6 +41,7 @@ class Draining(BaseHTTPRequestHandler):
 def port() -> Iterator[int]:
     """Of a server that answers."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Draining) as server:
+        server.handle_error = lambda *_: None  # type: ignore[method-assign] # a connection that asks nothing
         Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port
         server.shutdown()

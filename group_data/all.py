@@ -66,7 +66,7 @@ docker_log_max_file = 5  # so many log files a container, the current one among 
 pypi_index_url = "https://pypi.org/simple"  # or a mirror's "simple" index
 
 # --- weights: what /models may hold; fetched are the three models that other settings name ------------------------
-weights_directory = "/models"  # holds the catalog's models alone: what else is in it is moved to its .replaced
+weights_directory = "/models"  # the stack's alone: what else is in it is moved to its .replaced; at first it is refused
 # The volume is named, never guessed: a g6.xlarge also has a blank NVMe disk of its own, and what is on that is gone when
 # the instance stops. Blank it gets a file system, with ours it is used as it is, with anything else it is refused.
 weights_volume = ""  # a disk for weights_directory, /dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol...; empty: none

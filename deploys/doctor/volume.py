@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploys.doctor.findings import DEPLOY, Finding
-from deploys.host.volume import DROP_IN, mount_point, steps, unit_path
+from deploys.host.volume import DROP_IN, steps, unit_path
 from deploys.host.volume_state import VolumeState
 from deploys.settings import Settings
 
@@ -12,7 +12,7 @@ def volume(settings: Settings, state: VolumeState | None) -> list[Finding]:
     """What a run would do to it; why a run could not is preflight's finding. Nothing where the settings name none."""
     if state is None:
         return []
-    disk, directory = settings.weights.volume, mount_point(settings)
+    disk, directory = settings.weights.volume, settings.weights.directory
     if not state.is_mounted:
         fix = f"attach it, then: systemctl start {unit_path(directory).rpartition('/')[2]} docker, or {DEPLOY}"
         return [Finding("volume", "fail", disk, f"is not mounted at {directory}: Docker does not start", fix)]

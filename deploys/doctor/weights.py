@@ -19,11 +19,10 @@ def weights(settings: Settings, state: WeightsDirectory) -> list[Finding]:
         Finding("weights", "fail", name, f"is off its revision; the wanted one is kept in .replaced/{kept}", FETCH)
         for name, kept in todo.restore.items()
     ]
+    ours = settings.weights.volume or state.is_ours
+    fix = f"{FETCH}: it is moved aside" if ours else "move it elsewhere; deploys/weights.py refuses to"
     found += [
-        Finding(
-            "weights", "fail", f"{directory}/{_shown(name)}", "is not in the catalog", f"{FETCH}: it is moved aside"
-        )
-        for name in todo.aside
+        Finding("weights", "fail", f"{directory}/{_shown(name)}", "is not in the catalog", fix) for name in todo.aside
     ]
     coming = {f"{name}-{models[name].revision[:12]}" for name, _ in todo.fetch}
     for name, left in sorted(state.staged.items()):

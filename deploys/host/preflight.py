@@ -20,8 +20,8 @@ from deploys.host.disks import CONTAINERDS, DOCKERS, disk_needs, image_place
 from deploys.host.platform import DISTRIBUTIONS, Platform, distribution_packages, repositories
 from deploys.host.report import Disk, HostReport, Preflight
 from deploys.host.volume import ask as ask_volume
-from deploys.host.volume import mount_point
 from deploys.host.volume_state import VolumeState, refusals, size_problem
+from deploys.models.directory import unknown_content
 from deploys.settings import Settings
 
 NAT64 = ip_network("64:ff9b::/96")
@@ -63,6 +63,7 @@ def ask(host: Host, settings: Settings) -> HostReport:
         domain="" if settings.site.acme == "internal" else settings.site.domain,
         sources=" ".join(_for_each_distribution(settings, pins.sources)),
         pinned=" ".join(pins.words(settings)),
+        catalog=" ".join(settings.weights.catalog),
     )
 
 
@@ -77,7 +78,8 @@ def findings(
         *_choices(report, settings),
         *_hardware(report, settings),
         *_disks(report, settings, volume),
-        *([] if volume is None else refusals(volume, settings.weights.volume, mount_point(settings))),
+        *([] if volume is None else refusals(volume, settings.weights.volume, settings.weights.directory)),
+        *_strangers(report, settings),
         *_sockets(report, settings),
         *_clock(report, settings),
         *_packages(report),
@@ -201,6 +203,13 @@ def _disks(report: HostReport, settings: Settings, volume: VolumeState | None) -
         if free < need:
             problems.append(f"{free:.1f} GiB free for {paths}; {need:g} GiB are needed (preflight_disk_*)")
     return problems
+
+
+def _strangers(report: HostReport, settings: Settings) -> list[str]:
+    """What lies in a weights' directory that is not known to be ours; of a volume's own the volume's findings tell."""
+    if settings.weights.volume or not report.strangers or report.models_are_ours:
+        return []
+    return [unknown_content(settings.weights.directory, report.strangers)]
 
 
 def _sockets(report: HostReport, settings: Settings) -> list[str]:

@@ -1,10 +1,10 @@
 # What a host is, read only, in one round trip. Prints TAB-separated lines: KEY VALUE...; judges nothing.
 # Arguments: paths to measure | ports as PROTO:FIRST-LAST | URLs | packages | the metadata service's address
 # (empty when the address is configured) | the models' directory | the domain (empty when Let's Encrypt need not find the
-# host by it) | repositories as URL|SUITE|COMPONENTS | what is wanted from them as PACKAGE=VERSION: nine words, all but the
-# fifth to the seventh space-separated lists. URLs, packages and repositories depend on the distribution, which only the
-# host knows: DISTRIBUTION=WORD counts on that one alone, and {release}, {codename}, {kernel}, {flavour} are filled in
-# here.
+# host by it) | repositories as URL|SUITE|COMPONENTS | what is wanted from them as PACKAGE=VERSION | the catalog's names:
+# ten words, all but the fifth to the seventh space-separated lists. URLs, packages and repositories depend on the
+# distribution, which only the host knows: DISTRIBUTION=WORD counts on that one alone, and {release}, {codename},
+# {kernel}, {flavour} are filled in here.
 set +e
 
 say() {
@@ -14,7 +14,7 @@ say() {
 
 # shellcheck disable=SC1091
 . /etc/os-release
-paths=$1 ports=$2 metadata=$5 models=$6 domain=$7 pinned=$9
+paths=$1 ports=$2 metadata=$5 models=$6 domain=$7 pinned=$9 catalog=${10}
 flavour=$(uname -r | sed -E 's/^[0-9.]+-([0-9]+-)?//')
 for_this_host() {
     local word
@@ -69,6 +69,13 @@ done
 [ -e /opt/voice/compose.yml ] && say deployed yes
 for provenance in "$models"/*/.provenance.json; do
     [ -e "$provenance" ] && say model "$(basename "$(dirname "$provenance")")"
+done
+for path in "$models/.replaced/" "$models"/*/.provenance.json; do
+    [ -e "$path" ] && say models_are_ours yes
+done
+for path in "$models"/*; do
+    case " lost+found $catalog " in *" ${path##*/} "*) continue ;; esac
+    if [ -e "$path" ] || [ -L "$path" ]; then say stranger "$(tr '\t\n' '??' <<<"${path##*/}" | sed 's/?$//')"; fi
 done
 
 # Sockets on the ports we need, and the containers that are ours.

@@ -67,6 +67,8 @@ class HostReport:
     disks: tuple[Disk, ...] = ()
     deployed: bool = False
     models: frozenset[str] = frozenset()
+    models_are_ours: bool = False
+    strangers: tuple[str, ...] = ()
     sockets: tuple[Socket, ...] = ()
     containers: dict[str, str] = field(default_factory=dict)
     missing_tools: tuple[str, ...] = ()
@@ -120,6 +122,8 @@ def parse_report(lines: Iterable[str], *, asked_at: int = 0) -> HostReport:
         disks=tuple(Disk(path, filesystem, int(free)) for path, filesystem, free in all_of("disk")),
         deployed=one("deployed") == "yes",
         models=frozenset(row[0] for row in all_of("model")),
+        models_are_ours=one("models_are_ours") == "yes",
+        strangers=tuple(row[0] for row in all_of("stranger")),
         sockets=tuple(Socket(*row) for row in all_of("socket")),
         containers={row[0]: row[1] if len(row) > 1 else "" for row in all_of("container")},
         missing_tools=tuple(row[0] for row in all_of("missing")),
@@ -150,10 +154,11 @@ class Preflight(FactBase[HostReport]):
         domain: str,
         sources: str,
         pinned: str,
+        catalog: str,
     ) -> str:
         """The script with its arguments."""
         self.asked_at = int(time.time())
-        words = (paths, ports, urls, packages, metadata, models, domain, sources, pinned)
+        words = (paths, ports, urls, packages, metadata, models, domain, sources, pinned, catalog)
         return script_file(__file__, "preflight.sh", *words)
 
     def process(self, output: list[str]) -> HostReport:

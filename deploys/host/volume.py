@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Generator
-from pathlib import PurePosixPath
 
 from pyinfra.api.command import StringCommand
 from pyinfra.api.facts import FactBase
@@ -49,7 +48,7 @@ def ask(host: Host, settings: Settings) -> VolumeState | None:
     """What the host says about the weights' disk; None where the settings name none."""
     if not settings.weights.volume:
         return None
-    directory = mount_point(settings)
+    directory = settings.weights.directory
     return host.get_fact(
         Volume,
         disk=settings.weights.volume,
@@ -58,11 +57,6 @@ def ask(host: Host, settings: Settings) -> VolumeState | None:
         unit=unit_name(directory),
         models=" ".join(settings.models),
     )
-
-
-def mount_point(settings: Settings) -> str:
-    """The weights' directory as mount tables spell it."""
-    return str(PurePosixPath(settings.weights.directory))
 
 
 def unit_name(directory: str) -> str:
@@ -121,7 +115,7 @@ def mounted(settings: Settings) -> Generator[StringCommand, None, None]:
     A blank disk gets one. A disk with anything else on it, and a directory whose content it would hide, fail this host.
     """
     state = ask(host, settings) or VolumeState()
-    disk, directory = settings.weights.volume, mount_point(settings)
+    disk, directory = settings.weights.volume, settings.weights.directory
     if problems := refusals(state, disk, directory):
         yield refuse("\n".join(problems))
         return

@@ -39,6 +39,8 @@ class WeightsState(FactBase[WeightsDirectory]):
             kind, _, rest = record.partition(" ")
             if kind == "now":
                 state.now = int(rest)
+            elif kind == "ours":
+                state.is_ours = True
             elif kind in places:
                 current = places[kind][rest] = OnDisk()
             else:

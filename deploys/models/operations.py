@@ -16,6 +16,7 @@ from pyinfra.context import host
 from deploys.access.secrets import hub_token
 from deploys.host.ledger import with_apt
 from deploys.models.catalog import Catalog
+from deploys.models.directory import unknown_content
 from deploys.models.facts import WeightsState
 from deploys.models.progress import size
 from deploys.models.state import Plan, WeightsDirectory, plan
@@ -65,10 +66,15 @@ def weights(settings: Weights, models: Catalog, index_url: str) -> Generator[Str
         models: those in use.
         index_url: the Python package index for the Hub's client.
 
-    The host fails, unchanged, if a gated model must be fetched and there is no HF_TOKEN.
+    The host fails, unchanged, if a gated model must be fetched and there is no HF_TOKEN, or if the directory holds
+    what the catalog does not know and nothing there says that it is the stack's.
     """
     state = host.get_fact(WeightsState, directory=settings.directory, names=tuple(settings.catalog))
     todo = plan(models, state, settings.keep_replaced_days)
+    # A volume of the weights' own is the stack's by its label (deploys/host/volume_state.py).
+    if todo.aside and not (settings.volume or state.is_ours):
+        yield refuse(unknown_content(settings.directory, todo.aside))
+        return
     _report(settings, models, state, todo)
     deep = settings.verify == "deep"
     if todo.nothing and not deep:

@@ -64,13 +64,20 @@ class OnDisk:
 
 @dataclass
 class WeightsDirectory:
-    """Everything in the weights' directory; `now` is the host's clock (seconds since the epoch)."""
+    """Everything in the weights' directory.
+
+    Attributes:
+        now: the host's clock (seconds since the epoch).
+        is_ours: whether it has a `.replaced`, or a model with a provenance file: what a run made, or somebody who
+            says by it that all of the directory may be moved aside.
+    """
 
     now: int = 0
     models: dict[str, OnDisk] = field(default_factory=dict)
     strangers: dict[str, OnDisk] = field(default_factory=dict)
     replaced: dict[str, OnDisk] = field(default_factory=dict)
     staged: dict[str, OnDisk] = field(default_factory=dict)
+    is_ours: bool = False
 
 
 class Pending(NamedTuple):

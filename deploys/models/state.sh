@@ -53,6 +53,9 @@ in_catalog() { # $1: a name
 
 everything() {
     record now "$(date -u +%s)"
+    for path in ./.replaced/ "./"*"/$provenance"; do
+        if [ -e "$path" ]; then record ours yes; fi
+    done
     for name in $names; do
         [ -e "./$name" ] || [ -L "./$name" ] || continue
         describe model "./$name" -H

@@ -262,7 +262,8 @@ def only_one(directory: Path) -> Iterator[None]:
     Raises:
         DiskError: one is at work already.
     """
-    with (directory / ".lock").open("w") as lock:
+    # Not "w": somebody else's file of that name keeps its content.
+    with (directory / ".lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

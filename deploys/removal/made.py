@@ -118,7 +118,7 @@ BEYOND_PATHS = (
     ("images `voice-agent` and `voice-caddy`; Docker's build cache, unless others use this Docker", "always", "builds"),
     (f"images noted in `{LEDGER}`", "always", "pulls"),
     ("models with a `.provenance.json` in `weights_directory` and its `.replaced`", "weights", "the weights' fetcher"),
-    ("`.staging` and `.lock` in `weights_directory`", "weights", "the weights' fetcher"),
+    ("`.staging` and `.lock` in `weights_directory`, with nobody else's in them", "weights", "the weights' fetcher"),
     ("the volume at `weights_directory` and the unit that mounts it", "never", "`weights_volume`"),
     (f"`{DAEMON_JSON}`: as it was before", "packages", "deploys/host/docker.py"),
     (f"packages and holds noted in `{LEDGER}`", "packages", "apt"),

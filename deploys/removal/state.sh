@@ -41,7 +41,13 @@ if [ -d "$weights" ]; then
         [ -e "$path" ] || [ -L "$path" ] || continue
         [ "$path" != "$weights/lost+found" ] || continue
         whose=stranger
-        if [ "$path" = "$weights/.staging" ] || [ "$path" = "$weights/.lock" ]; then whose=ours; fi
+        # The fetcher's names; what is in them must be its own too: NAME-REVISION12, and a lock without content.
+        if [ "$path" = "$weights/.staging" ]; then
+            foreign=$(find "$path" -mindepth 1 -maxdepth 1 -regextype posix-extended ! -regex '.*-[0-9a-f]{12}')
+            [ -n "$foreign" ] || whose=ours
+        elif [ "$path" = "$weights/.lock" ] && [ ! -s "$path" ]; then
+            whose=ours
+        fi
         if [ ! -L "$path" ] && [ -f "$path/.provenance.json" ]; then whose=ours; fi
         say weights "$whose" "$(du -sB1 "$path" | cut -f 1)" "$(printf %s "${path#"$weights/"}" | tr '\t\n' '??')"
     done

@@ -5,10 +5,11 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from deploys.gpu.cards import card
 from deploys.models.catalog import KeepDays, Model
+from deploys.models.directory import owned
 from deploys.sections.base import Fingerprint, HostName, PackageVersion, Positive, Region, Section, Url
 
 DOCKER_PACKAGES = (
@@ -113,7 +114,7 @@ class Pypi(Section):
 class Weights(Section):
     """What /models holds."""
 
-    directory: Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/-]+[A-Za-z0-9]$")]
+    directory: Annotated[str, AfterValidator(owned)]
     volume: Annotated[str, Field(pattern=r"^(/dev/[A-Za-z0-9._/-]+)?$")]
     endpoint: Url
     source: Annotated[str, Field(pattern=r"^(/[^\s]+)?$")]

@@ -31,7 +31,18 @@ STATE = "/var/lib/voice"
 SERVICES = ("livekit", "caddy", "vllm-voxtral", "vllm-guard", "voice-agent")
 """All there can be; `services` says which are on a host."""
 
-HOST_PROGRAMS = ("adopt", "causes", "compare", "containers", "holding", "releases", "services", "start", "waiting")
+HOST_PROGRAMS = (
+    "adopt",
+    "causes",
+    "compare",
+    "containers",
+    "holding",
+    "reach",
+    "releases",
+    "services",
+    "start",
+    "waiting",
+)
 """What runs on the host, in bin/. They are no part of a release: what goes back must be the newest that knows how."""
 
 CADDYS_FILE = "caddy/Caddyfile"
@@ -47,6 +58,9 @@ RELOADS = {
 }
 """Service -> the mounted files that it reads again without a restart, the command in its container that says so, and
 the ports whose new connections wait meanwhile (target/holding.py)."""
+
+CALLERS = {"caddy": ("tcp://127.0.0.1:443",)}
+"""Service -> where callers connect. Not https: the certificate may be on its way, and deploys/verify.py asks for it."""
 
 MOUNTED = {
     "livekit": ("livekit/livekit.yaml",),
@@ -113,6 +127,8 @@ def render(settings: Settings, facts: HostFacts) -> dict[str, File]:
             voxtral_path=settings.model_path(settings.voxtral.model),
             guard_path=settings.model_path(settings.guard.model),
             whisper_path=settings.model_path(settings.agent.whisper_model),
+            health=health(settings),
+            reaches=reaches(settings),
             plan=memory,
             agent_memory_limit=host_memory(memory).agent_limit,
         )
@@ -191,9 +207,29 @@ def _quoted(value: str) -> str:
     return "'" + value.replace("'", "\\'") + "'"
 
 
+def health(settings: Settings) -> dict[str, str]:
+    """Service -> where it answers as long as it is well, on the host and in its container alike."""
+    ports = {
+        "livekit": f"{settings.livekit.port}/",
+        "caddy": f"{settings.caddy.health_port}/healthz",
+        "vllm-voxtral": f"{settings.voxtral.port}/health",
+        "vllm-guard": f"{settings.guard.port}/health",
+        "voice-agent": f"{settings.agent.health_port}/",
+    }
+    return {service: f"http://127.0.0.1:{ports[service]}" for service in services(settings)}
+
+
+def reaches(settings: Settings) -> dict[str, dict[str, str]]:
+    """Service -> service that it waits for when it starts -> where on their network it asks."""
+    if settings.guard.placement != "gpu0":
+        return {}
+    return {"vllm-guard": {"vllm-voxtral": f"http://vllm-voxtral:{settings.voxtral.port}/health"}}
+
+
 def start_plan(settings: Settings) -> dict[str, object]:
     """What start.py needs to know: the order, how long each service may take (seconds), what reloads, what to keep.
 
+    And where each is used: `reached` on the host, `reaches` from its container (target/reach.py).
     Old releases have their own: names are added, not changed.
     """
     timeouts = {
@@ -207,6 +243,8 @@ def start_plan(settings: Settings) -> dict[str, object]:
     return {
         "groups": start_order(settings),
         "timeouts": {service: seconds for service, seconds in timeouts.items() if service in here},
+        "reached": {service: [url, *CALLERS.get(service, ())] for service, url in health(settings).items()},
+        "reaches": reaches(settings),
         "reloads": RELOADS,
         "releases_keep": settings.releases.keep,
     }

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.usefixtures("lab_services")
 
 BACK = "deploys/rollback.py"
 CALLER = "voice-e2e-caller"
+STARTER = "python3 /opt/voice/bin/start.py"
 DOMAIN = "voice.lab.example.org"
 NO_PROGRAM = 'image: {{ caddy_image }}\n    command: ["caddy", "run", "--config", "/nowhere"]'
 
@@ -91,6 +92,53 @@ def test_an_image_that_changed_under_its_name_gets_its_old_id_back(host: LabHost
     host.shell(f"docker tag python:3.13-slim-trixie {name}")
     broken(host, "livekit", said="docker compose up failed")
     assert host.shell(f"docker image inspect -f '{{{{.Id}}}}' {name}") == before
+
+
+def differences(host: LabHost) -> dict[str, str]:
+    return dict(json.loads(host.shell(f"{STARTER} --check").splitlines()[-1]))
+
+
+def mended(host: LabHost, service: str) -> None:
+    """A run makes this one service anew, and it answers at the host's port."""
+    before = host.containers()
+    run = host.deploy()
+    assert run.status == 0, run.printed[-4000:]
+    after = host.containers()
+    others = after.keys() - {f"voice-{service}-1"}
+    assert {name: after[name] for name in others} == {name: before[name] for name in others}
+    assert after[f"voice-{service}-1"] != before.get(f"voice-{service}-1")
+    assert differences(host) == {}
+    assert_a_run_changes_nothing(host)
+
+
+def test_a_container_whose_port_was_taken_at_its_first_start_is_made_anew(host: LabHost) -> None:
+    """Docker 29 starts it without a network the next time; inside it is healthy then, and the guard waits for ever."""
+    listen = "import socket, time; s = socket.create_server(('127.0.0.1', 8000)); print(flush=True); time.sleep(600)"
+    host.shell("docker rm -f voice-vllm-guard-1")
+    host.shell(f'systemd-run -q -u port-taker python3 -c "{listen}"')
+    await_that(lambda: "8000" in host.shell("ss -Hltn sport = :8000"), "the port is taken")
+    try:
+        assert "address already in use" in host.shell(f"{STARTER} 2>&1", check=False)
+    finally:
+        host.shell("systemctl stop port-taker")
+    assert differences(host) == {"vllm-guard": "was never started"}
+    mended(host, "vllm-guard")
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("docker network disconnect voice_default voice-vllm-voxtral-1", "has no network"),
+        ("pkill -f '[d]ocker-proxy .*-host-port 8001 '", "is not reachable at 127.0.0.1:8001 "),
+    ],
+)
+def test_healthy_inside_its_container_alone_is_not_healthy(host: LabHost, fault: str, reason: str) -> None:
+    host.shell(fault)
+    assert host.shell("docker inspect -f '{{.State.Health.Status}}' voice-vllm-voxtral-1") == "healthy"
+    found = differences(host)
+    assert found["vllm-voxtral"].startswith(reason)
+    assert "vllm-guard" not in found
+    mended(host, "vllm-voxtral")
 
 
 def test_a_caddyfile_that_caddy_cannot_run_leaves_the_old_one_serving(host: LabHost, tmp_path: Path) -> None:

@@ -302,6 +302,20 @@ def test_finding_01_the_wrong_variant_already_there_is_recognised_moved_aside_an
     assert "model-00001-of-00002.safetensors" in host.shell(f"ls /models/.replaced/{aside}")
 
 
+def test_fault_h4_somebody_elses_directory_is_refused_with_the_list_and_stays_as_it_is(host: LabHost) -> None:
+    look = "find /srv/somebody -printf '%p %s %i %C@\\n' | sort"
+    host.shell(
+        "mkdir -p /srv/somebody/ubuntu/.ssh; echo key | tee /srv/somebody/ubuntu/.ssh/authorized_keys /srv/somebody/x"
+    )
+    before = host.shell(look)
+    refused(
+        fetch(host, "weights_directory=/srv/somebody"),
+        r"/srv/somebody holds what is not in weights_catalog \(ubuntu, x\).*mkdir /srv/somebody/\.replaced",
+    )
+    assert host.shell(look) == before
+    assert hub_log(ADDRESS) == []
+
+
 def test_what_the_catalog_does_not_know_is_moved_aside_and_reported(host: LabHost) -> None:
     host.shell("mkdir -p /models/exploration /models/lost+found; echo 1 > /models/exploration/x; echo 2 > /models/note")
     run = done(fetch(host))

@@ -266,7 +266,7 @@ def test_preflight_refuses_what_the_run_cannot_mend_and_nothing_else(
     host.has("apt-get", f'#!/bin/sh\necho "{says}" >&2\nexit 100\n')
     locked = "dpkg: another process has locked the database for writing, and might currently be modifying it"
     host.has("dpkg", f"#!/bin/sh\necho '{locked}'\n")
-    command = script_file(preflight.__file__, "preflight.sh", "", "", "", "", "", str(host.root), "", "", "")
+    command = script_file(preflight.__file__, "preflight.sh", "", "", "", "", "", str(host.root), "", "", "", "")
     environment = {**os.environ, "PATH": f"{host.root}/programs:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, env=environment)
     assert parse_report(done.stdout.splitlines()).dpkg_faults == faults

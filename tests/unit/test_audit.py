@@ -307,6 +307,15 @@ def test_driver_and_reboot(healthy: HostState) -> None:
     assert severities(machine.reboot(pending)) == {"/run/reboot-required": "warn", "kernel": "warn"}
 
 
+def test_weights_in_a_directory_that_is_not_known_to_be_ours(settings: Settings) -> None:
+    state = WeightsDirectory(strangers={"authorized_keys": OnDisk(None, {"": 1})})
+    found = [each for each in weights.weights(settings, state) if "authorized_keys" in each.subject]
+    assert [each.fix for each in found] == ["move it elsewhere; deploys/weights.py refuses to"]
+    state.is_ours = True
+    found = [each for each in weights.weights(settings, state) if "authorized_keys" in each.subject]
+    assert [each.fix for each in found] == ["run deploys/weights.py: it is moved aside"]
+
+
 def test_weights(settings: Settings) -> None:
     state = WeightsDirectory(now=NOW)
     state.strangers["old \udcff"] = state.staged["x-0"] = state.models["x"] = OnDisk(None, {"x": 1})

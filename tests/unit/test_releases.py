@@ -237,8 +237,22 @@ def test_a_release_whose_image_is_gone_is_not_gone_back_to(host: Host, capsys: p
     file = host.home / "releases" / "1" / "release.json"
     file.write_text(file.read_text().replace("sha256:good", "sha256:deleted"))
     assert start.go_back(1) == 1
-    assert "release 1 needs caddy:2 as it was: it is gone" in capsys.readouterr().err
+    assert "release 1 needs caddy:2 as it was, and Docker has no image with that id any more" in capsys.readouterr().err
     assert tree(host.home) == before
+
+
+def test_a_way_back_whose_image_is_gone_says_that_nothing_was_put_back(
+    host: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """When Docker changed its image store, all ids are other ones."""
+    host.place("one")
+    file = host.home / "releases" / "1" / "release.json"
+    file.write_text(file.read_text().replace("sha256:good", "sha256:in-the-other-store"))
+    assert host.place("broken") == 1
+    said = capsys.readouterr().err
+    assert "release 1 cannot be put back: release 1 needs caddy:2 as it was" in said
+    assert "another store" in said
+    assert "was put back" not in said
 
 
 def test_by_hand_to_the_one_before_and_forward_again(host: Host, capsys: pytest.CaptureFixture[str]) -> None:

@@ -114,9 +114,19 @@ def test_no_name_leads_out_of_the_weights_directory(tmp_path: Path, name: str) -
     assert run("weights.sh", "", stdin="guard\n").returncode == 1
 
 
+def test_what_has_the_fetchers_names_and_is_not_its_own_stays(tmp_path: Path) -> None:
+    write(tmp_path / "models", ".staging/guard-0123456789ab/half", ".staging/site/index.html", ".lock")
+    (tmp_path / "models" / ".lock").write_text("somebody's")
+    found = state(tmp_path, weights=tmp_path / "models")
+    assert {each.name for each in found.weights if not each.ours} == {".staging", ".lock"}
+    assert plan.models(found) == ()
+
+
 def test_models_go_and_what_is_not_one_stays(tmp_path: Path) -> None:
     models = tmp_path / "models"
-    write(models, "guard/.provenance.json", "guard/x", ".replaced/old/.provenance.json", ".staging/half", ".lock")
+    half = ".staging/guard-0123456789ab/half"
+    write(models, "guard/.provenance.json", "guard/x", ".replaced/old/.provenance.json", half, ".lock")
+    (models / ".lock").write_text("")
     write(models, "exploration/x", ".replaced/exploration/x")
     (models / "linked").symlink_to(models / "guard")
     found = state(tmp_path, weights=models)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
 
 from agent.voice_agent.residency import EU
+from deploys.removal.made import CONTAINERDS_PLACE, DIRECTORIES, DOCKERS_PLACE, KEPT_ASIDE, MADE
 from deploys.settings import KEYS, SettingsError, parse
 
 
@@ -165,6 +167,54 @@ def test_finding_18_a_model_of_another_architecture_cannot_take_a_services_place
     catalog = {**data["weights_catalog"], "mini": {**data["weights_catalog"]["llama-guard-3-1b"]}}
     message = refusal({**data, "weights_catalog": catalog, "voxtral_model": "mini"})
     assert "voxtral_model: 'mini' has the architecture llama_guard_3, voxtral_tts is needed" in message
+
+
+NOT_FOR_WEIGHTS = [
+    *(
+        "/",
+        "/etc",
+        "/opt",
+        "/opt/voice",
+        "/opt/voice/weights",
+        "/home",
+        "/home/ubuntu",
+        "/root",
+        "/srv",
+        "/mnt",
+        "/usr",
+    ),
+    *("/var", "/var/lib", "/var/lib/docker", "/var/lib/containerd/models", "/var/log/voice", "/tmp/models", "/dev/shm"),
+    *("/run/models", "/proc", "/sys", "/boot/efi", "/lib64", "/bin.usr-is-merged", "/lost+found", "/media"),
+    *("/models/../etc", "/models/..", "/./models", "/models/.", "//models", "/srv//models", "/models/", "models", ""),
+    *("/models dir", "/models\n", "/m%dels"),
+]
+
+
+@pytest.mark.parametrize("directory", NOT_FOR_WEIGHTS)
+def test_weights_directory_is_refused_unless_the_stack_may_own_it(data: dict[str, Any], directory: str) -> None:
+    """Fault H4: /etc, /opt/voice, /home and twelve more were accepted, and all that is in them moved aside."""
+    message = refusal({**data, "weights_directory": directory})
+    (line,) = [line for line in message.splitlines() if line.startswith("  - ")]
+    assert line.startswith("  - weights_directory: ")
+    assert "such as /models, /srv/models or /data/models" in line
+
+
+def test_no_directory_that_the_deploys_fill_nor_one_above_it_can_hold_the_weights(data: dict[str, Any]) -> None:
+    made = [each.path.partition("*")[0] for each in MADE if each.is_tree]
+    for place in (*made, *DIRECTORIES, KEPT_ASIDE, DOCKERS_PLACE, CONTAINERDS_PLACE):
+        for directory in (PurePosixPath(place), *PurePosixPath(place).parents):
+            assert "weights_directory: " in refusal({**data, "weights_directory": str(directory)}), directory
+
+
+@pytest.mark.parametrize(
+    "directory",
+    [
+        *("/models", "/data", "/data/models", "/srv/models", "/mnt/models", "/media/disk", "/opt/models"),
+        *("/opt/voice-models", "/home/ubuntu/models", "/srv/a/b.c/d_e-f", "/m", "/library", "/.hidden/models"),
+    ],
+)
+def test_a_directory_of_its_own_may_hold_the_weights(data: dict[str, Any], directory: str) -> None:
+    assert parse({**data, "weights_directory": directory}).weights.directory == directory
 
 
 def test_a_revision_must_be_a_commit(data: dict[str, Any]) -> None:

@@ -38,6 +38,7 @@ def container(**changes: Any) -> dict[str, Any]:
         (None, "has no container"),
         (container(Id="another"), "its configuration changed"),
         (container(Image="old"), "its image changed"),
+        (container(State={"Status": "created", "StartedAt": "0001-01-01T00:00:00Z"}), "was never started"),
         (container(State={"Status": "exited"}), "is exited"),
         (container(State={"Health": {"Status": "unhealthy"}}), "is unhealthy"),
         (container(State={"Health": {"Status": "starting"}}), "is starting"),
@@ -45,6 +46,51 @@ def container(**changes: Any) -> dict[str, Any]:
 )
 def test_a_container_differs_for_a_reason(present: dict[str, Any] | None, expected: str) -> None:
     assert compare.difference(present, STARTED, ASKED) == expected
+
+
+NETWORK = {"voice_default": {"NetworkID": "n", "EndpointID": "e"}}
+UNCONNECTED = {"voice_default": {"NetworkID": "n", "EndpointID": ""}}
+
+
+@pytest.mark.parametrize(
+    ("status", "networks", "expected"),
+    [
+        ("running", NETWORK, ""),
+        ("running", {**UNCONNECTED, "another": {"EndpointID": "e"}}, ""),
+        ("running", {}, "has no network"),
+        ("running", UNCONNECTED, "has no network"),
+        ("exited", UNCONNECTED, "is exited"),
+        ("exited", {}, "has no network"),
+        ("restarting", UNCONNECTED, "is restarting"),
+        ("created", UNCONNECTED, "was never started"),
+    ],
+)
+def test_a_container_that_lost_its_network_differs(status: str, networks: dict[str, Any], expected: str) -> None:
+    """Seen with Docker 29: the port was taken at the first start, and the second one came up without a network."""
+    asked = ASKED._replace(networked=True)
+    found = container(State={"Status": status}, NetworkSettings={"Networks": networks})
+    assert compare.difference(found, STARTED, asked) == expected
+    assert compare.difference(container(), STARTED, asked._replace(networked=False)) == ""
+
+
+def test_what_never_started_or_has_no_network_is_told_before_all_else() -> None:
+    """Seen: of a container that never started it was said that files changed after it started."""
+    nothing: dict[str, Any] = {"NetworkSettings": {"Networks": {}}}
+    never = container(Id="another", State={"Status": "created", "StartedAt": "0001-01-01T00:00:00Z"}, **nothing)
+    asked = ASKED._replace(changed_at=1.0, networked=True)
+    assert compare.difference(never, STARTED._replace(weights="another"), asked) == "was never started"
+    adrift = container(Id="another", State={"StartedAt": "1999-01-01T00:00:00Z"}, **nothing)
+    assert compare.difference(adrift, None, asked) == "has no network"
+
+
+def test_which_services_have_a_network_is_the_definitions_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "image_id", lambda _: "i")
+    definitions = {
+        "guard": {"image": "i", "networks": {"default": None}},
+        "caddy": {"image": "i", "network_mode": "host"},
+    }
+    asked = compare.wanted(definitions, {})
+    assert {name: each.networked for name, each in asked.items()} == {"guard": True, "caddy": False}
 
 
 def test_a_changed_configuration_or_a_lost_record_is_a_difference() -> None:
@@ -111,10 +157,12 @@ def test_a_file_that_was_edited_and_is_as_before_is_another_version(tmp_path: Pa
     assert compare.version([tmp_path / "absent"]) == ""
 
 
-def test_only_replaced_weights_and_mended_files_recreate_by_force() -> None:
+def test_only_what_compose_does_not_see_recreates_by_force() -> None:
     """A warm-up takes minutes: it is awaited, not begun again."""
-    assert services.recreation("its weights were replaced") == ["--force-recreate"]
-    assert services.recreation(compare.FILES_CHANGED) == ["--force-recreate"]
+    for reason in ("its weights were replaced", compare.FILES_CHANGED, "was never started", "has no network"):
+        assert services.recreation(reason) == ["--force-recreate"]
+    for reason in ("is not reachable at 127.0.0.1:8001 (refused)", "does not reach vllm-voxtral:8001 (no such name)"):
+        assert services.recreation(reason) == ["--force-recreate"]
     for reason in ("has no container", "its configuration changed", "its image changed", "is exited", "is starting"):
         assert services.recreation(reason) == []
 
@@ -214,15 +262,21 @@ class Machine:
         return {"caddy": container(State=state, Config={"Healthcheck": {"Test": ["CMD", "wget", "health"]}})}
 
     def compose(self, *words: str) -> None:
-        self.asked.append(words[0])
+        self.asked.append(" ".join(words))
         self.process = self.after_up
 
-    def run(self, words: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+    def run(self, words: list[str], **options: object) -> subprocess.CompletedProcess[str]:
+        assert words[:3] == ["docker", "exec", "c"]
+        assert options == {
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT},
+            **{"text": True, "timeout": 60, "check": False},
+        }
         self.asked.append(" ".join(words[3:]))
         return subprocess.CompletedProcess(words, self.answers.pop(0), stdout="no such directive\n")
 
 
 RELOADS = {"files": [], "command": ["caddy", "reload"]}
+UP = "up -d --no-deps caddy"
 
 
 def test_a_changed_file_is_reloaded_and_the_health_check_asked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,10 +291,16 @@ def test_a_container_that_compose_leaves_as_it_is_reloads_and_a_new_process_does
     """The record may be lost: that the container is the wanted one says nothing of the file it has read."""
     machine = Machine(monkeypatch)
     services.bring_up_one("caddy", "its configuration changed", RELOADS)
-    assert machine.asked == ["up", "caddy reload", "wget health"]
+    assert machine.asked == [UP, "caddy reload", "wget health"]
     machine = Machine(monkeypatch, after_up="second")
     services.bring_up_one("caddy", "its configuration changed", RELOADS)
-    assert machine.asked == ["up"]
+    assert machine.asked == [UP]
+
+
+def test_a_container_that_never_started_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, after_up="second")
+    services.bring_up_one("caddy", compare.NEVER_STARTED, None)
+    assert machine.asked == ["up -d --no-deps --force-recreate caddy"]
 
 
 @pytest.mark.parametrize(

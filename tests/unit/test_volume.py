@@ -13,7 +13,7 @@ import pytest
 from deploys.doctor.volume import volume
 from deploys.host.preflight import findings
 from deploys.host.report import Disk, HostReport
-from deploys.host.volume import DROP_IN, mount_point, steps, unit_path, wanted_files
+from deploys.host.volume import DROP_IN, steps, unit_path, wanted_files
 from deploys.host.volume_state import GROUP, VolumeState, escaped, parse, refusals, size_problem
 from deploys.settings import Settings
 from deploys.settings import parse as parse_settings
@@ -148,9 +148,7 @@ def test_unit_names_are_systemds(path: str) -> None:
     assert escaped(path) == told.stdout.strip()
 
 
-def test_a_directory_is_spelt_as_mount_tables_do(data: dict[str, Any]) -> None:
-    settings = parse_settings({**data, "weights_directory": "/srv//models"})
-    assert mount_point(settings) == "/srv/models"
+def test_a_mount_unit_is_named_by_its_directory() -> None:
     assert unit_path("/srv/models") == "/etc/systemd/system/srv-models.mount"
 
 

@@ -173,6 +173,18 @@ def test_strangers_are_named_and_ours_are_not(tmp_path: Path) -> None:
     assert state.replaced == {}
 
 
+def test_a_directory_is_known_to_be_ours_by_what_we_alone_make(tmp_path: Path) -> None:
+    """A hand's directory may be full of models, even under the catalog's names."""
+    write(tmp_path / "hands", {"guard/model.safetensors": b"1", ".lock": b"", ".staging/x": b"", ".replaced": b"1"})
+    assert not observe(tmp_path / "hands", "guard").is_ours
+    for name, known in (("in the catalog", "guard"), ("of an older catalog", "other")):
+        put(tmp_path / name / known, GUARD, FILES)
+        assert observe(tmp_path / name, "guard").is_ours
+    (tmp_path / "told" / ".replaced").mkdir(parents=True)
+    assert observe(tmp_path / "told").is_ours
+    assert not observe(tmp_path / "absent").is_ours
+
+
 def test_names_are_only_names(tmp_path: Path) -> None:
     """Blanks, quotes, line breaks, what is not UTF-8, and whatever a shell or find would take for a command."""
     for name in ODD:

@@ -22,6 +22,8 @@ PROVENANCE = ".provenance.json"
 WEIGHTS_REPLACED = "its weights were replaced"
 FILES_CHANGED = "files that it reads changed after it started"
 RELOADS = "its file changed, which it reloads"
+NEVER_STARTED = "was never started"
+NO_NETWORK = "has no network"
 
 NOT_OURS = "does not run on this host any more"
 """A container of a service that the files do not have: a guard that moved to another host."""
@@ -33,6 +35,7 @@ class Wanted(NamedTuple):
     `image` is the id of its image, "" if it is not here; `reloaded` a hash of the files that it reads without a
     restart, "" if there are none. `changed_at` is when another file that it reads below HOME was last changed, in
     seconds since 1970: the label `voice.inputs` tells what was rendered, not what was edited by hand and mended.
+    `networked`: it has a network of its own, not the host's.
     """
 
     configuration: str
@@ -40,6 +43,7 @@ class Wanted(NamedTuple):
     weights: str
     reloaded: str
     changed_at: float = 0.0
+    networked: bool = False
 
 
 class Started(NamedTuple):
@@ -64,7 +68,12 @@ def wanted(services: Mapping[str, Any], reloads: Mapping[str, Any]) -> dict[str,
 def _wanted(service: dict[str, Any], reloaded: Sequence[str]) -> Wanted:
     files = [HOME / file for file in reloaded]
     return Wanted(
-        digest(service), image_id(service["image"]), weights(service), version(files), changed_at(service, files)
+        digest(service),
+        image_id(service["image"]),
+        weights(service),
+        version(files),
+        changed_at(service, files),
+        bool(service.get("networks")),
     )
 
 
@@ -151,17 +160,27 @@ def difference(container: dict[str, Any] | None, started: Started | None, asked:
     """Why this container is not the wanted one, or ""."""
     if container is None:
         return "has no container"
-    # Before all else: Compose must be told to recreate, and that settles the other reasons too.
-    if started is not None and started.weights != asked.weights:
-        return WEIGHTS_REPLACED
-    if asked.changed_at and asked.changed_at > started_at(container):
-        return FILES_CHANGED
     running = Started(asked.configuration, container["Id"], asked.weights, asked.reloaded)
-    if started is None or started._replace(reloaded=asked.reloaded) != running:
-        return "its configuration changed"
-    if container["Image"] != asked.image:
-        return "its image changed"
-    return ailment(container["State"]) or (RELOADS if started.reloaded != asked.reloaded else "")
+    reasons = {
+        # These before all else: Compose must be told to recreate, and that settles the other reasons too. What could
+        # not be started once (a port that was taken at that moment) Docker starts without a network the next time.
+        NEVER_STARTED: container["State"]["Status"] == "created",
+        NO_NETWORK: asked.networked and not has_network(container),
+        WEIGHTS_REPLACED: started is not None and started.weights != asked.weights,
+        FILES_CHANGED: asked.changed_at and asked.changed_at > started_at(container),
+        "its configuration changed": started is None or started._replace(reloaded=asked.reloaded) != running,
+        "its image changed": container["Image"] != asked.image,
+    }
+    found = next((reason for reason, holds in reasons.items() if holds), "") or ailment(container["State"])
+    return found or (RELOADS if started is not None and started.reloaded != asked.reloaded else "")
+
+
+def has_network(container: dict[str, Any]) -> bool:
+    """Whether a container is to have a network and, while it runs, is connected to it."""
+    networks = container["NetworkSettings"]["Networks"]
+    return bool(networks) and (
+        container["State"]["Status"] != "running" or any(each["EndpointID"] for each in networks.values())
+    )
 
 
 def ailment(state: dict[str, Any]) -> str:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import compare
 import holding
+import reach
 import releases
 from compare import Started, Wanted
 from containers import HOME, compose, containers, docker
 from redaction import redact
-from waiting import NotHealthyError, await_health, say
+from waiting import NotHealthyError, await_health, failure, say
+
+NOT_REACHABLE = "is not reachable"
+REACHES_NOT = "does not reach"
 
 
 def plan() -> dict[str, Any]:
@@ -54,7 +59,7 @@ def start(services: list[str], made: Mapping[str, Any], asked: Mapping[str, Want
 
     `asked` was read before anything was compared: what changes on the disk meanwhile is the next run's difference.
     """
-    pending = compare.differences(asked)
+    pending = differences(asked, made, services)
     changed = [service for service in services if service in pending]
     for service in services:
         say(f"{service}: {pending.get(service, 'healthy, not touched')}")
@@ -64,8 +69,45 @@ def start(services: list[str], made: Mapping[str, Any], asked: Mapping[str, Want
         # Before it is healthy: if this run ends early, the next one must not recreate what is warming up.
         compare.record(service, Started(now.configuration, containers()[service]["Id"], now.weights, now.reloaded))
     for service in changed:
+        prove(service, reaches_not(service, made))
         await_health(service, made["timeouts"][service])
+        prove(service, not_reachable(service, made))
         yield service
+
+
+def differences(asked: Mapping[str, Wanted], made: Mapping[str, Any], services: Iterable[str]) -> dict[str, str]:
+    """As compare.differences; what is well by that of `services` is tried where it is used."""
+    found: dict[str, str] = compare.differences(asked)
+    for service in services:
+        if service not in found and (why := not_reachable(service, made) or reaches_not(service, made, found)):
+            found[service] = why
+    return found
+
+
+def not_reachable(service: str, made: Mapping[str, Any]) -> str:
+    """Why those who use the service at the host's ports do not reach it, or ""; an old release's plan names none."""
+    for url in made.get("reached", {}).get(service, []):
+        if problem := reach.problem(url):
+            return f"{NOT_REACHABLE} at {urlsplit(url).netloc} ({problem})"
+    return ""
+
+
+def reaches_not(service: str, made: Mapping[str, Any], unwell: Collection[str] = ()) -> str:
+    """Why the service's container does not reach another one that it waits for, or ""; one that is `unwell` may be."""
+    for other, url in made.get("reaches", {}).get(service, {}).items():
+        if other not in unwell and (problem := reach.problem_from(containers()[service]["Id"], url)):
+            return f"{REACHES_NOT} {urlsplit(url).netloc} ({problem})"
+    return ""
+
+
+def prove(service: str, problem: str) -> None:
+    """Go on only without a problem.
+
+    Raises:
+        NotHealthyError: there is one.
+    """
+    if problem:
+        raise NotHealthyError(service, failure(service, containers()[service], problem))
 
 
 def bring_up_one(service: str, reason: str, reloads: Mapping[str, Any] | None) -> None:
@@ -88,10 +130,11 @@ def recreation(reason: str) -> list[str]:
     """What `docker compose up` must be told besides the service.
 
     Compose does not see that weights were replaced, and the container would keep the directory that it mounted; nor
-    that a hand's edit was mended. For every other reason Compose knows what to do; above all it leaves alone what is
-    still warming up.
+    that a hand's edit was mended; nor that a container has lost its network or cannot be reached. For every other
+    reason Compose knows what to do; above all it leaves alone what is still warming up.
     """
-    return ["--force-recreate"] if reason in (compare.WEIGHTS_REPLACED, compare.FILES_CHANGED) else []
+    unseen = (compare.WEIGHTS_REPLACED, compare.FILES_CHANGED, compare.NEVER_STARTED, compare.NO_NETWORK)
+    return ["--force-recreate"] if reason.startswith((*unseen, NOT_REACHABLE, REACHES_NOT)) else []
 
 
 def process_of(service: str) -> tuple[str, str]:

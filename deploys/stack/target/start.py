@@ -22,7 +22,7 @@ from typing import Any
 import compare
 import releases
 from containers import HOME, docker, image_id
-from services import bring_up, plan
+from services import bring_up, differences, plan
 from waiting import NotHealthyError, say
 
 NOT_KEPT = {"the stack": "is not kept as a release yet"}
@@ -69,7 +69,10 @@ def way_back(before: releases.Release | None, trial: releases.Release, service: 
         put_back(before)
         for each in bring_up():
             say(f"{each}: back on release {before.number} {time.monotonic() - since:.0f} s after the failure")
-    except (*FAILURES, releases.NoReleaseError) as error:
+    except releases.NoReleaseError as error:
+        say(f"{failed}; release {before.number} cannot be put back: {error}", error=True)
+        return 1
+    except FAILURES as error:
         say(told(error), error=True)
         say(f"{failed}; release {before.number} was put back, but is not healthy either: {culprit(error)}", error=True)
         return 1
@@ -90,7 +93,11 @@ def put_back(release: releases.Release, edited: Collection[str] = ()) -> None:
     """
     gone = sorted({name for name, image in release.images.values() if not image_id(image)})
     if gone:
-        raise releases.NoReleaseError(f"release {release.number} needs {', '.join(gone)} as it was: it is gone")
+        names = ", ".join(gone)
+        raise releases.NoReleaseError(
+            f"release {release.number} needs {names} as it was, and Docker has no image with that id any more: "
+            "removed, or Docker keeps its images in another store"
+        )
     for name, image in dict(release.images.values()).items():
         if image_id(name) != image:
             docker("tag", image, name)
@@ -125,8 +132,8 @@ def culprit(error: Exception) -> str:
 
 def check() -> dict[str, str]:
     """Service -> why it is not as wanted; that the whole is not kept as a release yet is a reason too."""
-    services = compare.definitions()
-    found = compare.differences(compare.wanted(services, plan()["reloads"]))
+    services, made = compare.definitions(), plan()
+    found = differences(compare.wanted(services, made["reloads"]), made, services)
     in_use = releases.current(HOME)
     is_kept = in_use is not None and in_use.digest == releases.identity(HOME, releases.files_of(HOME), images(services))
     return found if found or is_kept else NOT_KEPT

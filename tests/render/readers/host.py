@@ -28,7 +28,7 @@ def files(settings: Settings, platform: Platform) -> dict[str, str]:
         docker.DAEMON_JSON: json.dumps(docker.daemon_config(settings)),
         "/etc/sysctl.d/60-voice.conf": base.kernel_parameters(settings),
         "/etc/systemd/system/docker.service.d/10-voice-gpu.conf": base.DOCKER_AFTER_GPU,
-        **volume.wanted_files(volume.mount_point(settings), VOLUME),
+        **volume.wanted_files(settings.weights.directory, VOLUME),
         **nvidia.wanted_packages(settings, platform).files,
         **{each.sources_file: each.sources for each in repositories(settings, platform)},
     }

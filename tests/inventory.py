@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from pyinfra.api.config import Config
-from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.state import State
 from pyinfra.context import ctx_state
 from pyinfra_cli.inventory import make_inventory
@@ -21,7 +20,7 @@ def hosts_of(config: pytest.Config) -> list[Any]:
     """The voice hosts of --inventory, not yet connected.
 
     Raises:
-        pytest.UsageError: no inventory was given, or it cannot be read.
+        pytest.UsageError: no inventory was given.
     """
     inventory, user = config.getoption("--inventory"), config.getoption("--ssh-user")
     if not inventory:
@@ -29,10 +28,7 @@ def hosts_of(config: pytest.Config) -> list[Any]:
     state = State()
     state.cwd = str(ROOT)
     with ctx_state.use(state):
-        try:
-            made = make_inventory(inventory, override_data={"ssh_user": user} if user else None, cwd=str(ROOT))
-        except PyinfraError as error:
-            raise pytest.UsageError(str(error)) from error
+        made = make_inventory(inventory, override_data={"ssh_user": user} if user else None, cwd=str(ROOT))
         state.init(made, Config(), initial_limit=None)  # type: ignore[no-untyped-call]
     return [host for host in made if GROUP in host.groups]
 

@@ -31,8 +31,8 @@ from deploys.access.pushed_key import PushedKey
 from deploys.access.transport import harden
 from deploys.host.reboot import _await_next_boot
 from deploys.remote import script_file
-from tests.e2e.conftest import await_that
 from tests.documented import documented_command
+from tests.e2e.conftest import await_that
 from tests.host.through import handle
 from tests.lab import aws
 from tests.lab.ec2.amazon import Amazon

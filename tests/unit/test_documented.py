@@ -1,4 +1,4 @@
-"""Every command of the documents is run by a test, by `make test` itself, or its document says that none does, and why."""
+"""Every command of the documents is run by a test or by `make test` itself, or its document says why it is not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ from tests.documented import ROOT, commands, commands_in, documented_command
 
 MENTIONED = {
     # What something else does, or must not do: no reader is told to type it.
-    *("apt-get --simulate", "apt-mark hold", "apt-mark unhold", "caddy reload", "chmod 600", "cp -a", "docker compose up"),
+    *(
+        "apt-get --simulate",
+        "apt-mark hold",
+        "apt-mark unhold",
+        "caddy reload",
+        "chmod 600",
+        "cp -a",
+        "docker compose up",
+    ),
     *("docker image prune", "docker logs", "du -sh", "git log", "git revert", "hf download", "hf download --local-dir"),
     *("livekit-server --dev", "pip install -e .", "pyinfra --dry", "python -m voice_agent invite", "start.py --check"),
     *("sync -f", "systemctl daemon-reload"),
@@ -76,9 +84,7 @@ def test_every_command_is_run_or_its_document_says_why_not() -> None:
     wanted = [each for each in commands() if each.command not in MENTIONED]
     assert len(wanted) > 100
     nobody = [
-        each
-        for each in wanted
-        if not (each.untested or each.command in typed or is_run_by_make_test(each.command))
+        each for each in wanted if not (each.untested or each.command in typed or is_run_by_make_test(each.command))
     ]
     assert nobody == [], "type it in a test (tests/documented.py), or say in the document: (no test runs it: why)"
 

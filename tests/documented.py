@@ -40,8 +40,14 @@ def documents() -> list[Path]:
     return [ROOT / "README.md", ROOT / "agent" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def commands_in(text: str) -> Iterator[tuple[str, bool]]:
-    """The commands of a document in Markdown, and whether it says of each that no test runs it."""
+def commands_in(text: str) -> list[tuple[str, bool]]:
+    """The commands of a document in Markdown, and whether it says of each, anywhere in it, that no test runs it."""
+    found = list(_found(text))
+    untested = {command for command, says_so in found if says_so}
+    return [(command, command in untested) for command, _ in found]
+
+
+def _found(text: str) -> Iterator[tuple[str, bool]]:
     text = _GENERATED.sub("", text)
     for language, block in _FENCE.findall(text):
         if language in ("", "bash", "sh"):

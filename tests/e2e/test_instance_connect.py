@@ -93,6 +93,10 @@ class Place:
         """How often this was asked of AWS."""
         return sum(entry.get("action") == action for entry in self.server.log)
 
+    def admit(self, instance: str, user: str, line: str) -> None:
+        """Have sshd take a key that was pushed elsewhere."""
+        self.server.pushed.append(Pushed(instance, user, line, self.server.clock()))
+
     def forget(self) -> None:
         """No host key is remembered."""
         self.known_hosts.unlink(missing_ok=True)
@@ -558,7 +562,7 @@ def operator(tmp_path_factory: pytest.TempPathFactory, place: Place) -> Iterator
         sshd = Sshd(home, place.server, place.instance)
         amazon.addresses[place.instance.id] = "127.0.0.1"
         amazon.consoles[place.instance.id] = console(sshd.public_key)
-        amazon.on_push = lambda *key: place.server.pushed.append(Pushed(*key, place.server.clock()))
+        amazon.on_push = place.admit
         settings = f'site_public_address = "192.0.2.10"\nssh_port = {sshd.port}\n'
         site = {name: value for name, value in place.environment.items() if name.startswith("VOICE_")}
         sshd.start()

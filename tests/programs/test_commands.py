@@ -90,7 +90,7 @@ def test_the_documents_picture_is_the_one_that_its_command_draws(operator: Opera
     assert (operator.clone / picture).read_text() == (ROOT / picture).read_text()
 
 
-@pytest.mark.parametrize("suite", ["tests/host", "tests/gate", "tests/gate tests/host"])
+@pytest.mark.parametrize("suite", ["tests/host", "tests/gate"])
 def test_suites_for_hosts_find_them_through_aws_over_tls(operator: Operator, amazon: Amazon, suite: str) -> None:
     """gevent must patch ssl before boto3 takes from it, or there is a RecursionError; what they ask: tests/e2e."""
     collect = f".venv/bin/python -m pytest {suite} --inventory inventories/prod.py --collect-only -q"

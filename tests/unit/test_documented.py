@@ -34,7 +34,7 @@ MENTIONED = {
 def typed_by_tests() -> dict[str, set[str]]:
     """Command -> the files of tests that take it from the documents."""
     found: dict[str, set[str]] = {}
-    for path in {*(ROOT / "tests").rglob("test_*.py")} - {Path(__file__)}:
+    for path in {*(ROOT / "tests").rglob("*.py")} - {Path(__file__)}:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "documented_command":
                 assert isinstance(node.args[0], ast.Constant), f"{path}:{node.lineno}: write the command out"
@@ -125,7 +125,7 @@ make six |
 
     make seven  # indented
 """
-    found = list(commands_in(text))
+    found = commands_in(text)
     assert [command for command, untested in found if untested] == ["make five", "ssh HOST a b", "aws sell", "cat x"]
     assert [command for command, untested in found if not untested] == [
         *("make four", "make six | c", "make seven"),

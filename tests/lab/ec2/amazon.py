@@ -22,9 +22,9 @@ from botocore.config import Config
 from moto import mock_aws
 from moto.core.models import botocore_stubber
 from moto.core.responses import ActionResult
+from moto.core.types import Base64EncodedString
 from moto.ec2.models.instances import Instance
 from moto.ec2.responses.general import General
-from moto.ec2.utils import Base64EncodedString
 from moto.ec2instanceconnect.responses import Ec2InstanceConnectResponse
 
 from tests.lab.controlled import ControlledHandler, ControlledServer
@@ -51,7 +51,7 @@ class Amazon(ControlledServer):
         # The handshake is the connection's thread's: a client that does not come to its end holds up nobody else.
         self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.one_at_a_time = threading.Lock()
-        self._replaced = [
+        self._replaced: list[Any] = [
             mock.patch.object(General, "get_console_output", _console(self)),
             mock.patch.object(Instance, "public_dns_name", property(lambda its: self.addresses.get(its.id))),
             mock.patch.object(Ec2InstanceConnectResponse, "send_ssh_public_key", _push(self)),

@@ -13,8 +13,8 @@ from tests.lab.ec2.amazon import Amazon
 from tests.lab.ec2.server import VALID_S
 from tests.lab.ec2.sshd import console
 from tests.lab.places import HOST_ADDRESSES
-from tests.operator import Operator
 from tests.programs.instances import launch
+from tests.terminal import Operator
 
 NAME = "voice-1"
 """The instance's, and so the host's in inventories/prod.py."""

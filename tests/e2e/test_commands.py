@@ -21,7 +21,7 @@ from tests.e2e.conftest import LabHost, await_that, deployed_host
 from tests.e2e.operators import DOMAIN, LAB_SETTINGS, NAME, operator_of
 from tests.lab import ssh
 from tests.lab.lock import locked
-from tests.operator import Operator
+from tests.terminal import Operator
 
 pytestmark = pytest.mark.usefixtures("lab_services")
 

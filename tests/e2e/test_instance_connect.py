@@ -40,8 +40,8 @@ from tests.lab.ec2.endpoint import Endpoint
 from tests.lab.ec2.server import Ec2Server, Instance, Pushed
 from tests.lab.ec2.sshd import Sshd, console
 from tests.lab.ssh import make_key
-from tests.operator import Operator
 from tests.programs.instances import launch
+from tests.terminal import Operator
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,9 +9,9 @@ import pytest
 
 from tests.documented import ROOT, documented_command
 from tests.lab.ec2.amazon import Amazon
-from tests.operator import Operator
 from tests.programs.instances import launch
 from tests.programs.launching.cloud import publish_image
+from tests.terminal import Operator
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from pyinfra.api.exceptions import PyinfraError
 
 from deploys import residency
-from deploys.access import prerequisites, secrets
 from deploys.contradictions import contradictions
 from deploys.models.catalog import Model
 from deploys.redaction import find
@@ -23,8 +23,14 @@ from deploys.sections.host import Docker, Gpu, Nvidia, Preflight, Pypi, Site, We
 from deploys.sections.programs import Audit, Backup, Gate, Launch, Releases, Restore, Rollback, Teardown
 from deploys.sections.services import Agent, Caddy, Guard, Image, Livekit, Talk, Voxtral
 
+ROOT = Path(__file__).resolve().parents[1]
+
 PRIVATE = ("age identity", "private key")
 """What somebody may give where a public key belongs; no message repeats it."""
+
+
+DOMAIN = "export VOICE_DOMAIN=voice.example.org, the name callers' browsers connect to"
+"""How to set the one setting that has no default."""
 
 
 class SettingsError(PyinfraError):
@@ -118,14 +124,24 @@ def typed(data: Mapping[str, Any]) -> tuple[Settings, list[str]]:
     return Settings.model_validate(sections), problems
 
 
+class _Run:
+    is_checked = False
+
+
+def run_is_checked() -> None:
+    """Say that config.py was read: this run's settings and secrets were looked at before it connects."""
+    _Run.is_checked = True
+
+
 def load(host: Any) -> Settings:
     """The settings of a pyinfra host, for a deploy.
 
     Raises:
-        SettingsError: with one line for each problem.
-        SecretsError: the run did not read config.py, so that nothing was checked before it connected.
+        SettingsError: with one line for each problem; or the run did not read config.py, so that nothing was checked
+            before it connected.
     """
-    secrets.this_run()
+    if not _Run.is_checked:
+        raise SettingsError(f"config.py was not read: run pyinfra from the repository's root: cd {ROOT}")
     return parse(host.data.dict())
 
 
@@ -145,7 +161,7 @@ def _describe(section: str, detail: Any) -> str:
     key = f"{section}_{detail['loc'][0]}" if detail["loc"] else section
     place = "".join(f"[{part!r}]" for part in detail["loc"][1:])
     if detail["type"] == "missing" and not place:
-        fix = f"{prerequisites.DOMAIN}, or set it in the inventory" if key == "site_domain" else "set it in group_data"
+        fix = f"{DOMAIN}, or set it in the inventory" if key == "site_domain" else "set it in group_data"
         return f"{key}: missing; {fix}"
     is_private = any(each.kind in PRIVATE for each in find(str(detail["input"])))
     shown = "" if is_private or detail["type"] == "missing" else f" (got {detail['input']!r})"

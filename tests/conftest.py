@@ -34,6 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """The options of the suites that run against real hosts: tests/host and tests/gate."""
     parser.addoption("--inventory", default=None, help="pyinfra inventory, e.g. inventories/prod.py")
     parser.addoption("--host", default=None, help="only this host of it")
+    parser.addoption("--ssh-user", default=None, help="as pyinfra's, e.g. admin for Debian's images on EC2")
     parser.addoption("--rotation", action="store_true", help="tests/gate: also change LiveKit's key pair and back")
 
 

@@ -16,12 +16,19 @@ from deploys.access.checks import GROUP
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def hosts_of(inventory: str) -> list[Any]:
-    """The voice hosts of an inventory, not yet connected."""
+def hosts_of(config: pytest.Config) -> list[Any]:
+    """The voice hosts of --inventory, not yet connected.
+
+    Raises:
+        pytest.UsageError: no inventory was given.
+    """
+    inventory, user = config.getoption("--inventory"), config.getoption("--ssh-user")
+    if not inventory:
+        raise pytest.UsageError("these tests need a host: give --inventory inventories/prod.py (or lab.py)")
     state = State()
     state.cwd = str(ROOT)
     with ctx_state.use(state):
-        made = make_inventory(inventory, cwd=str(ROOT))
+        made = make_inventory(inventory, override_data={"ssh_user": user} if user else None, cwd=str(ROOT))
         state.init(made, Config(), initial_limit=None)  # type: ignore[no-untyped-call]
     return [host for host in made if GROUP in host.groups]
 
@@ -36,13 +43,11 @@ def names_of(config: pytest.Config) -> list[str]:
     """The names of the voice hosts that --inventory and --host choose.
 
     Raises:
-        pytest.UsageError: no inventory was given, or it has no such host.
+        pytest.UsageError: as hosts_of, or there is no such host.
     """
-    inventory = config.getoption("--inventory")
-    if not inventory:
-        raise pytest.UsageError("these tests need a host: give --inventory inventories/prod.py (or lab.py)")
     only = config.getoption("--host")
-    names = [host.name for host in hosts_of(inventory) if only in (None, host.name)]
+    names = [host.name for host in hosts_of(config) if only in (None, host.name)]
     if not names:
+        inventory = config.getoption("--inventory")
         raise pytest.UsageError(f"{inventory} has no host {only or f'in its group {GROUP!r}'}")
     return names

@@ -16,7 +16,7 @@ from pyinfra.connectors.ssh import SSHConnector
 from deploys.access import prerequisites, secrets
 from deploys.access.secrets import RunSecrets, SecretsError
 from deploys.access.sources import ROOT
-from deploys.settings import Settings, SettingsError, parse
+from deploys.settings import Settings, SettingsError, parse, run_is_checked
 
 GROUP = "voice"
 """The inventory group whose hosts are voice stacks; other hosts are none of our business."""
@@ -80,6 +80,7 @@ def check(state: State) -> None:
     if problems:
         raise SettingsError("\n".join([*problems, *_also_needed(ours)]))
     secrets.use(given)
+    run_is_checked()
 
 
 def _runs_a_deploy(words: list[str]) -> bool:

@@ -7,11 +7,11 @@ from typing import Any
 
 from deploys.access import secrets, sources
 from deploys.access.secrets import SecretsError
+from deploys.settings import DOMAIN
 
 CREDENTIALS = (
     "log in with `aws configure sso` and export AWS_PROFILE=..., or export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 )
-DOMAIN = "export VOICE_DOMAIN=voice.example.org, the name callers' browsers connect to"
 WEIGHTS = (
     "HF_TOKEN: not set; needed unless the weights are on the host already: export HF_TOKEN=hf_... of an account that "
     "may read the gated models (https://huggingface.co/settings/tokens)"

@@ -20,6 +20,7 @@ from deploys.host.nvidia import UVM_SERVICE
 from deploys.settings import Settings
 from deploys.stack.render import SERVICES
 from tests.conftest import default_data
+from tests.documented import documented_command
 from tests.e2e.conftest import (
     ROOT,
     LabHost,
@@ -334,7 +335,7 @@ def test_the_proof_says_why_cuda_does_not_work_where_nvidia_smi_does(host: LabHo
 
 def test_after_a_docker_restart_nothing_was_restarted(host: LabHost) -> None:
     before = host.containers()
-    host.shell("systemctl restart docker")
+    host.shell(documented_command("systemctl restart docker"))
     assert host.containers() == before
     await_healthy(host)
 

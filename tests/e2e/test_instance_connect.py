@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -30,13 +31,17 @@ from deploys.access.pushed_key import PushedKey
 from deploys.access.transport import harden
 from deploys.host.reboot import await_next_boot
 from deploys.remote import script_file
+from tests.documented import documented_command
 from tests.e2e.conftest import await_that
 from tests.host.through import handle
 from tests.lab import aws
+from tests.lab.ec2.amazon import Amazon
 from tests.lab.ec2.endpoint import Endpoint
 from tests.lab.ec2.server import Ec2Server, Instance, Pushed
 from tests.lab.ec2.sshd import Sshd, console
 from tests.lab.ssh import make_key
+from tests.programs.instances import launch
+from tests.terminal import Operator
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -87,6 +92,10 @@ class Place:
     def count(self, action: str) -> int:
         """How often this was asked of AWS."""
         return sum(entry.get("action") == action for entry in self.server.log)
+
+    def admit(self, instance: str, user: str, line: str) -> None:
+        """Have sshd take a key that was pushed elsewhere."""
+        self.server.pushed.append(Pushed(instance, user, line, self.server.clock()))
 
     def forget(self) -> None:
         """No host key is remembered."""
@@ -539,3 +548,36 @@ def test_an_endpoint_that_refuses_or_cannot_reach_the_host_is_explained(
     assert "needs ec2-instance-connect:OpenTunnel): HTTP status 403" in refused(place.host())
     endpoint.stop()
     assert "the endpoint does not answer" in refused(place.host())
+
+
+# --- tests/host ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def operator(tmp_path_factory: pytest.TempPathFactory, place: Place) -> Iterator[Operator]:
+    """Who finds an instance through AWS over TLS, which leads to the same sshd."""
+    home = tmp_path_factory.mktemp("operator")
+    with Amazon(home) as amazon:
+        place.instance.id = launch(amazon.client("ec2"), "voice-1")
+        sshd = Sshd(home, place.server, place.instance)
+        amazon.addresses[place.instance.id] = "127.0.0.1"
+        amazon.consoles[place.instance.id] = console(sshd.public_key)
+        amazon.on_push = place.admit
+        settings = f'site_public_address = "192.0.2.10"\nssh_port = {sshd.port}\n'
+        site = {name: value for name, value in place.environment.items() if name.startswith("VOICE_")}
+        sshd.start()
+        yield Operator(home, settings, {**amazon.environment, **site})
+        sshd.stop()
+
+
+def test_the_hosts_tests_find_and_ask_their_host_through_aws_over_tls(operator: Operator, place: Place) -> None:
+    """This machine is no voice host, so they fail; by what it answered, and not on the way to it."""
+    tests = documented_command(".venv/bin/python -m pytest tests/host --inventory inventories/prod.py")
+    ran = operator.types(f"{tests} --ssh-user root")
+    assert "RecursionError" not in ran.stdout, ran.stdout[-6000:]
+    assert "MonkeyPatchWarning" not in ran.stdout
+    assert re.search(r"^=+ \d+ failed.* in ", ran.stdout, re.MULTILINE), ran.stdout[-6000:] + ran.stderr
+    assert "ConnectError" not in ran.stdout
+    assert "AssertionError" in ran.stdout
+    assert "test_livekits_ports_are_reserved[voice-1]" in ran.stdout
+    assert [key.instance for key in place.server.pushed] == [place.instance.id]

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from deploys.stack.render import SERVICES
+from tests.documented import documented_command
 from tests.e2e.backups import CADDYS_DATA, DOMAIN, Keeper, belongings, keeper, served
 from tests.e2e.conftest import (
     ARTEFACTS,
@@ -212,13 +213,15 @@ def test_without_the_volume_the_host_boots_docker_does_not_and_the_audit_says_wh
     assert mount(host) == ""
     found = audit(host, tmp_path / "report.json")
     assert host.shell("systemctl is-active docker.service", check=False) != "active"
+    seen = host.shell(documented_command("systemctl status models.mount docker"), check=False)
+    assert re.search(r"models\.mount.*Active: (inactive|failed)", seen, re.DOTALL), seen
     assert host.shell("pgrep containerd-shim; ls -A /models", check=False) == ""
     assert (BY_ID, "is not mounted at /models: Docker does not start") in found["fail"]
     assert any(f"weights_volume: {BY_ID} does not exist on the host" in said for _, said in found["warn"])
 
     lab("volume", "spare", "attach")
     await_that(lambda: is_attached(host), "udev names the volume")
-    host.shell("systemctl start models.mount docker")
+    host.shell(documented_command("systemctl start models.mount docker"))
     await_healthy(host)
     assert audit(host, tmp_path / "report.json")["fail"] == []
 

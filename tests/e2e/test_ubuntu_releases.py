@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.documented import documented_command
 from tests.e2e.conftest import (
     ARTEFACTS,
     ROOT,
@@ -270,3 +272,11 @@ def test_releases_are_roots_alone_and_not_more_than_are_kept(host: LabHost) -> N
     assert modes == ["600 root", "700 root"]
     kept = host.shell("grep -l '\"healthy\": true' /opt/voice/releases/*/release.json").splitlines()
     assert 2 <= len(kept) <= 6
+
+
+def test_the_documents_figures_are_read_as_it_says(host: LabHost) -> None:
+    """Of the runs above."""
+    read = documented_command(
+        "grep -e 'ended 3 times' -e 'back on release' .artefacts/deploy-ubuntu.log", {".artefacts": str(ARTEFACTS)}
+    )
+    assert subprocess.run(["bash", "-c", read], cwd=ROOT, capture_output=True, check=False).returncode == 0

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from deploys.stack.render import SERVICES
+from tests.documented import documented_command
 from tests.e2e.conftest import LabHost, Run
+from tests.e2e.operators import DOMAIN, NAME, operator_of
 from tests.e2e.test_debian import healthy
 from tests.e2e.test_ubuntu import BEFORE, INVENTORY, RIVAL, used_host
 
@@ -142,3 +145,20 @@ def test_a_host_with_half_a_deploy_and_no_docker_is_taken_down_too(host: LabHost
     assert len(run.changed) == 2
     assert host.shell("ls -d /opt/voice", check=False) == ""
     assert host.shell("cat /var/backups/voice/2*/opt/voice/secrets/livekit.env.new") == "LIVEKIT_API_KEY=half"
+
+
+def test_the_documents_command_takes_down_what_an_operator_has_on_ec2(host: LabHost, tmp_path: Path) -> None:
+    """A host that has nothing: what the command does to one that has all is above."""
+    with operator_of(host, tmp_path) as operator:
+        for command in (
+            documented_command(
+                ".venv/bin/pyinfra --limit HOST inventories/prod.py deploys/teardown.py "
+                "--data teardown_confirm=voice.example.org",
+                {"HOST": NAME, "voice.example.org": DOMAIN},
+            ),
+            documented_command(
+                ".venv/bin/pyinfra --limit HOST inventories/prod.py deploys/teardown.py --data teardown_confirm=DOMAIN",
+                {"HOST": NAME, "DOMAIN": DOMAIN},
+            ),
+        ):
+            operator.succeeds(command)

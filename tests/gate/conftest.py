@@ -1,6 +1,6 @@
 """The gate as tests: the run of deploys/verify.py, one test for each probe and host.
 
-pytest tests/gate --inventory inventories/prod.py [--host NAME] [--rotation]
+pytest tests/gate --inventory inventories/prod.py [--host NAME] [--ssh-user USER] [--rotation]
 
 With -s its lines appear while it runs. Nothing on a host is changed, but by --rotation.
 """
@@ -30,7 +30,8 @@ def verified(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     rotation = str(request.config.getoption("--rotation")).lower()
     data = [f"gate_report={report}", f"gate_rotation={rotation}"]
     words = ["-y", "--limit", request.param, *(word for each in data for word in ("--data", each))]
-    inventory = request.config.getoption("--inventory")
+    inventory, user = request.config.getoption("--inventory"), request.config.getoption("--ssh-user")
+    words += ["--ssh-user", user] if user else []
     run = [str(Path(sys.executable).with_name("pyinfra")), *words, inventory, "deploys/verify.py"]
     status = subprocess.run(run, cwd=ROOT, check=False, stdin=subprocess.DEVNULL).returncode
     assert report.exists(), f"the verification ended with status {status} and without a document; its lines say why"

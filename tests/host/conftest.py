@@ -1,6 +1,6 @@
 """testinfra against any inventory, through pyinfra's own inventory and connections.
 
-pytest tests/host --inventory inventories/prod.py [--host NAME]
+pytest tests/host --inventory inventories/prod.py [--host NAME] [--ssh-user USER]
 
 Everything here reads; nothing on the host is changed.
 """
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import pyinfra_cli  # noqa: F401  # first: with it gevent patches ssl, which must be before boto3 takes from it
 import pytest
 
 from deploys.host.platform import Platform
@@ -74,5 +75,5 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def deployed(request: pytest.FixtureRequest) -> Deployed:
     """The host of that name, reached as the inventory says."""
-    (host,) = [each for each in hosts_of(request.config.getoption("--inventory")) if each.name == request.param]
+    (host,) = [each for each in hosts_of(request.config) if each.name == request.param]
     return Deployed(host.name, handle(host), parse(host.data.dict()))

@@ -13,6 +13,7 @@ from deploys.host.preflight import findings
 from deploys.host.report import HostReport, Preflight, parse_report
 from deploys.models.store import PROVENANCE
 from deploys.settings import Settings
+from tests.documented import documented_command
 from tests.programs.workplace import furnish
 from tests.programs.workplace import run as run_there
 from tests.unit.test_preflight import GOOD
@@ -81,7 +82,8 @@ def test_in_a_directory_that_is_known_to_be_ours_strangers_are_moved_aside(
     tmp_path: Path, place: Path, ours: str
 ) -> None:
     if ours == "told":
-        (place / ".replaced").mkdir()
+        told = documented_command("mkdir /models/.replaced", {"/models": str(place)})
+        subprocess.run(told.split(), check=True)
     else:
         put(place / "llama-guard-3-1b", GUARD, guard())
     done = run(tmp_path, place)

@@ -42,7 +42,7 @@ class Endpoint:
     """The listening endpoint; `certificate` is the file that a client must trust."""
 
     def __init__(self, directory: Path) -> None:
-        self.certificate, key = _certificate(directory)
+        self.certificate, key = certificate(directory)
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.load_cert_chain(self.certificate, key)
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -160,7 +160,7 @@ class _Carrier:
             self._outside.sendall(self._protocol.send(event))
 
 
-def _certificate(directory: Path) -> tuple[Path, Path]:
+def certificate(directory: Path) -> tuple[Path, Path]:
     """A certificate for localhost that signs itself, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])

@@ -28,6 +28,17 @@ def _client(service: str) -> Any:
     return boto3.client(service, region_name=REGION)
 
 
+def publish_image(ec2: Any) -> str:
+    """Canonical's public parameter, and the image that it names: moto has neither."""
+    image = str(ec2.register_image(Name="ubuntu-noble-24.04-amd64-server", RootDeviceName="/dev/sda1")["ImageId"])
+    ec2_backends[ACCOUNT][REGION].amis[image].architecture = "x86_64"
+    now = datetime.datetime.now(datetime.timezone.utc)
+    about = (ACCOUNT, IMAGE, image, "String", None, None, None, now, 1, "aws:ec2:image")
+    parameter = Parameter(*about)  # type: ignore[abstract]  # moto's own way to make one
+    ssm_backends[ACCOUNT][REGION]._parameters[IMAGE] = [parameter]
+    return image
+
+
 class Cloud:
     """EC2, IAM, SSM and STS as moto has them; `calls` is every call of a run: service, operation, arguments."""
 
@@ -40,7 +51,7 @@ class Cloud:
         self.answers_once: dict[str, list[dict[str, Any]]] = {}
         """Operation -> what its next calls are answered, one a call, before moto is asked."""
         self.ec2, self.iam = _client("ec2"), _client("iam")
-        self._publish_image()
+        self.image = publish_image(self.ec2)
         self._intercept(monkeypatch)
 
     @property
@@ -115,16 +126,6 @@ class Cloud:
         for each in self.ec2.describe_addresses()["Addresses"]:
             if "AssociationId" in each:
                 self.ec2.disassociate_address(AssociationId=each["AssociationId"])
-
-    def _publish_image(self) -> None:
-        """Canonical's public parameter, and the image that it names: moto has neither."""
-        image = self.ec2.register_image(Name="ubuntu-noble-24.04-amd64-server", RootDeviceName="/dev/sda1")["ImageId"]
-        ec2_backends[ACCOUNT][REGION].amis[image].architecture = "x86_64"
-        now = datetime.datetime.now(datetime.timezone.utc)
-        about = (ACCOUNT, IMAGE, image, "String", None, None, None, now, 1, "aws:ec2:image")
-        parameter = Parameter(*about)  # type: ignore[abstract]  # moto's own way to make one
-        ssm_backends[ACCOUNT][REGION]._parameters[IMAGE] = [parameter]
-        self.image = image
 
     def _intercept(self, monkeypatch: pytest.MonkeyPatch) -> None:
         really = botocore.client.BaseClient._make_api_call

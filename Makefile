@@ -31,7 +31,7 @@ lint: setup
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/shellcheck --shell=bash deploys/*/*.sh
-	$(PYTHON) -m deploys.redaction
+	$(PYTHON) -m tests.redaction_check
 	.venv/bin/shellcheck $$(grep -rlE '^#!.*/(env )?(ba)?sh$$' .ci tests/lab/hardware tests/lab/nvidia)
 	.venv/bin/hadolint */Dockerfile
 
@@ -87,7 +87,7 @@ lock:
 	$(UV) pip compile -q --generate-hashes --universal --python-version 3.10 --custom-compile-command "make lock" \
 	    requirements-test.in -c requirements.txt -o requirements-test.txt
 	$(UV) pip compile -q --generate-hashes --universal --python-version 3.10 --custom-compile-command "make lock" \
-	    deploys/models/requirements-fetch.in -o deploys/models/requirements-fetch.txt
+	    voicestack/weights/requirements-fetch.in -o voicestack/weights/requirements-fetch.txt
 	$(UV) pip compile -q --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_28 \
 	    --only-binary :all: --custom-compile-command "make lock" agent/requirements.in -o agent/requirements.txt
 	$(UV) pip compile -q --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_28 \

@@ -2,8 +2,8 @@
 
 from pyinfra.context import config, ctx_state
 
-from deploys.access.checks import check_before_connecting
-from deploys.access.transport import harden
+from voicestack.before_connecting import check_before_connecting
+from voicestack.connect.transport import harden
 
 config.REQUIRE_PYINFRA_VERSION = "~=3.10"
 

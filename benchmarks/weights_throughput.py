@@ -63,7 +63,7 @@ def ours(directory: Path, revision: str, *, verify: bool = False) -> None:
     models = {"voxtral": entry}
     work = {"verify": models} if verify else {"models": models}
     wanted = request(directory / "ours", endpoint=ENVIRONMENT["HF_ENDPOINT"], **work)
-    words = [sys.executable, "-m", "deploys.models.fetch"]
+    words = [sys.executable, "-m", "on_host.weights.fetch"]
     subprocess.run(
         words, env=ENVIRONMENT, check=True, input=json.dumps(wanted), text=True, stdout=subprocess.DEVNULL, cwd=ROOT
     )

@@ -7,7 +7,7 @@ Facts only. The exit status is 1 when a host differs.
 
 from pyinfra.context import host
 
-from deploys.doctor import examination
-from deploys.settings import load
+from voicestack.audit import examination
+from voicestack.settings.load import load
 
 examination.examine(host, load(host))

@@ -8,9 +8,9 @@ lock all the same: in the middle of a deploy, or of the gate's rotation, there i
 
 from pyinfra.context import host
 
-from deploys.access import lock
-from deploys.archive import save
-from deploys.settings import load
+from voicestack import lock
+from voicestack.backup import save
+from voicestack.settings.load import load
 
 settings = load(host)
 save.check(settings)

@@ -8,9 +8,9 @@ restarted; a host without the stack stays without.
 
 from pyinfra.context import host
 
-from deploys.access import lock
-from deploys.archive import restore
-from deploys.settings import load
+from voicestack import lock
+from voicestack.backup import restore
+from voicestack.settings.load import load
 
 settings = load(host)
 restore.check(settings)

@@ -8,9 +8,9 @@ list of those it has. The next run of deploys/voice.py goes forward again, to wh
 
 from pyinfra.context import host
 
-from deploys.access import lock
-from deploys.settings import load
-from deploys.stack import rollback
+from voicestack import lock
+from voicestack.settings.load import load
+from voicestack.stack import rollback
 
 settings = load(host)
 lock.hold(host)

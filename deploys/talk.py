@@ -7,7 +7,7 @@ The page must be on: talk_enabled, and a run of deploys/voice.py since.
 
 from pyinfra.context import host
 
-from deploys.invite import link
-from deploys.settings import load
+from voicestack.settings.load import load
+from voicestack.talk import link
 
 link.show(host, load(host))

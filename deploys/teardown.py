@@ -8,9 +8,9 @@ teardown_packages, teardown_weights and teardown_secrets go further (docs/decisi
 
 from pyinfra.context import host
 
-from deploys.access import lock
-from deploys.removal import operations as removal
-from deploys.settings import load
+from voicestack import lock
+from voicestack.settings.load import load
+from voicestack.teardown import operations as removal
 
 settings = load(host)
 lock.hold(host)

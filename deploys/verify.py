@@ -7,9 +7,9 @@ Reads only, but for the rotation, which changes LiveKit's key pair and puts it b
 
 from pyinfra.context import host
 
-from deploys.access import lock
-from deploys.gate import operations as gate
-from deploys.settings import load
+from voicestack import lock
+from voicestack.settings.load import load
+from voicestack.verify import operations as gate
 
 settings = load(host)
 if settings.gate.rotation:

@@ -8,11 +8,11 @@ changed. Every step after it does nothing when nothing differs, so the second ru
 
 from pyinfra.context import host
 
-from deploys.access import lock
-from deploys.host import base, docker, nvidia, preflight, volume
-from deploys.models import operations as models
-from deploys.settings import load
-from deploys.stack import operations as stack
+from voicestack import lock
+from voicestack.host import base, docker, nvidia, preflight, volume
+from voicestack.settings.load import load
+from voicestack.stack import operations as stack
+from voicestack.weights import operations as models
 
 settings = load(host)
 lock.hold(host)

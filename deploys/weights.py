@@ -5,11 +5,11 @@ pyinfra inventories/prod.py deploys/weights.py
 
 from pyinfra.context import host
 
-from deploys.access import lock
-from deploys.host import volume
-from deploys.models import operations as models
-from deploys.settings import load
-from deploys.stack import operations as stack
+from voicestack import lock
+from voicestack.host import volume
+from voicestack.settings.load import load
+from voicestack.stack import operations as stack
+from voicestack.weights import operations as models
 
 settings = load(host)
 lock.hold(host)

@@ -12,10 +12,10 @@ import re
 import tokenize
 from pathlib import Path
 
-from deploys.group_data import flat
-from deploys.settings import Settings, typed
 from docs import mermaid, picture
 from docs.stack import stack
+from voicestack.settings.group_data import flat
+from voicestack.settings.load import Settings, typed
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "group_data" / "all.py"

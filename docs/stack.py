@@ -13,16 +13,16 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from deploys.doctor.findings import counted
-from deploys.doctor.network import local_ports, public_ports
-from deploys.gpu.picture import LOOKS
-from deploys.gpu.plan import Process
-from deploys.gpu.units import GIB, gib
-from deploys.gpu.wishes import plan, sessions
-from deploys.host.disks import CONTAINERDS, DOCKERS, disk_needs, pinned_image_place
-from deploys.models.progress import size
-from deploys.settings import Settings
-from deploys.stack.render import CADDYS_FILE, HOME, STATE, HostFacts, environments, render
+from on_host.weights.progress import size
+from voicestack.audit.findings import counted
+from voicestack.audit.network import local_ports, public_ports
+from voicestack.gpu.plan import Process
+from voicestack.gpu.units import GIB, gib
+from voicestack.host.disks import CONTAINERDS, DOCKERS, disk_needs, pinned_image_place
+from voicestack.plan.picture import LOOKS
+from voicestack.settings.load import Settings
+from voicestack.settings.memory import plan, sessions
+from voicestack.stack.render import CADDYS_FILE, HOME, STATE, HostFacts, environments, render
 
 BROWSER = "browser"
 EVERYONE, LOOPBACK = "everyone", "127.0.0.1"

@@ -2,7 +2,7 @@
 
 The defaults fit the owner's host: an EC2 g6.xlarge in Frankfurt (4 vCPU, 16 GiB RAM, one L4 with 24 GiB), Ubuntu
 24.04, German callers, health data that stays in the EU. `group_data/prod.py` and `group_data/lab.py` override.
-Keys are SECTION_NAME; deploys/sections/ says what each may be, and refuses unknown ones.
+Keys are SECTION_NAME; voicestack/settings/ says what each may be, and refuses unknown ones.
 """
 
 # --- site: who this deployment is for --------------------------------------------------------------------------
@@ -18,14 +18,14 @@ site_allowed_regions = [  # residency: nothing the stack talks to at run time li
 site_language = "de"  # what callers speak, two letters: for Whisper; voxtral_voice and the texts below must fit it
 
 # --- preflight: what a host must offer before anything is changed ----------------------------------------------
-preflight_memory_gib = "plan"  # of RAM: the sum in deploys/gpu/ram.py (11.5 GiB of a g6.xlarge's 16), or a number
+preflight_memory_gib = "plan"  # of RAM: the sum in voicestack/gpu/ram.py (11.5 GiB of a g6.xlarge's 16), or a number
 preflight_disk_root_gib = 10  # driver, kernel headers, Docker's packages
 preflight_disk_docker_gib = 60  # vllm-omni's image, the agent's, their predecessors; 90 in Docker 29's image store
 preflight_disk_models_gib = 25  # 14.1 GB of weights (the sizes below), any two of them twice; replacing all: 27
 preflight_disk_headroom_gib = 5  # on a host that is already deployed
 preflight_clock_skew_s = 60  # TLS and LiveKit's tokens fail beyond it
 
-# --- gpu: the card's memory is planned from the wishes below; `python -m deploys.gpu` shows the plan ----------------
+# --- gpu: the card's memory is planned from the wishes below; `python -m voicestack.plan` shows the plan ----------------
 gpu_card = "L4"  # or "A10G", "L40S", "H100", or nvidia-smi's memory.total in MiB of another card, as text
 gpu_headroom_gib = 1.5  # stays free; a plan that does not leave it is refused before anything is changed
 
@@ -74,7 +74,7 @@ weights_endpoint = "https://huggingface.co"  # or a mirror that speaks the Hub's
 weights_source = ""  # a directory or tarball on the host to copy from instead, with one directory for each model
 weights_verify = "quick"  # names and sizes, one round trip; "deep" reads every byte and repairs what is damaged
 weights_keep_replaced_days = "forever"  # in .replaced, to go back to; a number of days, 0: until the next run
-weights_catalog = {  # models by name: repository, commit, files, digests (deploys/models/catalog.py says what each is)
+weights_catalog = {  # models by name: repository, commit, files, digests (voicestack/settings/catalog.py says what each is)
     "voxtral-4b-tts": {
         "repo": "mistralai/Voxtral-4B-TTS-2603",
         "revision": "b81be46c3777f88621676791b512bb01dc1cb970",
@@ -166,7 +166,7 @@ weights_catalog = {  # models by name: repository, commit, files, digests (deplo
 # sha256:6412a0c6cb03321761a40a65301cdcd87a4ef6bc7a75510c69b039c301cdbf8f
 image_livekit = "livekit/livekit-server:v1.13.5"
 image_caddy = "caddy:2.11.7-alpine"
-image_vllm_voxtral = "vllm/vllm-omni:v0.18.0"  # the tag chooses flag and stage file: deploys/stack/omni.py
+image_vllm_voxtral = "vllm/vllm-omni:v0.18.0"  # the tag chooses flag and stage file: voicestack/settings/omni.py
 image_vllm_guard = "vllm/vllm-omni:v0.18.0"  # without --omni it is plain vLLM: one image to pull instead of two
 image_agent_base = "python:3.13-slim-trixie"  # what the agent's image is built on
 
@@ -197,7 +197,7 @@ talk_client_sha256 = "993eafb83afb4c566bb388108ad6469bf499d76200014c96c35fe3b39f
 # --- voxtral: the speech engine (facts: vllm-and-models.md, sections 1 and 4) ------------------------------------
 voxtral_model = "voxtral-4b-tts"  # its name in weights_catalog
 voxtral_port = 8001  # loopback only
-voxtral_voice = "de_female"  # one of VOICES in deploys/sections/services.py; another word is refused with the list
+voxtral_voice = "de_female"  # one of VOICES in voicestack/settings/services.py; another word is refused with the list
 voxtral_stage0_sequences = 4  # sentences spoken at once: one a caller; 0.41 GiB of KV cache each
 voxtral_stage0_context = 4096  # tokens; 12.5 are a second of speech
 voxtral_stage0_eager = False  # True: without CUDA graphs, slower
@@ -273,7 +273,7 @@ audit_report = ""  # a file on the controller for the JSON document
 audit_against = ""  # another clone on the controller, say of main: its commits are compared with the live one too
 audit_strict = False  # True: a warning too makes the exit status 1
 
-# --- launch: the EC2 host that `python -m deploys.launch` makes (docs/decisions/launch.md) --------------------------
+# --- launch: the EC2 host that `python -m voicestack.launch` makes (docs/decisions/launch.md) --------------------------
 launch_name = "voice"  # of the instance; its security group and role are NAME-host, its weights' volume NAME-models
 launch_instance_type = "g6.xlarge"  # one L4, 4 vCPU, 16 GiB
 launch_image = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"  # SSM's public name

@@ -10,7 +10,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from deploys.settings import Settings, parse
+from voicestack.settings.load import Settings, parse
 
 # moto would otherwise load a list of some hundred images for each simulated account.
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"

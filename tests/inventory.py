@@ -11,7 +11,7 @@ from pyinfra.api.state import State
 from pyinfra.context import ctx_state
 from pyinfra_cli.inventory import make_inventory
 
-from deploys.access.checks import GROUP
+from voicestack.before_connecting import GROUP
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -13,5 +13,5 @@ from pyinfra.api.exceptions import PyinfraError
 __all__: list[str] = []
 
 # config.py alone imports the checks. A program that reads an inventory, as tests/host does, is no run.
-if pyinfra.is_cli and "deploys.access.checks" not in sys.modules:
+if pyinfra.is_cli and "voicestack.before_connecting" not in sys.modules:
     raise PyinfraError(f"run pyinfra from the repository's root: cd {Path(__file__).resolve().parents[2]}")

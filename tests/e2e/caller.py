@@ -71,5 +71,5 @@ async def main() -> None:
 
 
 asyncio.run(main())
-# LiveKit's threads do not survive the interpreter's end (deploys/gate/probe.py).
+# LiveKit's threads do not survive the interpreter's end (on_host/verify/probe.py).
 os._exit(0)

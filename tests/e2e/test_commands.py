@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from deploys.stack.render import SERVICES
 from tests.documented import documented_command
 from tests.e2e.conftest import LabHost, await_that, deployed_host
 from tests.e2e.operators import DOMAIN, LAB_SETTINGS, NAME, operator_of
 from tests.lab import ssh
 from tests.lab.lock import locked
 from tests.terminal import Operator
+from voicestack.stack.render import SERVICES
 
 pytestmark = pytest.mark.usefixtures("lab_services")
 
@@ -237,7 +237,7 @@ def test_the_card_is_asked_and_drawn(operator: Operator) -> None:
     operator.succeeds(
         documented_command(
             "ssh HOST nvidia-smi --query-gpu=memory.total,memory.used --format=csv,noheader,nounits | "
-            ".venv/bin/python -m deploys.gpu --measured - --svg plan.svg",
+            ".venv/bin/python -m voicestack.plan --measured - --svg plan.svg",
             {"ssh HOST": shlex.join([*words, address])},
         )
     )

@@ -13,12 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from deploys.access.secrets import SECRETS
-from deploys.host import docker
-from deploys.host.ledger import noting
-from deploys.host.nvidia import UVM_SERVICE
-from deploys.settings import Settings
-from deploys.stack.render import SERVICES
 from tests.conftest import default_data
 from tests.documented import documented_command
 from tests.e2e.conftest import (
@@ -35,6 +29,12 @@ from tests.e2e.conftest import (
 )
 from tests.lab.hub.models import NEWER
 from tests.lab.lock import locked
+from voicestack.host import docker
+from voicestack.host.ledger import noting
+from voicestack.host.nvidia import UVM_SERVICE
+from voicestack.secrets.run import SECRETS
+from voicestack.settings.load import Settings
+from voicestack.stack.render import SERVICES
 
 pytestmark = pytest.mark.usefixtures("lab_services")
 
@@ -310,7 +310,7 @@ def test_after_a_reboot_all_are_healthy_again_in_order(host: LabHost) -> None:
 def test_the_proof_says_why_cuda_does_not_work_where_nvidia_smi_does(host: LabHost, settings: Settings) -> None:
     """A container without nvidia-uvm's nodes; the toolkit's hook would make them if it were let."""
     config = "/etc/nvidia-container-runtime/config.toml"
-    program = (ROOT / "deploys/host/docker_gpu_proof.py").read_text()
+    program = (ROOT / "voicestack/host/docker_gpu_proof.py").read_text()
     proof = noting(docker.__file__, "docker_gpu_proof.sh", settings.image.agent_base, "no proof", program)
     before = host.shell("cat /var/lib/voice/gpu-proof")
     host.shell(

@@ -25,12 +25,6 @@ from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 from pyinfra.connectors.sshuserclient.client import get_host_keys
 
-from deploys.access import instance_connect, lock, tunnel
-from deploys.access.aws import ATTEMPTS, account
-from deploys.access.pushed_key import PushedKey
-from deploys.access.transport import harden
-from deploys.host.reboot import await_next_boot
-from deploys.remote import script_file
 from tests.documented import documented_command
 from tests.e2e.conftest import await_that
 from tests.host.through import handle
@@ -42,6 +36,13 @@ from tests.lab.ec2.sshd import Sshd, console
 from tests.lab.ssh import make_key
 from tests.programs.instances import launch
 from tests.terminal import Operator
+from voicestack import lock
+from voicestack.aws import ATTEMPTS, account
+from voicestack.connect import instance_connect, tunnel
+from voicestack.connect.pushed_key import PushedKey
+from voicestack.connect.transport import harden
+from voicestack.host.reboot import await_next_boot
+from voicestack.remote import script_file
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -389,7 +390,7 @@ def test_testinfra_goes_the_same_way(place: Place) -> None:
 
 
 def test_a_run_goes_on_after_a_reboot(place: Place) -> None:
-    """What deploys/host/reboot.py does: reconnect until another boot answers. Here no kernel boots, but sshd does."""
+    """What voicestack/host/reboot.py does: reconnect until another boot answers. Here no kernel boots, but sshd does."""
     host = place.connected()
     place.sshd.stop()
     waiting = threading.Timer(2.5, place.sshd.start)

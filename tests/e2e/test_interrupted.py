@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploys.stack.render import SERVICES
 from tests.e2e.conftest import LabHost, assert_a_run_changes_nothing, await_that, fresh_host
 from tests.e2e.test_debian import healthy
 from tests.lab import machine
 from tests.lab.lock import locked
+from voicestack.stack.render import SERVICES
 
 LISTS = "/var/lib/apt/lists/lock"
 HOLDER = (

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from deploys.stack.render import SERVICES
 from tests.documented import documented_command
 from tests.e2e.backups import CADDYS_DATA, DOMAIN, Keeper, belongings, keeper, served
 from tests.e2e.conftest import (
@@ -31,6 +30,7 @@ from tests.e2e.conftest import (
 from tests.e2e.test_debian import await_healthy, healthy
 from tests.lab.ssh import KNOWN_HOSTS
 from tests.lab.volume import BY_ID
+from voicestack.stack.render import SERVICES
 
 pytestmark = pytest.mark.usefixtures("lab_services")
 

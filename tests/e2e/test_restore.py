@@ -19,7 +19,7 @@ from tests.e2e.conftest import ROOT, LabHost, assert_a_run_changes_nothing, awai
 
 pytestmark = pytest.mark.usefixtures("lab_services")
 
-KEYS = (ROOT / "deploys" / "stack" / "keys.sh").read_text()
+KEYS = (ROOT / "voicestack" / "stack" / "keys.sh").read_text()
 OTHER = "another" * 6
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from deploys.gate.words import overlap
+from on_host.verify.words import overlap
 from tests.e2e.browser import HEARING_RATE, Browser, chromium, write_question
 from tests.e2e.conftest import ARTEFACTS, LabHost, await_that, deployed_host, refused_by_bedrock
 from tests.lab.bedrock.replies import REPLIES

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from deploys.stack.render import SERVICES
 from tests.e2e.conftest import LabHost, assert_a_run_changes_nothing, fresh_host
 from tests.e2e.test_debian import healthy
 from tests.lab.lock import locked
 from tests.lab.packages.kernel import NEWER_RELEASE, RELEASE
 from tests.lab.places import DESCRIPTION
+from voicestack.stack.render import SERVICES
 
 RIVAL = "/etc/apt/sources.list.d/docker.list"
 INVENTORY = Path(__file__).with_name("inventory.sh")

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from deploys.stack.render import SERVICES
 from tests.documented import documented_command
 from tests.e2e.conftest import LabHost, Run
 from tests.e2e.operators import DOMAIN, NAME, operator_of
 from tests.e2e.test_debian import healthy
 from tests.e2e.test_ubuntu import BEFORE, INVENTORY, RIVAL, used_host
+from voicestack.stack.render import SERVICES
 
 pytestmark = pytest.mark.usefixtures("lab_services")
 

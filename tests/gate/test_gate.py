@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deploys.gate.report import PROBES
+from on_host.verify.report import PROBES
 
 
 @pytest.mark.parametrize("probe", PROBES)

@@ -16,12 +16,12 @@ from typing import Any
 import pyinfra_cli  # noqa: F401  # first: with it gevent patches ssl, which must be before boto3 takes from it
 import pytest
 
-from deploys.host.platform import Platform
-from deploys.settings import Settings, parse
-from deploys.stack.images import agent_sources
-from deploys.stack.render import HOME, HostFacts, render
 from tests.host.through import handle
 from tests.inventory import hosts_of, once_a_host
+from voicestack.host.platform import Platform
+from voicestack.settings.load import Settings, parse
+from voicestack.stack.images import agent_sources
+from voicestack.stack.render import HOME, HostFacts, render
 
 
 @dataclass

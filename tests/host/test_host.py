@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from deploys.host.docker import daemon_config, merge
-from deploys.host.docker import wanted_packages as docker_packages
-from deploys.host.nvidia import UVM_SERVICE
-from deploys.host.nvidia import wanted_packages as nvidia_packages
 from tests.host.conftest import Deployed
+from voicestack.host.docker import daemon_config, merge
+from voicestack.host.docker import wanted_packages as docker_packages
+from voicestack.host.nvidia import UVM_SERVICE
+from voicestack.host.nvidia import wanted_packages as nvidia_packages
 
 
 def test_loaded_module_is_the_installed_one_and_what_nvidia_smi_says(deployed: Deployed) -> None:

@@ -8,11 +8,11 @@ import shlex
 
 import pytest
 
-from deploys.gpu.dimensions import dimensions_of
-from deploys.host.preflight import port_ranges
-from deploys.models.architecture import GUARD_SHAPE, VOXTRAL_SHAPE
-from deploys.stack.render import HOME, SERVICES, services
+from on_host.weights.architecture import GUARD_SHAPE, VOXTRAL_SHAPE
 from tests.host.conftest import Deployed
+from voicestack.gpu.dimensions import dimensions_of
+from voicestack.host.preflight import port_ranges
+from voicestack.stack.render import HOME, SERVICES, services
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -9,7 +9,7 @@ import paramiko
 import testinfra.host
 from testinfra.backend.paramiko import ParamikoBackend
 
-from deploys.access.transport import harden
+from voicestack.connect.transport import harden
 
 
 class ThroughPyinfra(ParamikoBackend):  # type: ignore[misc]  # testinfra has no types

@@ -26,7 +26,7 @@ from tests.lab.places import CACHE
 PORT = 8093
 _DAEMON = Daemon("pypi")
 _ROOT = Path(__file__).parents[2]
-LOCKS = (_ROOT / "agent/requirements.txt", _ROOT / "deploys/models/requirements-fetch.txt")
+LOCKS = (_ROOT / "agent/requirements.txt", _ROOT / "voicestack/weights/requirements-fetch.txt")
 _TARGET = {
     "python_version": "3.13",
     "python_full_version": "3.13.5",

@@ -18,13 +18,13 @@ from pyinfra.api.state import State
 from pyinfra.context import ctx_state
 
 from agent.voice_agent.residency import EU
-from deploys.access import environment
-from deploys.access.aws import Account, account
-from deploys.access.checks import NoHostsError, check
-from deploys.access.ec2 import InstancesError, running_instances
-from deploys.access.transport import harden
-from deploys.settings import SettingsError
 from tests.programs.instances import launch
+from voicestack.aws import Account, account
+from voicestack.before_connecting import NoHostsError, check
+from voicestack.connect import environment
+from voicestack.connect.ec2 import InstancesError, running_instances
+from voicestack.connect.transport import harden
+from voicestack.settings.load import SettingsError
 
 REGION = "eu-central-1"
 ROOT = Path(__file__).resolve().parents[2]

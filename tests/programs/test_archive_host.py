@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from pyinfra.connectors.util import CommandOutput, OutputLine
 
-from deploys.archive import encryption, places, restore, save
-from deploys.archive.bundle import members, unpack
-from deploys.remote import File, tree_on_stdin
 from tests.unit import archive
+from voicestack import age as encryption
+from voicestack.backup import places, restore, save
+from voicestack.backup.bundle import members, unpack
+from voicestack.remote import File, tree_on_stdin
 
 SCRIPTS = Path(save.__file__).parent
 READ = (places.LIVEKIT_ENV, places.AGENT_ENV, places.CADDYS_DATA)

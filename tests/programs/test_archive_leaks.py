@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from deploys.archive.places import AGENT_ENV, CADDYS_DATA, LIVEKIT_ENV
 from tests.programs.workplace import furnish
 from tests.programs.workplace import run as run_there
 from tests.unit import archive
+from voicestack.backup.places import AGENT_ENV, CADDYS_DATA, LIVEKIT_ENV
 
 INVENTORY = """
 voice = [("@local", {"site_domain": "voice.example.org"})]
@@ -22,9 +22,9 @@ DEPLOY = """
 import os
 from pathlib import Path
 from pyinfra.context import host
-from deploys.archive import bundle, contents, places, restore, save, shelf
-from deploys.settings import load
-from deploys.stack import operations as stack
+from voicestack.backup import bundle, contents, places, restore, save, shelf
+from voicestack.settings.load import load
+from voicestack.stack import operations as stack
 
 settings = load(host)
 places.ROOT = os.environ["PLACE"] + "/"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from deploys.doctor.facts import HostState, parse
-from deploys.stack.render import HOST_PROGRAMS
+from voicestack.audit.facts import HostState, parse
+from voicestack.stack.render import HOST_PROGRAMS
 
-SCRIPT = Path("deploys/doctor/state.sh")
+SCRIPT = Path("voicestack/audit/state.sh")
 LINE = {"who": "ada", "from": "laptop", "commit": "a" * 40, "pid": 7, "since": "x"}
 
 
@@ -71,7 +71,7 @@ def test_the_last_run_the_last_good_one_and_the_last_good_deploy(home: Path) -> 
 
 def test_a_run_is_at_work_while_its_process_lives(home: Path) -> None:
     lock = home.parent / "voice-run.lock"
-    holder = Path("deploys/access/lock.sh").read_text().replace("/run/", f"{home.parent}/")
+    holder = Path("voicestack/lock.sh").read_text().replace("/run/", f"{home.parent}/")
     words = ["bash", "-euo", "pipefail", "-c", holder, "voice", '{"who": "ada"']
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout

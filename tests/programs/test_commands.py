@@ -37,15 +37,15 @@ def states(amazon: Amazon) -> list[str]:
 def test_a_host_is_launched_and_ended(operator: Operator, amazon: Amazon) -> None:
     publish_image(amazon.client("ec2"))
     operator.exports(documented_command("export VOICE_SSH_FROM=203.0.113.7/32"))
-    dry = operator.succeeds(documented_command(".venv/bin/python -m deploys.launch --dry-run"))
+    dry = operator.succeeds(documented_command(".venv/bin/python -m voicestack.launch --dry-run"))
     assert "changes would be made; nothing was changed" in dry
-    launch_it = documented_command(".venv/bin/python -m deploys.launch")
+    launch_it = documented_command(".venv/bin/python -m voicestack.launch")
     assert operator.types(launch_it, "n\n").stdout.endswith("[y/N]\nNothing was changed.\n")
     assert states(amazon) == []
     assert "Next: deploys/voice.py" in operator.succeeds(launch_it, "y\n")
     assert states(amazon) == ["running"]
     assert "All of it is as it should be; nothing was changed." in operator.succeeds(launch_it)
-    operator.succeeds(documented_command(".venv/bin/python -m deploys.launch --terminate voice"), "y\n")
+    operator.succeeds(documented_command(".venv/bin/python -m voicestack.launch --terminate voice"), "y\n")
     assert states(amazon) == ["terminated"]
 
 
@@ -58,22 +58,24 @@ def test_a_rebuilds_variables_are_what_a_launch_needs(operator: Operator, amazon
         )
     )
     assert operator.environment["VOICE_DOMAIN"] == "voice.example.org"
-    operator.succeeds(documented_command(".venv/bin/python -m deploys.launch"), "y\n")
+    operator.succeeds(documented_command(".venv/bin/python -m voicestack.launch"), "y\n")
     (found,) = amazon.client("ec2").describe_instances()["Reservations"]
     assert {"Key": "Role", "Value": "voice"} in found["Instances"][0]["Tags"]
-    end_it = documented_command(".venv/bin/python -m deploys.launch --terminate NAME", {"NAME": "voice"})
+    end_it = documented_command(".venv/bin/python -m voicestack.launch --terminate NAME", {"NAME": "voice"})
     operator.succeeds(end_it, "y\n")
     assert states(amazon) == ["terminated"]
 
 
 def test_the_cards_plan_is_printed_and_drawn(operator: Operator) -> None:
-    assert "free" in operator.succeeds(documented_command(".venv/bin/python -m deploys.gpu"))
-    printed = operator.succeeds(documented_command(".venv/bin/python -m deploys.gpu --data gpu_card=L40S --price 2.50"))
+    assert "free" in operator.succeeds(documented_command(".venv/bin/python -m voicestack.plan"))
+    printed = operator.succeeds(
+        documented_command(".venv/bin/python -m voicestack.plan --data gpu_card=L40S --price 2.50")
+    )
     assert "L40S" in printed
     operator.succeeds(
         documented_command(
             "ssh HOST nvidia-smi --query-gpu=memory.total,memory.used --format=csv,noheader,nounits | "
-            ".venv/bin/python -m deploys.gpu --measured - --svg plan.svg",
+            ".venv/bin/python -m voicestack.plan --measured - --svg plan.svg",
             {"ssh HOST nvidia-smi": "nvidia_smi() { echo 23034, 22451; }; nvidia_smi"},
         )
     )
@@ -85,7 +87,7 @@ def test_the_documents_picture_is_the_one_that_its_command_draws(operator: Opera
     (operator.clone / picture).unlink()
     operator.succeeds(
         documented_command(
-            "echo 23034, 22451 | .venv/bin/python -m deploys.gpu --measured - "
+            "echo 23034, 22451 | .venv/bin/python -m voicestack.plan --measured - "
             '--when "measured by its owner in April 2026 (0.68 / 0.1 / 0.25)" --svg docs/decisions/gpu-memory.svg'
         )
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from deploys.stack.engine import gpu_start, health
+from on_host.engine import gpu_start, health
 
 ENGINE = Path(gpu_start.__file__)
 

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from deploys.models import fetch, origin, part, progress, store, window
-from deploys.models.catalog import Model
-from deploys.models.digest import Expected
-from deploys.models.origin import RefusedError, UnreachableError
-from deploys.models.state import OnDisk, pending, read_provenance
+from on_host.weights import fetch, origin, part, progress, store, window
+from on_host.weights.digest import Expected
+from on_host.weights.origin import RefusedError, UnreachableError
 from tests.lab.hub import GRANTED, NO_SCOPE, UNGRANTED, content, models
 from tests.lab.hub.server import LabServer, Shared, serving
 from tests.unit import weights
+from voicestack.settings.catalog import Model
+from voicestack.weights.state import OnDisk, pending, read_provenance
 
 VOXTRAL: dict[str, Any] = {
     "repo": "mistralai/Voxtral-4B-TTS-2603",
@@ -292,7 +292,7 @@ def test_a_file_that_arrives_damaged_is_fetched_once_more(
         check(*arguments)
         lab.shared.control("corrupt", {"path": path, "times": "1"})
 
-    monkeypatch.setattr("deploys.models.fetch.check_space", then_damage)
+    monkeypatch.setattr("on_host.weights.fetch.check_space", then_damage)
     monkeypatch.setattr(window, "SEGMENT", 10**8)
     lab.run(voxtral=VOXTRAL)
     assert f"{path} arrived damaged" in capsys.readouterr().out

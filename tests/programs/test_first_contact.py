@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from deploys.host.report import parse_report
 from tests.lab import aws
 from tests.lab.ec2.server import Ec2Server, Instance
+from voicestack.host.report import parse_report
 
 ROOT = Path(__file__).resolve().parents[2]
 PYINFRA = Path(sys.executable).with_name("pyinfra")
@@ -86,7 +86,7 @@ def test_with_credentials_and_no_instance_the_rest_is_named_too(nothing: dict[st
     error = said("inventories/prod.py", "deploys/voice.py", environment={**nothing, **credentials(ec2)})
     assert items(error) == ["VOICE_TAG", "VOICE_DOMAIN", "HF_TOKEN", "DNS, address"]
     assert "there is no EC2 instance in eu-central-1 with Role=voice" in error
-    assert "python -m deploys.launch" in error
+    assert "python -m voicestack.launch" in error
 
 
 def test_with_an_instance_the_domain_and_the_token_are_named_together(nothing: dict[str, str], ec2: Ec2Server) -> None:
@@ -194,7 +194,7 @@ def test_preflight_asks_where_the_domain_leads_unless_its_certificate_is_there(
         file.parent.mkdir(parents=True)
         file.touch()
     script = tmp_path / "preflight.sh"
-    script.write_text((ROOT / "deploys/host/preflight.sh").read_text().replace("/var/lib/voice", str(state)))
+    script.write_text((ROOT / "voicestack/host/preflight.sh").read_text().replace("/var/lib/voice", str(state)))
     run = subprocess.run(
         ["bash", script, "", "", "", "", "", "/nonexistent", domain], capture_output=True, text=True, check=True
     )

@@ -16,14 +16,14 @@ from pyinfra.api.connectors import get_all_connectors
 from pyinfra.api.exceptions import ConnectError
 from pyinfra.api.inventory import Inventory
 
-from deploys.access import environment, host_keys
-from deploys.access.aws import Account, account
-from deploys.access.ec2 import InstancesError
-from deploys.access.environment import EnvironmentVariableError
-from deploys.access.instance_connect import InstanceConnect
-from deploys.access.pushed_key import new_key
 from tests.lab.ec2.sshd import console
 from tests.programs.instances import launch
+from voicestack.aws import Account, account
+from voicestack.connect import environment, host_keys
+from voicestack.connect.ec2 import InstancesError
+from voicestack.connect.environment import EnvironmentVariableError
+from voicestack.connect.instance_connect import InstanceConnect
+from voicestack.connect.pushed_key import new_key
 
 REGION = "eu-central-1"
 ROOT = Path(__file__).resolve().parents[2]

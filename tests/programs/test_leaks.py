@@ -25,10 +25,10 @@ voice = [("@local", {"site_domain": "voice.example.org"})]
 DEPLOY = """
 import os
 from pyinfra.context import host
-from deploys.access import secrets
-from deploys.models import operations as models
-from deploys.settings import load
-from deploys.stack import operations as stack
+from voicestack.connect import secrets
+from voicestack.weights import operations as models
+from voicestack.settings.load import load
+from voicestack.stack import operations as stack
 
 settings = load(host)
 stack.HOME = os.environ["PLACE"]

@@ -13,11 +13,10 @@ from typing import Any
 
 import pytest
 
-from deploys.models import fetch, local, origin, window
-from deploys.models.local import Local
-from deploys.models.origin import RefusedError, Source, read
-from deploys.models.state import plan
-from deploys.models.store import PROVENANCE
+from on_host.weights import fetch, local, origin, window
+from on_host.weights.local import Local
+from on_host.weights.origin import RefusedError, Source, read
+from on_host.weights.store import PROVENANCE
 from tests.unit.weights import (
     GUARD,
     NEWER,
@@ -37,6 +36,7 @@ from tests.unit.weights import (
     tree,
     write,
 )
+from voicestack.weights.state import plan
 
 SOURCE = Source(GUARD["repo"], GUARD["revision"])
 FILES = guard()

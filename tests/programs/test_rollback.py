@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from deploys.models import fetch
-from deploys.models.catalog import KeepDays
-from deploys.models.origin import RefusedError
-from deploys.models.state import Plan, plan
+from on_host.weights import fetch
+from on_host.weights.origin import RefusedError
 from tests.unit.weights import GUARD, NEWER, OLDER, fetcher, guard, model, observe, put, request, stats, tree, write
+from voicestack.settings.catalog import KeepDays
+from voicestack.weights.state import Plan, plan
 
 KEPT = "guard-20261101T000000.000000Z"
 CONTENT = {GUARD["revision"]: guard(), NEWER["revision"]: guard(seed=2)}

@@ -12,9 +12,9 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from deploys.access.aws import Account, account
-from deploys.access.secrets import AGENT_PAIR, LIVEKIT_PAIR, SecretsError, read
-from deploys.access.stores import StoreError, parameters, secret
+from voicestack.aws import Account, account
+from voicestack.secrets.run import AGENT_PAIR, LIVEKIT_PAIR, SecretsError, read
+from voicestack.secrets.stores import StoreError, parameters, secret
 
 REGION = "eu-central-1"
 EUROPE = [["eu-central-1", "eu-west-1"]]
@@ -182,14 +182,14 @@ def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
 def test_stores_are_asked_in_an_allowed_region_alone(
     monkeypatch: pytest.MonkeyPatch, region: str, allowed: list[list[str]], said: str
 ) -> None:
-    monkeypatch.setattr("deploys.access.stores.account", None)  # whoever asks AWS here, fails
+    monkeypatch.setattr("voicestack.secrets.stores.account", None)  # whoever asks AWS here, fails
     environment = {**STORES, "VOICE_SECRETS_REGION": region, "VOICE_SECRETS_SSM": "/voice/prod/"}
     (problem,) = refusal(environment, allowed)
     assert problem.startswith(said)
 
 
 def test_stores_are_not_asked_where_no_allowed_region_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deploys.access.stores.account", None)
+    monkeypatch.setattr("voicestack.secrets.stores.account", None)
     assert read({**STORES, "VOICE_SECRETS_SSM": "/voice/prod/"}, []).found == {}
     assert refusal({"VOICE_SECRETS_FILE": "", "VOICE_SECRETS_SSM": "voice/prod"}, []) == [
         "VOICE_SECRETS_SSM: 'voice/prod' must begin with /",
@@ -259,7 +259,7 @@ def test_aws_refusals_are_told_without_account_numbers(aws: None, monkeypatch: p
             words = "User: arn:aws:iam::" + "987654" * 2 + ":user/x is not authorized"
             raise client.exceptions.ClientError({"Error": {"Code": "AccessDenied", "Message": words}}, "GetSecretValue")
 
-    monkeypatch.setattr("deploys.access.stores.account", lambda *_: Account(REGION))
+    monkeypatch.setattr("voicestack.secrets.stores.account", lambda *_: Account(REGION))
     monkeypatch.setattr(Account, "client", lambda *_, **__: Refusing())
     with pytest.raises(StoreError, match=r"needs secretsmanager:GetSecretValue.*\[account number\]:user/x is not"):
         secret("voice/prod", region=REGION)

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from deploys.host.preflight import findings
-from deploys.host.report import HostReport, Preflight, parse_report
-from deploys.models.store import PROVENANCE
-from deploys.settings import Settings
+from on_host.weights.store import PROVENANCE
 from tests.documented import documented_command
 from tests.programs.workplace import furnish
 from tests.programs.workplace import run as run_there
 from tests.unit.test_preflight import GOOD
 from tests.unit.weights import GUARD, guard, put, stats, write
+from voicestack.host.preflight import findings
+from voicestack.host.report import HostReport, Preflight, parse_report
+from voicestack.settings.load import Settings
 
 INVENTORY = """
 voice = [("@local", {"site_domain": "voice.example.org", "site_acme_email": "operator@example.org"})]
@@ -26,8 +26,8 @@ voice = [("@local", {"site_domain": "voice.example.org", "site_acme_email": "ope
 DEPLOY = """
 import os
 from pyinfra.context import host
-from deploys.models import operations as models
-from deploys.settings import load
+from voicestack.weights import operations as models
+from voicestack.settings.load import load
 
 settings = load(host)
 models.HOME = os.environ["HOME_OF_THE_FETCHER"]

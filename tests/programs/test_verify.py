@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from deploys.models import digest, fetch, store, verify
-from deploys.models.digest import Digest
-from deploys.models.origin import RefusedError
-from deploys.models.state import plan
+from on_host.weights import digest, fetch, store, verify
+from on_host.weights.digest import Digest
+from on_host.weights.origin import RefusedError
 from tests.lab.hub import GRANTED, models
 from tests.lab.hub.server import LabServer, serving
 from tests.programs.test_fetch import Lab
 from tests.unit.weights import GUARD, WEIGHTS, flip, guard, model, observe, put, request, sha256, stats, tree
+from voicestack.weights.state import plan
 
 FILES = guard()
 DIGESTS = {path: sha256(data) for path, data in FILES.items()}

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploys.access.secrets import SECRETS
+from voicestack.secrets.run import SECRETS
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -8,12 +8,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from deploys.host.platform import Platform
-from deploys.remote import File
-from deploys.settings import Settings, parse
-from deploys.stack import omni
-from deploys.stack.render import HostFacts, render
 from tests.conftest import default_data
+from voicestack.host.platform import Platform
+from voicestack.remote import File
+from voicestack.settings import omni
+from voicestack.settings.load import Settings, parse
+from voicestack.stack.render import HostFacts, render
 
 FACTS = HostFacts(public_address="192.0.2.10", agent_image="voice-agent:0123456789abcdef")
 

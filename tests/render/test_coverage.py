@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from agent.voice_agent.residency import EU
-from deploys.host import base, docker, nvidia
-from deploys.host.platform import driver_pinning_packages, repositories
-from deploys.settings import KEYS, Settings, parse
-from deploys.stack.images import agent_sources
-from deploys.stack.render import render
 from tests.conftest import default_data
 from tests.render import matrix
 from tests.render.readers import host as host_files
+from voicestack.host import base, docker, nvidia
+from voicestack.host.platform import driver_pinning_packages, repositories
+from voicestack.settings.load import KEYS, Settings, parse
+from voicestack.stack.images import agent_sources
+from voicestack.stack.render import render
 
 CHANGED: dict[str, Any] = {
     "site_domain": "other.example.org",
@@ -129,7 +129,7 @@ UNRENDERED = {
     **{key: GATE for key in KEYS if key.startswith("gate_")},
     **{key: "deploys/audit.py's own (tests/unit/test_audit.py)" for key in KEYS if key.startswith("audit_")},
     **{key: "deploys/teardown.py's own (tests/unit/test_removal.py)" for key in KEYS if key.startswith("teardown_")},
-    **{key: "deploys.launch's own (tests/programs/launching)" for key in KEYS if key.startswith("launch_")},
+    **{key: "voicestack.launch's own (tests/programs/launching)" for key in KEYS if key.startswith("launch_")},
 }
 """Setting -> why no rendered file changes with it."""
 

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 import yaml
 
-from deploys.access.secrets import READERS
-from deploys.gpu.wishes import plan
-from deploys.remote import File
-from deploys.settings import Settings, parse
-from deploys.stack import omni
-from deploys.stack.images import agent_sources
-from deploys.stack.render import SERVICES, HostFacts, environment_file, environments, render
 from tests.lab.vllm.guard import judge
+from voicestack.remote import File
+from voicestack.secrets.run import READERS
+from voicestack.settings import omni
+from voicestack.settings.load import Settings, parse
+from voicestack.settings.memory import plan
+from voicestack.stack.images import agent_sources
+from voicestack.stack.render import SERVICES, HostFacts, environment_file, environments, render
 
 FACTS = HostFacts(public_address="192.0.2.10", agent_image="voice-agent:0123456789abcdef")
 Rendered = Callable[..., dict[str, File]]

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from deploys.archive.bundle import Bundle, Manifest, digests
-from deploys.archive.places import AGENT_ENV, CADDYS_DATA, LIVEKIT_ENV
+from voicestack.backup.bundle import Bundle, Manifest, digests
+from voicestack.backup.places import AGENT_ENV, CADDYS_DATA, LIVEKIT_ENV
 
 DOMAIN = "voice.example.org"
 SITE = f"{CADDYS_DATA}/certificates/local/{DOMAIN}/{DOMAIN}"

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from deploys.host import packages, preflight
-from deploys.host.ledger import with_apt
-from deploys.host.packages import parse_state
-from deploys.host.report import parse_report
-from deploys.remote import script_file
+from voicestack.host import packages, preflight
+from voicestack.host.ledger import with_apt
+from voicestack.host.packages import parse_state
+from voicestack.host.report import parse_report
+from voicestack.remote import script_file
 
 LOCKS = ("lib/dpkg/lock-frontend", "lib/dpkg/lock", "lib/apt/lists/lock", "cache/apt/archives/lock")
 

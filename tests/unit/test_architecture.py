@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploys.models.architecture import (
+from on_host.weights.architecture import (
     FIRST_BYTES,
     MAX_HEADER,
     Evidence,

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploys.archive.bundle import MANIFEST, Bundle, BundleError, members, pack, unpack
-from deploys.archive.places import CADDYS_DATA, LIVEKIT_ENV, belongs
 from tests.unit import archive
 from tests.unit.archive import DOMAIN, SITE
+from voicestack.backup.bundle import MANIFEST, Bundle, BundleError, members, pack, unpack
+from voicestack.backup.places import CADDYS_DATA, LIVEKIT_ENV, belongs
 
 
 def test_what_goes_in_comes_out() -> None:

@@ -17,12 +17,13 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from deploys.archive import contents, encryption
-from deploys.archive.bundle import pack
-from deploys.archive.encryption import DecryptionError, IdentityError
-from deploys.archive.places import AGENT_ENV, LIVEKIT_ENV
 from tests.unit import archive
 from tests.unit.archive import AUTHORITY, DOMAIN, RECIPIENT, SITE
+from voicestack import age as encryption
+from voicestack.age import DecryptionError, IdentityError
+from voicestack.backup import contents
+from voicestack.backup.bundle import pack
+from voicestack.backup.places import AGENT_ENV, LIVEKIT_ENV
 
 
 def test_encryption_and_back(tmp_path: Path) -> None:

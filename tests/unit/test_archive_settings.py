@@ -9,14 +9,15 @@ from pathlib import Path
 import pyrage
 import pytest
 
-from deploys.archive import encryption, shelf
-from deploys.archive.bundle import pack
-from deploys.archive.restore import IDENTITY, RestoreError, check, opened, source
-from deploys.archive.save import BackupError
-from deploys.archive.save import check as check_backup
-from deploys.settings import Settings, SettingsError, parse
 from tests.unit import archive
 from tests.unit.archive import DOMAIN, RECIPIENT
+from voicestack import age as encryption
+from voicestack.backup import shelf
+from voicestack.backup.bundle import pack
+from voicestack.backup.restore import IDENTITY, RestoreError, check, opened, source
+from voicestack.backup.save import BackupError
+from voicestack.backup.save import check as check_backup
+from voicestack.settings.load import Settings, SettingsError, parse
 
 
 def test_a_backup_is_complete_or_not_there_and_replaces_none(tmp_path: Path) -> None:

@@ -13,22 +13,22 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploys.doctor import containers, files, machine, network, weights
-from deploys.doctor.facts import Certificate, Container, HostState, LiveFile, parse
-from deploys.doctor.findings import Audit, Finding
-from deploys.doctor.wanted import Service, Wanted, wanted
-from deploys.gate.document import write
-from deploys.gpu.wishes import plan
-from deploys.host.docker import DockerState, daemon_config
-from deploys.host.nvidia import DriverState
-from deploys.host.packages import AptState
-from deploys.host.platform import Platform
-from deploys.host.report import Socket
-from deploys.models.state import OnDisk, WeightsDirectory
-from deploys.remote import File
-from deploys.settings import Settings
-from deploys.settings import parse as parse_settings
 from tests.conftest import default_data
+from voicestack.audit import containers, files, machine, network, weights
+from voicestack.audit.facts import Certificate, Container, HostState, LiveFile, parse
+from voicestack.audit.findings import Audit, Finding
+from voicestack.audit.wanted import Service, Wanted, wanted
+from voicestack.host.docker import DockerState, daemon_config
+from voicestack.host.nvidia import DriverState
+from voicestack.host.packages import AptState
+from voicestack.host.platform import Platform
+from voicestack.host.report import Socket
+from voicestack.remote import File
+from voicestack.settings.load import Settings
+from voicestack.settings.load import parse as parse_settings
+from voicestack.settings.memory import plan
+from voicestack.verify.document import write
+from voicestack.weights.state import OnDisk, WeightsDirectory
 
 UBUNTU = Platform("ubuntu", "2404", "noble", "6.8.0-1029-aws", "aws")
 NOW = 1_800_000_000

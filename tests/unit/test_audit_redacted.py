@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploys.doctor import facts
-from deploys.doctor.facts import asked, parse
-from deploys.doctor.redacted import MASK, difference, env_lines, redact
-from deploys.remote import File, script_file
-from deploys.stack.render import environment_file
+from voicestack.audit import facts
+from voicestack.audit.facts import asked, parse
+from voicestack.audit.redacted import MASK, difference, env_lines, redact
+from voicestack.remote import File, script_file
+from voicestack.stack.render import environment_file
 
 NAMES = st.from_regex(r"[A-Z_][A-Z0-9_]{0,8}", fullmatch=True)
 VALUES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=6).filter(lambda text: text.strip() == text)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from deploys.doctor import clone
-from deploys.doctor.clone import Head, head
-from deploys.doctor.findings import Finding
-from deploys.doctor.release import release
-from deploys.doctor.runs import Run, read
+from voicestack import git as clone
+from voicestack.audit.findings import Finding
+from voicestack.audit.release import release
+from voicestack.audit.runs import Run, read
+from voicestack.git import Head, head
 
 MADE = Run(
     "voice.py", "0" * 40, False, "2026-11-23T12:00:00Z", "ada@laptop", "done: 3 of 14 operations changed something"

@@ -15,13 +15,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploys.doctor.wanted import wanted
-from deploys.host import docker
-from deploys.host.docker import DockerState, daemon_config, merge, parse_config, wanted_packages
-from deploys.host.platform import Platform
-from deploys.settings import Settings
-from deploys.stack.render import HOME
 from tests.render.matrix import PLATFORMS
+from voicestack.audit.wanted import wanted
+from voicestack.host import docker
+from voicestack.host.docker import DockerState, daemon_config, merge, parse_config, wanted_packages
+from voicestack.host.platform import Platform
+from voicestack.settings.load import Settings
+from voicestack.stack.render import HOME
 
 ROOT = Path(__file__).resolve().parents[2]
 UBUNTU = Platform("ubuntu", "2404", "noble", "6.8.0-1029-aws", "aws")
@@ -130,7 +130,7 @@ def test_a_host_that_another_proof_was_made_on_is_proven_anew() -> None:
 
 def test_the_proof_runs_with_the_restrictions_and_the_card_of_the_agent(settings: Settings) -> None:
     """nvidia-smi as root in an open container says nothing about the agent's."""
-    text = (ROOT / "deploys" / "host" / "docker_gpu_proof.sh").read_text().replace("\\\n", " ")
+    text = (ROOT / "voicestack" / "host" / "docker_gpu_proof.sh").read_text().replace("\\\n", " ")
     (line,) = re.findall(r"^docker run (.*) >/dev/null$", text, re.MULTILINE)
     words = shlex.split(line)
     options = dict(itertools.pairwise(words))

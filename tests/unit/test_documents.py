@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from deploys.host.preflight import port_ranges
-from deploys.settings import KEYS, parse, typed
-from deploys.stack import render
 from docs import generate, mermaid, picture
 from docs.stack import LISTENS, UndrawnError, stack
+from voicestack.host.preflight import port_ranges
+from voicestack.settings.load import KEYS, parse, typed
+from voicestack.stack import render
 
 ROOT = Path(__file__).resolve().parents[2]
 VARIANTS: dict[str, dict[str, Any]] = {

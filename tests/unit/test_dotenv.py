@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploys.access.dotenv import Entry, parse
-from deploys.access.secrets import SECRETS
+from voicestack.secrets.dotenv import Entry, parse
+from voicestack.secrets.run import SECRETS
 
 NAMES = sorted(SECRETS)
 VALUES = st.from_regex(r"[A-Za-z0-9+/_.-]{8,60}={0,2}", fullmatch=True)

@@ -1,6 +1,6 @@
 """Progress lines: what, how far, how fast, how long still; no more often than every few seconds."""
 
-from deploys.models.progress import Progress, duration, size
+from on_host.weights.progress import Progress, duration, size
 
 
 def test_lines_come_every_few_seconds_and_say_all() -> None:

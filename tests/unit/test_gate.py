@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from deploys.gate.causes import certificate_cause, health_problems, likely_cause, turn_cause, turn_leg
-from deploys.gate.document import Documents
-from deploys.gate.report import LEGS, PROBES, Report, event
-from deploys.gate.sound import FRAME_BYTES, RATE, SILENCE, from_wav, loudness, seconds, to_wav, trimmed
-from deploys.gate.turns import Turn
-from deploys.gate.words import overlap, words
+from on_host.verify.causes import certificate_cause, health_problems, likely_cause, turn_cause, turn_leg
+from on_host.verify.report import LEGS, PROBES, Report, event
+from on_host.verify.sound import FRAME_BYTES, RATE, SILENCE, from_wav, loudness, seconds, to_wav, trimmed
+from on_host.verify.turns import Turn
+from on_host.verify.words import overlap, words
+from voicestack.verify.document import Documents
 
 PASSED = {"probe": "reachable", "name": "certificate", "leg": "caddy", "passed": True, "detail": "89 days left"}
 FAILED = {**PASSED, "probe": "conversation", "leg": "llm", "passed": False, "detail": "llm: denied", "cause": "no role"}

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from deploys.gate import host, machine, operations, rotation
-from deploys.gate.host import Verification
-from deploys.gate.request import KeyPair, Request, request
-from deploys.settings import Settings
+from on_host.verify import host, machine, rotation
+from on_host.verify.host import Verification
+from on_host.verify.request import KeyPair, Request, request
+from voicestack.settings.load import Settings
+from voicestack.verify import operations
 
 AGENT = {
     "AGENT_HEALTH_PORT": "8081",
@@ -223,4 +224,4 @@ def test_the_program_is_complete_and_holds_no_secret(wanted: Request) -> None:
     here = Path(operations.__file__).parent
     left_out = {path.name for path in here.glob("*.py")} - set(operations.PROGRAM)
     assert left_out == {"__init__.py", "document.py", "operations.py"}
-    assert set(files) > {"deploys/__init__.py", "deploys/gate/__init__.py", "request.json", rotation.KEYS}
+    assert set(files) > {"voicestack/__init__.py", "voicestack/verify/__init__.py", "request.json", rotation.KEYS}

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploys.gpu.cards import CARDS, card, measured
-from deploys.gpu.dimensions import Dimensions, DimensionsError, dimensions_of
-from deploys.gpu.memory import STAGE_1, Engine, bytes_per_token, captured_sizes, kv_cache_bytes, requested
-from deploys.gpu.units import GIB, MIB
-from deploys.gpu.wishes import WEIGHTS
-from deploys.models.architecture import GUARD_SHAPE, VOXTRAL_SHAPE
-from deploys.settings import parse
+from on_host.weights.architecture import GUARD_SHAPE, VOXTRAL_SHAPE
 from tests.lab.hub import content
+from voicestack.gpu.cards import CARDS, card, measured
+from voicestack.gpu.dimensions import Dimensions, DimensionsError, dimensions_of
+from voicestack.gpu.memory import STAGE_1, Engine, bytes_per_token, captured_sizes, kv_cache_bytes, requested
+from voicestack.gpu.units import GIB, MIB
+from voicestack.settings.load import parse
+from voicestack.settings.memory import WEIGHTS
 
 L4 = CARDS["L4"]
 VOXTRAL, GUARD = dimensions_of(VOXTRAL_SHAPE), dimensions_of(GUARD_SHAPE)

@@ -10,13 +10,13 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from deploys.gpu.__main__ import main
-from deploys.gpu.measured import Measured, read
-from deploys.gpu.picture import svg
-from deploys.gpu.table import table
-from deploys.gpu.units import GIB
-from deploys.gpu.wishes import plan
-from deploys.settings import Settings, parse
+from voicestack.gpu.measured import Measured, read
+from voicestack.gpu.units import GIB
+from voicestack.plan.__main__ import main
+from voicestack.plan.picture import svg
+from voicestack.plan.table import table
+from voicestack.settings.load import Settings, parse
+from voicestack.settings.memory import plan
 
 ROOT = Path(__file__).resolve().parents[2]
 APRIL = (Measured(23_034, 22_451),)
@@ -69,7 +69,7 @@ def test_the_pictures_bars_are_as_wide_as_the_memory(settings: Settings) -> None
 
 
 def test_a_plan_that_is_too_large_stays_inside_the_picture(data: dict[str, Any]) -> None:
-    from deploys.settings import typed  # noqa: PLC0415
+    from voicestack.settings.load import typed  # noqa: PLC0415
 
     settings, _ = typed({**data, "guard_sequences": 160})
     drawn = bars(svg(plan(settings), APRIL))

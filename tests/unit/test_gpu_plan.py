@@ -10,16 +10,16 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from deploys.gpu import advice
-from deploys.gpu.cards import CARDS
-from deploys.gpu.memory import bytes_per_token
-from deploys.gpu.plan import CardPlan, Device, Plan, Wishes, make
-from deploys.gpu.ram import LARGE_V3_FILE, ram
-from deploys.gpu.speed import callers_heard
-from deploys.gpu.units import GIB
-from deploys.gpu.wishes import host_memory, plan, sessions, wishes
-from deploys.settings import Settings, parse
 from tests.conftest import default_data
+from voicestack.gpu import advice
+from voicestack.gpu.cards import CARDS
+from voicestack.gpu.memory import bytes_per_token
+from voicestack.gpu.plan import CardPlan, Device, Plan, Wishes, make
+from voicestack.gpu.ram import LARGE_V3_FILE, ram
+from voicestack.gpu.speed import callers_heard
+from voicestack.gpu.units import GIB
+from voicestack.settings.load import Settings, parse
+from voicestack.settings.memory import host_memory, plan, sessions, wishes
 
 DEFAULT = wishes(parse(default_data()))
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from deploys import redaction
+from on_host import redaction
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "deploys" / "stack" / "target"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "on_host" / "start"))
 sys.modules["redaction"] = redaction  # it lies beside start.py on a host; here its directory has names of others
-import holding  # noqa: E402 - as on the host, where their own directory is on the path
+from on_host.start import holding  # noqa: E402 - as on the host, where their own directory is on the path
 
 
 class Kernel:

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from deploys.access.secrets import READERS, SECRETS, KeyPair
-from deploys.stack import operations
+from voicestack.secrets.run import READERS, SECRETS, KeyPair
+from voicestack.stack import operations
 
 SCRIPT = Path(operations.__file__).parent / "keys.sh"
 STATE = Path(operations.__file__).parent / "state.sh"

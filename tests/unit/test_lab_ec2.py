@@ -15,11 +15,11 @@ import websocket
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from deploys.access import tunnel
-from deploys.access.pushed_key import new_key
 from tests.lab import aws
 from tests.lab.ec2.endpoint import Endpoint
 from tests.lab.ec2.server import Ec2Server, Instance
+from voicestack.connect import tunnel
+from voicestack.connect.pushed_key import new_key
 
 LINE = f"ssh-ed25519 {new_key().get_base64()} test"
 
@@ -98,7 +98,7 @@ def test_the_newest_console_output_is_for_nitro_instances(server: Ec2Server) -> 
 
 
 class Signer:
-    """An account as deploys/access/tunnel.py needs it."""
+    """An account as voicestack/connect/tunnel.py needs it."""
 
     region = aws.REGION
 

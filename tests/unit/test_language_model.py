@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from deploys.gate.causes import turn_cause
-from deploys.stack import language_model, operations
-from deploys.stack.language_model import WORDS, told
-from deploys.stack.operations import Asked
+from on_host.verify.causes import turn_cause
+from voicestack.stack import language_model, operations
+from voicestack.stack.language_model import WORDS, told
+from voicestack.stack.operations import Asked
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL, REGION = "eu.mistral.pixtral-large-2502-v1:0", "eu-central-1"
@@ -38,7 +38,7 @@ def test_every_kind_of_the_agents_has_words_here_and_in_the_gate() -> None:
 @pytest.mark.parametrize(
     ("kind", "names"),
     [
-        ("denied", ("bedrock:InvokeModelWithResponseStream", "agent_bedrock_model", "deploys.launch")),
+        ("denied", ("bedrock:InvokeModelWithResponseStream", "agent_bedrock_model", "voicestack.launch")),
         ("no access", ("account", "agent_bedrock_model", "site_region")),
         ("ended", ("at its end", "legacy", "agent_bedrock_model", "list-inference-profiles --region eu-central-1")),
         ("unknown model", ("site_region", "agent_bedrock_model", "list-foundation-models")),

@@ -1,4 +1,4 @@
-"""What deploys.launch decides without asking anybody: ports, the role's policy, the place, what AWS's refusals mean."""
+"""What voicestack.launch decides without asking anybody: ports, the role's policy, the place, what AWS's refusals mean."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.voice_agent.residency import EU
-from deploys.access import environment, models_volume
-from deploys.access.ec2 import InstancesError, tags_of
-from deploys.contradictions import listening_ports
-from deploys.host.preflight import port_ranges
-from deploys.launch import policy, ports, waiting
-from deploys.launch.calls import LaunchError, explained
-from deploys.launch.place import choose
-from deploys.launch.ports import Rule, of_described, permission, public, ssh
-from deploys.launch.wishes import Wish, mistakes, wish
-from deploys.settings import Settings, parse
+from voicestack.connect import environment, models_volume
+from voicestack.connect.ec2 import InstancesError, tags_of
+from voicestack.host.preflight import port_ranges
+from voicestack.launch import policy, ports, waiting
+from voicestack.launch.calls import LaunchError, explained
+from voicestack.launch.place import choose
+from voicestack.launch.ports import Rule, of_described, permission, public, ssh
+from voicestack.launch.wishes import Wish, mistakes, wish
+from voicestack.settings.contradictions import listening_ports
+from voicestack.settings.load import Settings, parse
 
 SUBNETS = [
     {"SubnetId": f"subnet-{letter}", "AvailabilityZone": f"eu-central-1{letter}", "VpcId": "vpc-1"} for letter in "abc"
@@ -166,8 +166,8 @@ def test_a_refusal_names_the_permission_the_quota_or_aws_s_own_words() -> None:
 
 def test_waiting_says_what_changes_and_ends_with_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter(range(0, 10_000, 10))
-    monkeypatch.setattr("deploys.launch.waiting.time.monotonic", lambda: next(now))
-    monkeypatch.setattr("deploys.launch.waiting.time.sleep", lambda _: None)
+    monkeypatch.setattr("voicestack.launch.waiting.time.monotonic", lambda: next(now))
+    monkeypatch.setattr("voicestack.launch.waiting.time.sleep", lambda _: None)
     said: list[str] = []
     states: Iterator[str] = iter(["pending", "pending", "starting", "running"])
     waiting.until("it", lambda: next(states), "running", limit_s=600, say=said.append)

@@ -14,11 +14,11 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from deploys.access import lock
-from deploys.access.lock import BUSY, HELD, REBOOTING, LockedError, RebootingError, busy, commit, run
-from deploys.doctor.clone import Head
+from voicestack import lock
+from voicestack.git import Head
+from voicestack.lock import BUSY, HELD, REBOOTING, LockedError, RebootingError, busy, commit, run
 
-SCRIPT = Path("deploys/access/lock.sh")
+SCRIPT = Path("voicestack/lock.sh")
 RUN = '{"who": "root", "from": "there", "what": "deploys/voice.py", "commit": "abc"'
 
 
@@ -135,7 +135,7 @@ def test_a_run_that_comes_before_the_reboot_waits_for_it(monkeypatch: pytest.Mon
 
     waited = MagicMock(return_value=comes_back)
     monkeypatch.setattr(lock.Lock, "take", take)
-    monkeypatch.setattr("deploys.host.reboot.await_next_boot", waited)
+    monkeypatch.setattr("voicestack.host.reboot.await_next_boot", waited)
     if comes_back:
         lock.hold(host)
         assert lock.held(host) is not None
@@ -163,7 +163,7 @@ def test_a_run_is_dirty_exactly_when_the_audit_calls_its_clone_so(
     monkeypatch: pytest.MonkeyPatch, ours: Head, said: str
 ) -> None:
     """An untracked template is deployed too, and an edited document is not (test_audit_release.py)."""
-    monkeypatch.setattr("deploys.access.lock.head", lambda: ours)
+    monkeypatch.setattr("voicestack.lock.head", lambda: ours)
     assert commit() == said
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from deploys.host import packages
-from deploys.host.base import DOCKER_AFTER_GPU
-from deploys.host.ledger import with_apt
-from deploys.host.nvidia import UVM_SERVICE, Driver, DriverState, wanted_packages
-from deploys.host.packages import AptState, difference
-from deploys.host.platform import Platform
-from deploys.settings import Settings
+from voicestack.host import packages
+from voicestack.host.base import DOCKER_AFTER_GPU
+from voicestack.host.ledger import with_apt
+from voicestack.host.nvidia import UVM_SERVICE, Driver, DriverState, wanted_packages
+from voicestack.host.packages import AptState, difference
+from voicestack.host.platform import Platform
+from voicestack.settings.load import Settings
 
 UBUNTU = Platform("ubuntu", "2404", "noble", "6.14.0-1012-aws", "aws")
 DEBIAN = Platform("debian", "13", "trixie", "6.12.0-9-cloud-amd64", "cloud-amd64")

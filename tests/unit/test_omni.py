@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploys.stack import omni
+from voicestack.settings import omni
 
 
 @pytest.mark.parametrize("number", omni.RELEASES)

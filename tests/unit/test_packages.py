@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from deploys.host import packages
-from deploys.host.ledger import with_apt
-from deploys.host.nvidia import wanted_packages
-from deploys.host.packages import AptState, PackageSet, difference, not_ours_alone, parse_state
-from deploys.host.platform import Platform, driver_packages, repositories
-from deploys.remote import script_file
-from deploys.settings import Settings
+from voicestack.host import packages
+from voicestack.host.ledger import with_apt
+from voicestack.host.nvidia import wanted_packages
+from voicestack.host.packages import AptState, PackageSet, difference, not_ours_alone, parse_state
+from voicestack.host.platform import Platform, driver_packages, repositories
+from voicestack.remote import script_file
+from voicestack.settings.load import Settings
 
 UBUNTU = Platform("ubuntu", "2404", "noble", "6.8.0-1029-aws", "aws")
 DEBIAN = Platform("debian", "13", "trixie", "6.12.0-9-cloud-amd64", "cloud-amd64")

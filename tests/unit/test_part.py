@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploys.models import part
-from deploys.models.digest import Expected
-from deploys.models.part import Part
+from on_host.weights import part
+from on_host.weights.digest import Expected
+from on_host.weights.part import Part
 from tests.unit.weights import expected, failing, flip, git_sha1
 
 MARK_EVERY = 100

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from deploys.host.platform import TOOLKIT_PACKAGES
-from deploys.host.preflight import findings, memory_needed_gib, port_ranges
-from deploys.host.report import Disk, HostReport, Preflight, Socket, parse_report
-from deploys.settings import Settings, parse
+from voicestack.host.platform import TOOLKIT_PACKAGES
+from voicestack.host.preflight import findings, memory_needed_gib, port_ranges
+from voicestack.host.report import Disk, HostReport, Preflight, Socket, parse_report
+from voicestack.settings.load import Settings, parse
 
 GOOD = HostReport(
     distribution="ubuntu",

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from deploys import redaction
-from deploys.stack.target import reach
+from on_host import redaction
+from on_host.start import reach
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "deploys" / "stack" / "target"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "on_host" / "start"))
 sys.modules["redaction"] = redaction  # it lies beside start.py on a host; here its directory has names of others
 import compare  # noqa: E402 - as on the host, where their own directory is on the path
 import services  # noqa: E402

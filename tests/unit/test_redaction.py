@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploys.redaction import ADDRESS, ALLOWED_FILE, ROOT, Allowed, check, find, main, read_allowed, redact, tracked
+from on_host.redaction import ADDRESS, ALLOWED_FILE, ROOT, Allowed, check, find, main, read_allowed, redact, tracked
 
 ADDRESS_1 = ".".join(["3", "120", "7", "9"])
 ACCOUNT = "9876" * 3

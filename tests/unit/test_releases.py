@@ -12,16 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from deploys import redaction
-from deploys.stack import rollback
-from deploys.stack.target.releases import NoReleaseError, Release, choose
+from on_host import redaction
+from on_host.start.releases import NoReleaseError, Release, choose
+from voicestack.stack import rollback
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "deploys" / "stack" / "target"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "on_host" / "start"))
 sys.modules["redaction"] = redaction  # it lies beside start.py on a host; here its directory has names of others
-import adopt  # noqa: E402 - as on the host, where their own directory is on the path
-import releases  # noqa: E402
-import start  # noqa: E402
-from waiting import NotHealthyError  # noqa: E402
+from on_host.start import (
+    adopt,  # noqa: E402 - as on the host, where their own directory is on the path
+    releases,  # noqa: E402
+    start,  # noqa: E402
+)
+from on_host.start.waiting import NotHealthyError  # noqa: E402
 
 FILES = ["bin/start.json", "caddy/Caddyfile", "compose.yml", "env/caddy.env"]
 IMAGES = {"caddy": ("caddy:2", "sha256:good")}

@@ -8,7 +8,7 @@ import tarfile
 from base64 import b64decode
 from pathlib import Path
 
-from deploys.remote import File, script, tree_on_stdin, unpack
+from voicestack.remote import File, script, tree_on_stdin, unpack
 
 
 def test_a_tree_travels_with_modes() -> None:

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploys.host.docker import daemon_config, merge
-from deploys.host.ledger import LEDGER
-from deploys.host.volume import DROP_IN
-from deploys.removal import plan, told
-from deploys.removal.daemon import daemon_json
-from deploys.removal.facts import Container, Image, OnHost, Weights
-from deploys.removal.made import NETWORK, VOLUMES
-from deploys.settings import Settings
-from deploys.settings import parse as parse_settings
-from deploys.stack.render import HOME, STATE
 from tests.conftest import default_data
+from voicestack.host.docker import daemon_config, merge
+from voicestack.host.ledger import LEDGER
+from voicestack.host.volume import DROP_IN
+from voicestack.settings.load import Settings
+from voicestack.settings.load import parse as parse_settings
+from voicestack.stack.render import HOME, STATE
+from voicestack.teardown import plan, told
+from voicestack.teardown.daemon import daemon_json
+from voicestack.teardown.facts import Container, Image, OnHost, Weights
+from voicestack.teardown.made import NETWORK, VOLUMES
 
 WANTED = daemon_config(parse_settings(default_data()))
 OURS = Container("1" * 64, "voice-caddy-1", "voice", HOME, "caddy", "sha256:caddy", "caddy:2")

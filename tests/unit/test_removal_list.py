@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploys.doctor import files as doctors_files
-from deploys.doctor.wanted import wanted
-from deploys.host.docker import DAEMON_JSON
-from deploys.host.ledger import LEDGER, noting
-from deploys.host.platform import Platform, repositories
-from deploys.host.volume import wanted_files
-from deploys.remote import script_file
-from deploys.removal import facts, operations, plan
-from deploys.removal.facts import Image, OnHost, parse
-from deploys.removal.made import DIRECTORIES, MADE, VENDORS, VOLUMES, made, table
-from deploys.settings import Settings
-from deploys.stack.images import agent_sources, caddy_sources
-from deploys.stack.render import HOME, STATE
+from voicestack.audit import files as doctors_files
+from voicestack.audit.wanted import wanted
+from voicestack.host.docker import DAEMON_JSON
+from voicestack.host.ledger import LEDGER, noting
+from voicestack.host.platform import Platform, repositories
+from voicestack.host.volume import wanted_files
+from voicestack.remote import script_file
+from voicestack.settings.load import Settings
+from voicestack.stack.images import agent_sources, caddy_sources
+from voicestack.stack.render import HOME, STATE
+from voicestack.teardown import facts, operations, plan
+from voicestack.teardown.facts import Image, OnHost, parse
+from voicestack.teardown.made import DIRECTORIES, MADE, VENDORS, VOLUMES, made, table
 
 ROOT = Path(__file__).resolve().parents[2]
 PLATFORMS = (
@@ -74,7 +74,7 @@ def test_the_names_of_built_images_are_known(settings: Settings) -> None:
 
 
 def test_the_document_has_the_list() -> None:
-    """If this fails: put what `.venv/bin/python -m deploys.removal.made` prints into the document."""
+    """If this fails: put what `.venv/bin/python -m voicestack.teardown.made` prints into the document."""
     assert table() in (ROOT / "docs" / "decisions" / "teardown.md").read_text()
 
 
@@ -207,6 +207,6 @@ Conf docker-ce (5:26.1 Docker:1 [amd64])
 
 def test_the_ledger_lies_where_the_list_says() -> None:
     assert LEDGER in [each.path for each in MADE]
-    assert f"ledger={LEDGER}\n" in (ROOT / "deploys" / "host" / "ledger.sh").read_text()
+    assert f"ledger={LEDGER}\n" in (ROOT / "voicestack" / "host" / "ledger.sh").read_text()
     assert facts.ROOTS == (HOME, STATE)
     assert DAEMON_JSON not in [each.path for each in MADE]

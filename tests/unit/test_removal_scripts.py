@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from deploys.host.ledger import with_apt
-from deploys.removal import operations
-from deploys.removal.facts import Image, parse
+from voicestack.host.ledger import with_apt
+from voicestack.teardown import operations
+from voicestack.teardown.facts import Image, parse
 
 HARMLESS = (
     "awk",

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from agent.voice_agent.residency import EU
-from deploys.removal.made import CONTAINERDS_PLACE, DIRECTORIES, DOCKERS_PLACE, KEPT_ASIDE, MADE
-from deploys.settings import KEYS, SettingsError, parse
+from voicestack.settings.load import KEYS, SettingsError, parse
+from voicestack.teardown.made import CONTAINERDS_PLACE, DIRECTORIES, DOCKERS_PLACE, KEPT_ASIDE, MADE
 
 
 def refusal(data: dict[str, Any]) -> str:

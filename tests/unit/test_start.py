@@ -11,16 +11,18 @@ from typing import Any
 
 import pytest
 
-from deploys import redaction
-from deploys.models.store import PROVENANCE
-from deploys.stack.target.causes import CAUSES, likely_cause
+from on_host import redaction
+from on_host.start.causes import CAUSES, likely_cause
+from on_host.weights.store import PROVENANCE
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "deploys" / "stack" / "target"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "on_host" / "start"))
 sys.modules["redaction"] = redaction  # it lies beside start.py on a host; here its directory has names of others
-import compare  # noqa: E402 - as on the host, where their own directory is on the path
-import services  # noqa: E402
-import waiting  # noqa: E402
-from waiting import NotHealthyError  # noqa: E402
+from on_host.start import (
+    compare,  # noqa: E402 - as on the host, where their own directory is on the path
+    services,  # noqa: E402
+    waiting,  # noqa: E402
+)
+from on_host.start.waiting import NotHealthyError  # noqa: E402
 
 ASKED = compare.Wanted(configuration="h", image="i", weights="w", reloaded="r")
 STARTED = compare.Started(configuration="h", container="c", weights="w", reloaded="r")

@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from deploys.models import store
-from deploys.models.digest import Expected
-from deploys.models.state import Plan, plan
-from deploys.models.store import HEADROOM, INODES_PER_FILE, PROVENANCE, REPLACED, DiskError, Staging
+from on_host.weights import store
+from on_host.weights.digest import Expected
+from on_host.weights.store import HEADROOM, INODES_PER_FILE, PROVENANCE, REPLACED, DiskError, Staging
 from tests.unit.weights import (
     GUARD,
     OLDER,
@@ -32,6 +31,7 @@ from tests.unit.weights import (
     tree,
     write,
 )
+from voicestack.weights.state import Plan, plan
 
 REVISION = "b" * 40
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from deploys.invite import link
-from deploys.invite.link import Invitation, InvitationError, Minted
-from deploys.settings import SettingsError, parse
-from deploys.stack.images import agent_sources, caddy_image, caddy_sources
 from talk.fetch import fetch
 from tests.lab import npm
+from voicestack.settings.load import SettingsError, parse
+from voicestack.stack.images import agent_sources, caddy_image, caddy_sources
+from voicestack.talk import link
+from voicestack.talk.link import Invitation, InvitationError, Minted
 
 SCRIPT = Path(link.__file__).with_name("invite.sh")
 ROOT = Path(__file__).resolve().parents[2]

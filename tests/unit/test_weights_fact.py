@@ -5,12 +5,12 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from deploys.models.architecture import MAX_DOCUMENT, MAX_HEADER
-from deploys.models.progress import size
-from deploys.models.state import WeightsDirectory, plan, recognised
-from deploys.models.store import PROVENANCE
+from on_host.weights.architecture import MAX_DOCUMENT, MAX_HEADER
+from on_host.weights.progress import size
+from on_host.weights.store import PROVENANCE
 from tests.lab.hub import content
 from tests.unit.weights import GUARD, NEWER, WEIGHTS, guard, model, observe, provenance, put, stats, write
+from voicestack.weights.state import WeightsDirectory, plan, recognised
 
 ODD = [
     "a b",

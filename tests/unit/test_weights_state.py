@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploys.models.architecture import MEANT
-from deploys.models.catalog import KeepDays
-from deploys.models.state import OnDisk, Pending, Plan, WeightsDirectory, pending, plan, read_provenance, recognised
+from on_host.weights.architecture import MEANT
 from tests.unit.weights import GUARD, NEWER, OLDER, guard, model, provenance
+from voicestack.settings.catalog import KeepDays
+from voicestack.weights.state import OnDisk, Pending, Plan, WeightsDirectory, pending, plan, read_provenance, recognised
 
 FILES = {"config.json": b"abc", "sub/w.bin": b"123456789"}
 SIZES = {"config.json": 3, "sub/w.bin": 9}

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from deploys.models import window
-from deploys.models.origin import RefusedError, RemoteFile, Source, UnreachableError
-from deploys.models.window import Segment, Window, segments
+from on_host.weights import window
+from on_host.weights.origin import RefusedError, RemoteFile, Source, UnreachableError
+from on_host.weights.window import Segment, Window, segments
 
 CONNECTIONS = 4
 SEGMENT = 10

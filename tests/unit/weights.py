@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from deploys.models import operations
-from deploys.models.catalog import Model
-from deploys.models.digest import Expected
-from deploys.models.facts import WeightsState
-from deploys.models.state import WeightsDirectory
-from deploys.models.store import PROVENANCE
-from deploys.remote import script_file
+from on_host.weights.digest import Expected
+from on_host.weights.store import PROVENANCE
 from tests.lab.hub import content
+from voicestack.remote import script_file
+from voicestack.settings.catalog import Model
+from voicestack.weights import operations
+from voicestack.weights.facts import WeightsState
+from voicestack.weights.state import WeightsDirectory
 
 GUARD: dict[str, Any] = {
     "repo": "meta-llama/Llama-Guard-3-1B",
@@ -121,8 +121,8 @@ def fetcher(home: Path, sent: Mapping[str, Any], **environment: str) -> subproce
     """Run the fetcher as on a host: its own files, started by its script; importing the Hub's client would fail."""
     program = home / "program"
     here = Path(operations.__file__).parent
-    write(program, {f"deploys/models/{name}": (here / name).read_bytes() for name in operations.PROGRAM})
-    write(program, {"deploys/__init__.py": b"", "deploys/models/__init__.py": b""})
+    write(program, {f"voicestack/weights/{name}": (here / name).read_bytes() for name in operations.PROGRAM})
+    write(program, {"voicestack/__init__.py": b"", "voicestack/weights/__init__.py": b""})
     write(program, {f"{name}.py": b"raise SystemExit(99)" for name in ("huggingface_hub", "httpx2", "pydantic")})
     command = script_file(operations.__file__, "fetch.sh", str(home), "", "http://127.0.0.1:1")
     stdin = json.dumps(sent).encode() + b"\n"

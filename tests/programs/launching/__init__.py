@@ -1,1 +1,1 @@
-"""A simulated AWS (moto) for deploys.launch, and what it was asked. It stands in tests alone."""
+"""A simulated AWS (moto) for voicestack.launch, and what it was asked. It stands in tests alone."""

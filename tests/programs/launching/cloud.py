@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from moto.ec2.models import ec2_backends
 from moto.ssm.models import Parameter, ssm_backends
 
-from deploys.launch.__main__ import main
+from voicestack.launch.__main__ import main
 
 REGION = "eu-central-1"
 ACCOUNT = "123456789012"

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from moto import mock_aws
 
-from deploys.access.aws import account
-from deploys.launch import calls
 from tests.programs.launching.cloud import NETWORK, Cloud
+from voicestack.aws import account
+from voicestack.launch import calls
 
 
 @pytest.fixture(scope="module", autouse=True)

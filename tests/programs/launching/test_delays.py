@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from deploys.launch import calls
 from tests.programs.launching.cloud import Cloud
 from tests.programs.launching.test_launch import mapped
+from voicestack.launch import calls
 
 PROFILE = [
     "Value (voice-host) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name",

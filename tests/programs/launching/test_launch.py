@@ -160,7 +160,7 @@ def test_a_launch_that_stopped_before_the_volume_is_said_by_the_inventory(
     cloud.refuses["CreateVolume"] = [("VolumeLimitExceeded", "You have reached your limit.")]
     assert cloud.launch("--yes") == 1
     assert hosts()["voice"].data.get("weights_volume") is None
-    assert "voice belongs to deploys.launch, and no volume for its weights is attached to it" in caplog.text
+    assert "voice belongs to voicestack.launch, and no volume for its weights is attached to it" in caplog.text
     cloud.launch("--yes")
     caplog.clear()
     hosts()

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from pyinfra.api.inventory import Inventory
 
-from deploys.access.aws import account
-from deploys.access.ec2 import InstancesError
 from tests.programs.launching.cloud import REGION, Cloud
+from voicestack.aws import account
+from voicestack.connect.ec2 import InstancesError
 
 ROOT = Path(__file__).resolve().parents[3]
 Capture = pytest.CaptureFixture[str]
@@ -66,7 +66,7 @@ def test_everything_that_is_wrong_is_told_at_once_and_aws_is_not_asked(
 def test_a_variable_that_cannot_work_is_named(variables: dict[str, str], words: str) -> None:
     """As the program it is: its exit status, nothing on stdout, and no AWS in reach."""
     environment = {"PATH": os.environ["PATH"], "VOICE_SSH_FROM": "203.0.113.7/32", **variables}
-    command = [sys.executable, "-m", "deploys.launch", "--dry-run"]
+    command = [sys.executable, "-m", "voicestack.launch", "--dry-run"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr
@@ -113,7 +113,7 @@ def test_missing_credentials_are_said_clearly(tmp_path: Path) -> None:
         "VOICE_SSH_FROM": "203.0.113.7/32",
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-    command = [sys.executable, "-m", "deploys.launch", "--dry-run"]
+    command = [sys.executable, "-m", "voicestack.launch", "--dry-run"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "there are no AWS credentials where boto3 looks for them" in done.stdout

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from deploys.gpu.wishes import plan, sessions
-from deploys.stack.render import REPOSITORY
 from tests.render.matrix import Case
 from tests.render.readers import compose
+from voicestack.settings.memory import plan, sessions
+from voicestack.stack.render import REPOSITORY
 
 _WEIGHTS = ("config.json", "model.bin", "tokenizer.json", "vocabulary.json")
 

@@ -9,18 +9,19 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from deploys.gpu.wishes import host_memory, plan
-from deploys.stack import omni, render
-from deploys.stack.engine import gpu_start
-from deploys.stack.images import caddy_image
+from on_host.engine import gpu_start
 from tests.lab import readers
 from tests.lab.vllm import flags
 from tests.render.matrix import Case
+from voicestack.settings import omni
+from voicestack.settings.memory import host_memory, plan
+from voicestack.stack import render
+from voicestack.stack.images import caddy_image
 
 Model = dict[str, Any]
 
 KEY = ("APIkey", "c2VjcmV0IHdpdGggJCBhbmQgIyBpbiBpdCwgMzYgYnl0ZXM=")
-"""A LiveKit key pair as deploys/stack/keys.sh makes it on a host."""
+"""A LiveKit key pair as voicestack/stack/keys.sh makes it on a host."""
 
 _READ_WITHOUT_BEING_TOLD = {
     "caddy": {"/etc/caddy", "/data", "/config"},

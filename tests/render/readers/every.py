@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from deploys.stack import render
 from tests.lab import readers
 from tests.render.matrix import Case
 from tests.render.readers import agent, caddy, compose, livekit, stage
 from tests.render.readers.network import own_network
+from voicestack.stack import render
 
 Reader = Callable[[Case, Path], None]
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 
-from deploys.gpu.wishes import plan
-from deploys.stack import omni
 from tests.lab import readers
 from tests.render.matrix import Case
+from voicestack.settings import omni
+from voicestack.settings.memory import plan
 
 _LOADER = Path(__file__).with_name("omni_loader.py")
 _PACKAGED = {

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from deploys.host import docker
-from deploys.host.platform import Platform
 from tests.render import matrix
 from tests.render.readers import host
+from voicestack.host import docker
+from voicestack.host.platform import Platform
 
 DISTRIBUTIONS = pytest.mark.parametrize("platform", matrix.PLATFORMS.values(), ids=matrix.PLATFORMS.keys())
 

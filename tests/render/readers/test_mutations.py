@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from deploys.stack import render
 from tests.render import matrix
 from tests.render.readers import every
+from voicestack.stack import render
 
 OLD, NEW = "vllm/vllm-omni:v0.18.0", "vllm/vllm-omni:v0.28.0"
 

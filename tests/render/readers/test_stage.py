@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from deploys.stack import omni
 from tests.lab import readers
 from tests.render import matrix
 from tests.render.readers import stage
+from voicestack.settings import omni
 
 TUNED = {
     "gpu_card": "H100",

@@ -1,7 +1,0 @@
-# Pulls images with the program that was put on the host, then removes it. Runs behind deploys/host/ledger.sh.
-# Arguments: the program's directory | the images, none of which is on the host.
-place=$1
-shift
-note image "$@"
-python3 "$place/pull.py" "$@"
-rm -rf "$place"

@@ -1,0 +1,177 @@
+"""Which EC2 instances are voice hosts."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import NoCredentialsError
+from pyinfra import logger
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.connectors.base import BaseConnector
+
+from voicestack.aws import REFUSALS, Account, account
+from voicestack.connect import environment, models_volume, prerequisites
+from voicestack.settings.group_data import flat
+
+USER = "ubuntu"
+"""Of Ubuntu's images; `--ssh-user admin` for Debian's."""
+
+ALIVE = ["pending", "running", "stopping", "stopped"]
+"""The states of an instance that was not ended."""
+
+GROUPS = ["voice", "prod"]
+"""The inventory groups of every instance found, be it by inventories/prod.py or by @eic/... on the command line."""
+
+
+class InstancesError(PyinfraError):
+    """No usable instance was found; the message says what was found instead."""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A running instance: its Name tag (or its id, or both where two share a name), and where it is."""
+
+    name: str
+    id: str
+    zone: str
+    public: str
+    """Its public DNS name or address; empty if it has none."""
+    private: str
+    """Its address inside its VPC."""
+    subnet: str
+    vpc: str
+    models_device: str
+    """The path on it of the volume for the weights that voicestack.launch attached; empty if there is none."""
+    lacks_models: bool
+    """voicestack.launch looks after it, and it has no such volume."""
+
+
+class Ec2Inventory(BaseConnector):
+    """`pyinfra @ec2/tag:Role=voice ...`: the running instances with these tags, by ssh with the operator's keys."""
+
+    @staticmethod
+    def make_names_data(name: str) -> Iterator[tuple[str, dict[str, Any], list[str]]]:
+        """Name, data and groups of each instance that `name` ("tag:KEY=VALUE") chooses.
+
+        Raises:
+            InstancesError: see chosen_instances.
+        """
+        wanted = environment.read()
+        for found in chosen_instances(name, wanted):
+            data = {"ssh_hostname": public_address(found), "ssh_strict_host_key_checking": "yes"}
+            yield found.name, {**common_data(wanted, found), **data}, list(GROUPS)
+
+
+def common_data(wanted: environment.Environment, instance: Instance) -> dict[str, Any]:
+    """The data of a host that does not depend on how it is reached."""
+    if instance.lacks_models:
+        logger.warning(
+            f"{instance.name} belongs to voicestack.launch, and no volume for its weights is attached to it: a deploy "
+            "would put them onto its root disk. Run python -m voicestack.launch first"
+        )
+    volume = {"weights_volume": instance.models_device} if instance.models_device else {}
+    return {"ssh_user": USER, "_sudo": True, "eic_region": wanted.region, **volume, **wanted.site}
+
+
+def public_address(instance: Instance) -> str:
+    """Where to connect to from the internet.
+
+    Raises:
+        InstancesError: nowhere.
+    """
+    if not instance.public:
+        raise InstancesError(
+            f"{instance.name} has no public address: VOICE_CONNECT=tunnel goes through an EC2 Instance Connect Endpoint"
+        )
+    return instance.public
+
+
+def chosen_instances(chosen: str, wanted: environment.Environment) -> list[Instance]:
+    """The running instances that `chosen` names, for a run of pyinfra in the operator's environment.
+
+    Raises:
+        InstancesError: see running_instances; it also lists what else a first run would be refused for.
+    """
+    try:
+        return running_instances(chosen, account(wanted.region, wanted.role_arn))
+    except InstancesError as error:
+        known = {**flat(GROUPS[-1], []), **wanted.site}
+        raise InstancesError(prerequisites.listed(str(error), os.environ, known)) from error
+
+
+def running_instances(chosen: str, account: Account) -> list[Instance]:
+    """The running instances that `chosen` ("tag:KEY=VALUE", more tags after ";") names, by name.
+
+    Raises:
+        InstancesError: if EC2 cannot be asked, there is none, or one that matches does not run.
+    """
+    tags = tags_of(chosen)
+    said = f"{account.region} with {' and '.join(f'{key}={value}' for key, value in tags)}"
+    try:
+        found = list(_matching(account.client("ec2"), tags))
+    except NoCredentialsError as error:
+        raise InstancesError(
+            f"AWS credentials: EC2 in {account.region} cannot be asked ({error}); {prerequisites.CREDENTIALS}"
+        ) from error
+    except REFUSALS as error:
+        raise InstancesError(
+            f"EC2 in {account.region} cannot be asked (needs ec2:DescribeInstances): {error}"
+        ) from error
+    if not found:
+        raise InstancesError(
+            f"VOICE_TAG: there is no EC2 instance in {said}; are tag, VOICE_REGION and the account right? "
+            "python -m voicestack.launch makes one"
+        )
+    idle = [each for each in found if each["State"]["Name"] != "running"]
+    if idle:
+        states = "; ".join(f"{name_of(each)} ({each['InstanceId']}) is {each['State']['Name']}" for each in idle)
+        raise InstancesError(f"of the instances in {said} some do not run: {states}. Start them, or take the tag away")
+    shared = Counter(map(name_of, found))
+    return sorted((_instance(each, unique=shared[name_of(each)] == 1) for each in found), key=lambda each: each.name)
+
+
+def tags_of(chosen: str) -> list[tuple[str, str]]:
+    """The tags that `chosen` ("tag:KEY=VALUE", more after ";") names.
+
+    Raises:
+        InstancesError: it is not of that form, or names a key twice, of which an instance has one.
+    """
+    given = [tag.partition("=") for tag in chosen.removeprefix("tag:").split(";")]
+    pairs = [(key.strip(), value.strip()) for key, equals, value in given if equals and key.strip()]
+    if not chosen.startswith("tag:") or len(dict(pairs)) < len(given):
+        raise InstancesError(
+            f"{chosen!r} must be tag:KEY=VALUE, more than one with ';' between them, each key once (see VOICE_TAG)"
+        )
+    return pairs
+
+
+def _matching(client: Any, tags: list[tuple[str, str]]) -> Iterator[dict[str, Any]]:
+    alive = {"Name": "instance-state-name", "Values": ALIVE}
+    filters = [*({"Name": f"tag:{key}", "Values": [value]} for key, value in tags), alive]
+    for page in client.get_paginator("describe_instances").paginate(Filters=filters):
+        for reservation in page["Reservations"]:
+            yield from reservation["Instances"]
+
+
+def name_of(instance: dict[str, Any]) -> str:
+    """Its Name tag, or its id."""
+    tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
+    return str(tags.get("Name") or instance["InstanceId"])
+
+
+def _instance(found: dict[str, Any], *, unique: bool) -> Instance:
+    return Instance(
+        name=name_of(found) if unique else f"{name_of(found)}.{found['InstanceId']}",
+        id=found["InstanceId"],
+        zone=found["Placement"]["AvailabilityZone"],
+        public=found.get("PublicDnsName") or found.get("PublicIpAddress") or "",
+        private=found["PrivateIpAddress"],
+        subnet=found.get("SubnetId", ""),
+        vpc=found.get("VpcId", ""),
+        models_device=models_volume.device_of(found),
+        lacks_models=models_volume.is_ours(found) and not models_volume.device_of(found),
+    )

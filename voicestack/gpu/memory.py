@@ -1,0 +1,165 @@
+"""What one process takes of the card. Pure.
+
+vLLM's accounting (facts: vllm-and-models.md, section 4; `vllm_omni/worker/base.py` of the 0.18.0 wheel):
+
+    requested = ceil(total x utilisation)        at the start at least so much must be free
+    KV cache  = requested - (weights + peak of the activations + what CUDA's libraries took meanwhile)
+
+The activations' peak is given back after the measurement, the CUDA graphs are captured after it, and the process's
+CUDA context was there before it. So an engine that fills its share (`filling`) holds, at rest,
+
+    requested - activations + graphs + context
+
+We give the KV cache in bytes (`with_cache`): vLLM then does not measure at all, and takes
+
+    weights + KV cache + activations + graphs + libraries + context
+
+Left to measure, it mistakes memory that another engine frees or takes meanwhile for its own.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from voicestack.gpu.cards import Card
+from voicestack.gpu.dimensions import Dimensions
+from voicestack.gpu.units import GIB, MIB
+
+BYTES_A_VALUE = 2
+"""bfloat16."""
+
+BLOCK_TOKENS = 16
+"""vLLM hands out KV cache in blocks of this many tokens; a sequence's last block is rarely full."""
+
+CONTEXT = int(0.19 * GIB)
+"""A CUDA context when vLLM takes its first reading: an idle L4 then has 21.84 of 22.03 GiB free (facts, section 4)."""
+
+LIBRARIES = 500 * MIB - CONTEXT
+"""What CUDA's libraries and kernels take while the engine warms up, so that context and libraries are together the
+upper end of the 300-500 MiB a process of vllm issue 12059. (One log says 0.16 GiB, on an H100:
+kubernetes-sigs/gateway-api-inference-extension, pull request 550.)"""
+
+GRAPH = 28 * MIB
+"""A captured batch size: 11 of them "took 0.31 GiB" in a log of vLLM's V1 engine, and 24-28 MiB each in vllm pull
+request 22897; other models than ours. The acoustic transformer's own graphs (3 layers beside 26) are not apart."""
+
+LOGIT_BYTES = 26
+"""Of the sampler, for each word of the vocabulary and each sequence: bfloat16 and float32 logits, probabilities,
+sorted values and their 64-bit places, running sums."""
+
+STAGE_1 = int(1.55 * GIB)
+"""Voxtral's codec stage as a whole process, whatever its share: it has no KV cache (vLLM's recipe on an RTX 4090)."""
+
+WHISPER_OF_FILE = 1.03
+"""A Whisper on the card with weights in int8 takes as much as its float16 file has bytes, and 3 % on top: large-v3
+2,953 MB for a file of 2,944 MiB, large-v3-turbo 1,545 for 1,543, with a beam of five (SYSTRAN/faster-whisper, issue
+1030; RTX 2080 Ti). We use no beam."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a process takes of the card, in bytes; `other` is a whole process as others measured it."""
+
+    weights: int = 0
+    kv_cache: int = 0
+    activations: int = 0
+    graphs: int = 0
+    libraries: int = 0
+    context: int = 0
+    other: int = 0
+
+    @property
+    def peak(self) -> int:
+        """At most."""
+        return self.budget + self.context
+
+    @property
+    def at_rest(self) -> int:
+        """What nvidia-smi shows of it while nobody speaks."""
+        return self.peak - self.activations
+
+    @property
+    def budget(self) -> int:
+        """What it will allocate after its CUDA context: vLLM's start-up check should ask for so much."""
+        return self.weights + self.kv_cache + self.activations + self.graphs + self.libraries + self.other
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A model as vLLM serves it: `weights` in bytes, `context` in tokens; `chunked` as enable_chunked_prefill."""
+
+    weights: int
+    dimensions: Dimensions
+    sequences: int
+    context: int
+    eager: bool
+    chunked: bool
+
+    def with_cache(self, card: Card) -> Need:
+        """With the KV cache given in bytes, for all sequences at their longest."""
+        cache = kv_cache_bytes(self.dimensions, sequences=self.sequences, context=self.context)
+        return self._need(card, cache)
+
+    def filling(self, card: Card, utilisation: float) -> Need:
+        """With the KV cache that vLLM gives itself from a share of the card; 0 or less: it would not start."""
+        without = self._need(card, 0)
+        return self._need(card, requested(card, utilisation) - (without.budget - without.graphs))
+
+    def _need(self, card: Card, kv_cache: int) -> Need:
+        return Need(
+            weights=self.weights,
+            kv_cache=kv_cache,
+            activations=activation_bytes(
+                self.dimensions, sequences=self.sequences, tokens=batched_tokens(card, self.context, self.chunked)
+            ),
+            graphs=0 if self.eager else GRAPH * captured_sizes(self.sequences),
+            libraries=LIBRARIES,
+            context=CONTEXT,
+        )
+
+
+def requested(card: Card, utilisation: float) -> int:
+    """What vLLM's start-up check wants free (vllm/v1/worker/utils.py, request_memory)."""
+    return math.ceil(card.usable * utilisation)
+
+
+def utilisation_for(card: Card, need: Need) -> float:
+    """The gpu_memory_utilization to ask for: what the process will allocate, rounded up to a thousandth."""
+    return math.ceil(need.budget / card.usable * 1000) / 1000
+
+
+def bytes_per_token(dimensions: Dimensions) -> int:
+    """Of KV cache: key and value, in every layer, for every KV head."""
+    return 2 * dimensions.layers * dimensions.kv_heads * dimensions.head_dim * BYTES_A_VALUE
+
+
+def kv_cache_bytes(dimensions: Dimensions, *, sequences: int, context: int) -> int:
+    """Bytes for `sequences` sequences of `context` tokens each, with a spare block for every sequence."""
+    return sequences * (context + BLOCK_TOKENS) * bytes_per_token(dimensions)
+
+
+def activation_bytes(dimensions: Dimensions, *, sequences: int, tokens: int) -> int:
+    """The peak of one step of `tokens` tokens: the feed-forward network's, and the sampler's for each sequence.
+
+    In that network, gate and up projection and their product live at once, beside two copies of the hidden state.
+    """
+    layer = tokens * (3 * dimensions.intermediate + 2 * dimensions.hidden) * BYTES_A_VALUE
+    return layer + sequences * dimensions.vocabulary * LOGIT_BYTES
+
+
+def batched_tokens(card: Card, context: int, chunked: bool) -> int:
+    """vLLM's default for max_num_batched_tokens; without chunked prefill a whole prompt must fit into a step."""
+    default = 2048 if card.usable < 70 * GIB else 8192
+    return default if chunked else max(default, context)
+
+
+def captured_sizes(sequences: int) -> int:
+    """How many batch sizes vLLM captures as CUDA graphs: 1, 2, 4, then every eighth, to twice the sequences or 512."""
+    largest = min(2 * sequences, 512)
+    return sum(1 for size in (1, 2, 4) if size <= largest) + largest // 8
+
+
+def whisper_on_card(file_bytes: int) -> Need:
+    """A Whisper with int8 weights, whose file has float16 weights of `file_bytes` bytes, as a whole process."""
+    return Need(other=int(file_bytes * WHISPER_OF_FILE))

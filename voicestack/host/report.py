@@ -1,0 +1,170 @@
+"""What a host says about itself: one round trip, read only, judged by preflight.py."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pyinfra.api.facts import FactBase
+
+from voicestack.host.platform import Platform
+from voicestack.remote import script_file
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Free space where a path lies (or will lie)."""
+
+    path: str
+    filesystem: str
+    free_kib: int
+
+
+@dataclass(frozen=True)
+class Socket:
+    """A listening socket ("tcp", "0.0.0.0:22"): by which program, in which container (64 hex, or "-")."""
+
+    protocol: str
+    address: str
+    program: str
+    container: str
+
+    @property
+    def port(self) -> int:
+        """The port number."""
+        return int(self.address.rpartition(":")[2])
+
+    @property
+    def is_on_loopback(self) -> bool:
+        """Whether the host alone can reach it."""
+        host, _, device = self.address.rpartition(":")[0].strip("[]").partition("%")
+        return device == "lo" or host.startswith(("127.", "::ffff:127.")) or host == "::1"
+
+
+@dataclass(frozen=True)
+class HostReport:
+    """What a host says about itself; sizes in KiB, times in seconds since 1970.
+
+    `packages` are candidates in the distribution's archive, `images` is where a running Docker keeps its images,
+    `installed` and `offered` (newest first, asked for only where one is missing) are versions of what settings pin.
+    """
+
+    distribution: str = ""
+    release: str = ""
+    codename: str = ""
+    pretty_name: str = ""
+    architecture: str = ""
+    kernel: str = ""
+    flavour: str = ""
+    init: str = ""
+    uid: int = -1
+    clock: int = 0
+    asked_at: int = 0
+    memory_kib: int = 0
+    gpus: tuple[str, ...] = ()
+    gpu_memory_mib: tuple[int, ...] = ()
+    disks: tuple[Disk, ...] = ()
+    deployed: bool = False
+    models: frozenset[str] = frozenset()
+    models_are_ours: bool = False
+    strangers: tuple[str, ...] = ()
+    sockets: tuple[Socket, ...] = ()
+    containers: dict[str, str] = field(default_factory=dict)
+    missing_tools: tuple[str, ...] = ()
+    dpkg_faults: tuple[str, ...] = ()
+    archive_faults: tuple[str, ...] = ()
+    packages: dict[str, str] = field(default_factory=dict)
+    images: str = ""
+    installed: dict[str, str] = field(default_factory=dict)
+    offered: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    urls: dict[str, str] = field(default_factory=dict)
+    public_address: str = ""
+    domain_addresses: tuple[str, ...] | None = None
+    """Where site_domain leads, as the host sees it; None: that was not asked."""
+    own_addresses: tuple[str, ...] = ()
+
+    @property
+    def platform(self) -> Platform:
+        """What choices of packages depend on."""
+        release = self.release.replace(".", "")
+        return Platform(self.distribution, release, self.codename, self.kernel, self.flavour)
+
+
+def parse_report(lines: Iterable[str], *, asked_at: int = 0) -> HostReport:
+    """The lines that preflight.sh prints, as a HostReport."""
+    rows = [line.split("\t") for line in lines if line]
+
+    def all_of(key: str) -> list[list[str]]:
+        return [row[1:] for row in rows if row[0] == key]
+
+    def one(key: str) -> str:
+        found = all_of(key)
+        return found[0][0] if found and found[0] else ""
+
+    distribution, release, codename, pretty = (*(all_of("os") or [[]])[0], "", "", "", "")[:4]
+    kernel, flavour = (*(all_of("kernel") or [[]])[0], "", "")[:2]
+    return HostReport(
+        distribution=distribution,
+        release=release,
+        codename=codename,
+        pretty_name=pretty,
+        architecture=one("architecture"),
+        kernel=kernel,
+        flavour=flavour,
+        init=one("init"),
+        uid=int(one("uid") or -1),
+        clock=int(one("now") or 0),
+        asked_at=asked_at,
+        memory_kib=int(one("memory_kib") or 0),
+        gpus=tuple(row[0].removeprefix("0x") for row in all_of("gpu")),
+        gpu_memory_mib=tuple(int(row[0]) for row in all_of("gpu_memory_mib") if row[0].isdecimal()),
+        disks=tuple(Disk(path, filesystem, int(free)) for path, filesystem, free in all_of("disk")),
+        deployed=one("deployed") == "yes",
+        models=frozenset(row[0] for row in all_of("model")),
+        models_are_ours=one("models_are_ours") == "yes",
+        strangers=tuple(row[0] for row in all_of("stranger")),
+        sockets=tuple(Socket(*row) for row in all_of("socket")),
+        containers={row[0]: row[1] if len(row) > 1 else "" for row in all_of("container")},
+        missing_tools=tuple(row[0] for row in all_of("missing")),
+        dpkg_faults=tuple(" ".join(row) for row in all_of("apt")),
+        archive_faults=tuple(" ".join(row) for row in all_of("archive")),
+        packages={row[0]: row[1] if len(row) > 1 else "" for row in all_of("package")},
+        images=one("images"),
+        installed={row[0]: row[1] for row in all_of("installed")},
+        offered={row[0]: tuple(row[1:]) for row in all_of("offered")},
+        urls={row[0]: row[1] if len(row) > 1 else "" for row in all_of("url")},
+        public_address=one("public_address").strip("-"),
+        domain_addresses=next((tuple(row) for row in all_of("domain")), None),
+        own_addresses=next((tuple(row) for row in all_of("addresses")), ()),
+    )
+
+
+class Preflight(FactBase[HostReport]):
+    """Everything preflight.sh reads, in one ssh execution."""
+
+    def command(
+        self,
+        paths: str,
+        ports: str,
+        urls: str,
+        packages: str,
+        metadata: str,
+        models: str,
+        domain: str,
+        sources: str,
+        pinned: str,
+        catalog: str,
+    ) -> str:
+        """The script with its arguments."""
+        self.asked_at = int(time.time())
+        words = (paths, ports, urls, packages, metadata, models, domain, sources, pinned, catalog)
+        return script_file(__file__, "preflight.sh", *words)
+
+    def process(self, output: list[str]) -> HostReport:
+        """Parse the script's lines; the clock is compared with the middle of the round trip."""
+        return parse_report(output, asked_at=(self.asked_at + int(time.time())) // 2)
+
+    def default(self) -> HostReport:  # type: ignore[override]
+        """A host that said nothing."""
+        return HostReport()

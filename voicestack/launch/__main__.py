@@ -1,0 +1,163 @@
+"""Make the EC2 host that the settings describe, or say what is missing of it: python -m voicestack.launch.
+
+    python -m voicestack.launch --dry-run          what exists, what would be made; nothing is changed
+    python -m voicestack.launch                    shows that, asks, does it; again: finds everything, changes nothing
+    python -m voicestack.launch --terminate NAME   ends the instance, keeps its models volume and address, for a rebuild
+
+Reads group_data/all.py, group_data/GROUP.py over it and --data over both; region, tags and credentials are the
+inventory's (voicestack/connect/environment.py). Why so, and the permissions it needs: docs/decisions/launch.md.
+
+Exit status: 0 all is as it should be (or would be, with --dry-run), 1 refused or failed, 2 the settings cannot work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from voicestack.aws import account
+from voicestack.connect import environment
+from voicestack.connect.environment import Environment, EnvironmentVariableError
+from voicestack.launch import plan, report, terminate, wishes
+from voicestack.launch.calls import Aws, LaunchError
+from voicestack.launch.parts import Known, Part, Say
+from voicestack.launch.wishes import Wish
+from voicestack.settings.contradictions import contradictions
+from voicestack.settings.group_data import flat
+from voicestack.settings.load import SettingsError, typed
+from voicestack.settings.load import report as settings_report
+
+UNSAID = {"site_domain": "host.invalid"}
+"""In place of what an operator need not have said yet: a host's ports, size and role do not depend on it."""
+
+
+def read_wish(operator: Environment, data: dict[str, Any], *, ends: bool) -> Wish:
+    """What is wanted, of the operator's environment and the flat settings; `ends`: to be ended.
+
+    Raises:
+        SettingsError: with everything that cannot work.
+    """
+    data = {**data, **operator.site}
+    data |= {key: value for key, value in UNSAID.items() if not data.get(key)}
+    problems = wishes.tag_mistakes(operator.tags)
+    if not ends:
+        problems += wishes.ssh_mistakes(operator)
+    try:
+        settings, unknown = typed(data)
+    except SettingsError as error:
+        _, *lines = str(error).splitlines()
+        raise SettingsError(settings_report([line.removeprefix("  - ") for line in lines] + problems)) from None
+    problems += [*unknown, *contradictions(settings), *wishes.mistakes(settings, operator)]
+    if problems:
+        raise SettingsError(settings_report(problems))
+    return wishes.wish(settings, operator)
+
+
+def _read(arguments: argparse.Namespace) -> tuple[Environment, Wish]:
+    """The operator's environment and what is wanted.
+
+    Raises:
+        SettingsError: with everything that cannot work.
+    """
+    problems: list[str] = []
+    operator, data = None, None
+    try:
+        operator = environment.read()
+    except EnvironmentVariableError as error:
+        problems += str(error).splitlines()
+    try:
+        data = flat(arguments.group, arguments.data)
+    except ValueError as error:
+        problems += str(error).splitlines()
+    if operator is None or data is None:
+        raise SettingsError(settings_report(problems))
+    return operator, read_wish(operator, data, ends=arguments.terminate is not None)
+
+
+def run(arguments: argparse.Namespace, wish: Wish, operator: Environment, say: Say) -> int:
+    """Plan, ask, make, report; the exit status."""
+    aws = Aws(account(operator.region, operator.role_arn), say)
+    known, parts, error, outcome = Known(), list[Part](), "", "refused"
+    try:
+        known = plan.identify(aws)
+        if arguments.terminate is not None:
+            parts = terminate.examine(aws, wish, known, arguments.terminate, say)
+        else:
+            parts = plan.examine(aws, wish, known, say)
+        for line in report.lines(wish, known, parts):
+            say(line)
+        outcome = _do(arguments, parts, say)
+    except LaunchError as refusal:
+        error, outcome = str(refusal), "failed"
+        say(error)
+    if outcome in ("changed", "unchanged") and arguments.terminate is None:
+        say(f"{wish.name} is at {known.address}, which the DNS of VOICE_DOMAIN must say. Next: deploys/voice.py")
+    if arguments.json:
+        print(json.dumps(report.document(wish, known, parts, outcome, error), indent=2))
+    return 0 if outcome in ("changed", "unchanged", "planned") else 1
+
+
+def _do(arguments: argparse.Namespace, parts: list[Part], say: Say) -> str:
+    """Make the changes if there are any and they are wanted; in a word what came of it."""
+    number = report.count(parts)
+    if report.refused(parts):
+        say("It cannot be done as marked with !; nothing was changed.")
+        return "refused"
+    if not number:
+        say("All of it is as it should be; nothing was changed.")
+        return "unchanged"
+    if arguments.dry_run:
+        say(f"{number} changes would be made; nothing was changed.")
+        return "planned"
+    if not (arguments.yes or _agreed(number, say)):
+        say("Nothing was changed.")
+        return "refused"
+    plan.make(parts, say)
+    return "changed"
+
+
+def _agreed(number: int, say: Say) -> bool:
+    if not sys.stdin.isatty():
+        say("There is nobody to ask; give --yes.")
+        return False
+    say(f"Make these {number} changes? [y/N]")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _name(word: str) -> str:
+    """An empty one is a variable that is not set: that must not launch anything."""
+    if not word.strip():
+        raise argparse.ArgumentTypeError("name the instance")
+    return word
+
+
+def main(words: list[str]) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m voicestack.launch", description="The EC2 host of the settings.")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, change nothing")
+    parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
+    parser.add_argument("--terminate", type=_name, metavar="NAME", help="end the instance of this name instead")
+    parser.add_argument("--json", action="store_true", help="a JSON document on stdout, the words on stderr")
+    parser.add_argument("--data", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
+    parser.add_argument("--group", default="prod", help="the file of group_data over all.py (default: prod)")
+    arguments = parser.parse_args(words)
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr if arguments.json else sys.stdout, flush=True)
+
+    try:
+        operator, wish = _read(arguments)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    try:
+        return run(arguments, wish, operator, say)
+    except KeyboardInterrupt:
+        print(f"Stopped. {plan.LEFT}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,98 @@
+"""The host's security group: exactly the rules that ports.py says. What it lets out is left as EC2 makes it: all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from voicestack.connect import tunnel
+from voicestack.launch import ports
+from voicestack.launch.calls import Aws, LaunchError
+from voicestack.launch.parts import Change, Known, Part
+from voicestack.launch.ports import Rule
+from voicestack.launch.wishes import Wish
+
+THING = "security group"
+
+
+def examine(aws: Aws, wish: Wish, known: Known) -> Part:
+    """What the group lacks, and what it lets in that it should not.
+
+    Raises:
+        LaunchError: EC2 cannot be asked.
+    """
+    part = Part(THING)
+    wanted = {**ports.public(wish.settings), **ports.ssh(wish.ssh_from, _endpoints(aws, wish, known))}
+    group = _find(aws, wish, known.vpc)
+    existing: dict[Rule, list[str]] = {}
+    if group is None:
+        make = f"make {wish.host_name} in {known.vpc}; it lets everything out"
+        part.changes.append(Change(make, lambda: _make(aws, wish, known)))
+    elif not {(each["Key"], each["Value"]) for each in group.get("Tags", [])} >= set(wish.tags):
+        part.refusals.append(
+            f"{group['GroupId']} is called {wish.host_name} too, without the tags {wish.shown_tags}: set launch_name "
+            "to another"
+        )
+        return part
+    else:
+        known.group = group["GroupId"]
+        part.found = f"{known.group} ({wish.host_name})"
+        existing = _rules(aws, known.group)
+    part.changes += [
+        Change(f"let in {rule} ({why})", lambda rule=rule, why=why: _open(aws, known, rule, why))  # type: ignore[misc]
+        for rule, why in wanted.items()
+        if rule not in existing
+    ]
+    part.changes += [
+        Change(f"no longer let in {rule}", lambda ids=ids: _close(aws, known, ids))  # type: ignore[misc]
+        for rule, ids in existing.items()
+        if rule not in wanted
+    ]
+    return part
+
+
+def _endpoints(aws: Aws, wish: Wish, known: Known) -> list[str]:
+    """The security groups of the Instance Connect Endpoint that runs go through, if they go through one."""
+    if not wish.tunnel:
+        return []
+    try:
+        found = tunnel.find_endpoint(aws.account, wanted=wish.endpoint, subnet=known.subnet, vpc=known.vpc)
+    except tunnel.TunnelError as error:
+        raise LaunchError(f"VOICE_CONNECT=tunnel: {error}") from error
+    return sorted(found["SecurityGroupIds"])
+
+
+def _find(aws: Aws, wish: Wish, vpc: str) -> dict[str, Any] | None:
+    """By its name, which is unique in a VPC."""
+    here = [{"Name": "group-name", "Values": [wish.host_name]}, {"Name": "vpc-id", "Values": [vpc]}]
+    groups = aws.call("ec2", "describe_security_groups", Filters=here)["SecurityGroups"]
+    return dict(groups[0]) if groups else None
+
+
+def _rules(aws: Aws, group: str) -> dict[Rule, list[str]]:
+    """What the group lets in -> the ids of the rules that say so."""
+    only = [{"Name": "group-id", "Values": [group]}]
+    found: dict[Rule, list[str]] = {}
+    for each in aws.call("ec2", "describe_security_group_rules", Filters=only)["SecurityGroupRules"]:
+        if not each["IsEgress"]:
+            found.setdefault(ports.of_described(each), []).append(each["SecurityGroupRuleId"])
+    return found
+
+
+def _make(aws: Aws, wish: Wish, known: Known) -> None:
+    known.group = aws.change(
+        "ec2",
+        "create_security_group",
+        GroupName=wish.host_name,
+        Description="A voice host: callers, and ssh for its operators",
+        VpcId=known.vpc,
+        TagSpecifications=wish.specification("security-group", "group"),
+    )["GroupId"]
+
+
+def _open(aws: Aws, known: Known, rule: Rule, why: str) -> None:
+    permission = ports.permission(rule, why)
+    aws.change("ec2", "authorize_security_group_ingress", GroupId=known.group, IpPermissions=[permission])
+
+
+def _close(aws: Aws, known: Known, ids: list[str]) -> None:
+    aws.change("ec2", "revoke_security_group_ingress", GroupId=known.group, SecurityGroupRuleIds=ids)

@@ -1,0 +1,168 @@
+"""`host.data` as one typed, frozen `Settings`; every mistake in it reported at once, by key.
+
+Keys are flat (`voxtral_port`) because pyinfra overrides data key by key; here they become sections
+(`settings.voxtral.port`). This module holds no values: they stand in group_data.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pyinfra.api.exceptions import PyinfraError
+
+from on_host.redaction import find
+from voicestack.settings import residency
+from voicestack.settings.catalog import Model
+from voicestack.settings.commands import Audit, Backup, Gate, Launch, Releases, Restore, Rollback, Teardown
+from voicestack.settings.contradictions import contradictions
+from voicestack.settings.host import Docker, Gpu, Nvidia, Preflight, Pypi, Site, Weights
+from voicestack.settings.services import Agent, Caddy, Guard, Image, Livekit, Talk, Voxtral
+from voicestack.settings.types import Section
+
+ROOT = Path(__file__).resolve().parents[1]
+
+PRIVATE = ("age identity", "private key")
+"""What somebody may give where a public key belongs; no message repeats it."""
+
+
+DOMAIN = "export VOICE_DOMAIN=voice.example.org, the name callers' browsers connect to"
+"""How to set the one setting that has no default."""
+
+
+class SettingsError(PyinfraError):
+    """The settings of one or more hosts cannot work; the message names each key, its problem and the fix."""
+
+
+class Settings(Section):
+    """Everything a deploy may know, section by section."""
+
+    site: Site
+    preflight: Preflight
+    gpu: Gpu
+    nvidia: Nvidia
+    docker: Docker
+    pypi: Pypi
+    weights: Weights
+    image: Image
+    livekit: Livekit
+    caddy: Caddy
+    talk: Talk
+    voxtral: Voxtral
+    guard: Guard
+    agent: Agent
+    releases: Releases
+    rollback: Rollback
+    backup: Backup
+    restore: Restore
+    gate: Gate
+    audit: Audit
+    launch: Launch
+    teardown: Teardown
+
+    @property
+    def models(self) -> dict[str, Model]:
+        """The models this host uses, in the catalog's order; the catalog may know more."""
+        used = {self.voxtral.model, self.agent.whisper_model, *([self.guard.model] if self.guard.is_here else [])}
+        return {name: model for name, model in self.weights.catalog.items() if name in used}
+
+    def model_path(self, name: str) -> str:
+        """Where that model lies on the host and in the containers."""
+        return f"{self.weights.directory}/{name}"
+
+
+SECTIONS: dict[str, type[Section]] = {
+    name: field.annotation
+    for name, field in Settings.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+}
+KEYS = frozenset(f"{name}_{field}" for name, section in SECTIONS.items() for field in section.model_fields)
+
+
+def parse(data: Mapping[str, Any]) -> Settings:
+    """`data` as Settings that do not contradict each other.
+
+    Its keys are flat; the connectors' `ssh_*` and `eic_*` and pyinfra's own `_*` may be among them. A host that EC2 was
+    asked for says its region (`eic_region`): it must be an allowed one, for all of the stack but the model runs there.
+
+    Raises:
+        SettingsError: with one line for each problem.
+    """
+    settings, problems = typed(data)
+    problems += contradictions(settings)
+    if "eic_region" in data:
+        problems += residency.region("VOICE_REGION", data["eic_region"], settings.site.allowed_regions)
+    if problems:
+        raise SettingsError(report(problems))
+    return settings
+
+
+def typed(data: Mapping[str, Any]) -> tuple[Settings, list[str]]:
+    """`data` as Settings that are each right by themselves, and a line for each key that is none.
+
+    Raises:
+        SettingsError: a value is missing or of the wrong type.
+    """
+    own = {key: value for key, value in data.items() if not key.startswith(("_", "ssh_", "eic_"))}
+    problems = [_unknown(key) for key in sorted(own.keys() - KEYS)]
+    sections: dict[str, Section] = {}
+    for name, section in SECTIONS.items():
+        values = {
+            key.removeprefix(f"{name}_"): own[key]
+            for key in own.keys() & KEYS
+            if key.startswith(f"{name}_") and key.removeprefix(f"{name}_") in section.model_fields
+        }
+        try:
+            sections[name] = section.model_validate(values)
+        except ValidationError as error:
+            problems += [_describe(name, detail) for detail in error.errors()]
+    if len(sections) < len(SECTIONS):
+        raise SettingsError(report(problems))
+    return Settings.model_validate(sections), problems
+
+
+class _Run:
+    is_checked = False
+
+
+def run_is_checked() -> None:
+    """Say that config.py was read: this run's settings and secrets were looked at before it connects."""
+    _Run.is_checked = True
+
+
+def load(host: Any) -> Settings:
+    """The settings of a pyinfra host, for a deploy.
+
+    Raises:
+        SettingsError: with one line for each problem; or the run did not read config.py, so that nothing was checked
+            before it connected.
+    """
+    if not _Run.is_checked:
+        raise SettingsError(f"config.py was not read: run pyinfra from the repository's root: cd {ROOT}")
+    return parse(host.data.dict())
+
+
+def report(problems: list[str]) -> str:
+    """Many problems as one message."""
+    count = "1 setting cannot work" if len(problems) == 1 else f"{len(problems)} settings cannot work"
+    return "\n".join([f"{count}; nothing was changed:", *(f"  - {problem}" for problem in problems)])
+
+
+def _unknown(key: str) -> str:
+    close = difflib.get_close_matches(key, KEYS, n=1)
+    hint = f"did you mean {close[0]}?" if close else "remove it, or see group_data/all.py for the known ones"
+    return f"{key}: no such setting; {hint}"
+
+
+def _describe(section: str, detail: Any) -> str:
+    key = f"{section}_{detail['loc'][0]}" if detail["loc"] else section
+    place = "".join(f"[{part!r}]" for part in detail["loc"][1:])
+    if detail["type"] == "missing" and not place:
+        fix = f"{DOMAIN}, or set it in the inventory" if key == "site_domain" else "set it in group_data"
+        return f"{key}: missing; {fix}"
+    is_private = any(each.kind in PRIVATE for each in find(str(detail["input"])))
+    shown = "" if is_private or detail["type"] == "missing" else f" (got {detail['input']!r})"
+    return f"{key}{place}: {detail['msg'].removeprefix('Value error, ')}{shown}"

@@ -1,0 +1,286 @@
+"""The stack's operations: keys, images, files, start, restart. Each does nothing when nothing differs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from pyinfra.api.command import StringCommand
+from pyinfra.api.facts import FactBase
+from pyinfra.api.operation import operation
+from pyinfra.context import host
+
+from voicestack.host.ledger import noting
+from voicestack.remote import File, Streamed, refuse, script, script_file, unpack
+from voicestack.secrets.run import KeyPair, agent_keys, livekit_keys
+from voicestack.settings.load import Settings
+from voicestack.settings.memory import plan
+from voicestack.stack import language_model
+from voicestack.stack.images import agent_sources, caddy_image, caddy_sources
+from voicestack.stack.render import HOME, PROGRAMS, HostFacts, render
+
+STAGED = f"{HOME}/.staged"
+BUILD = f"{HOME}/.build"
+PULLER = f"{HOME}/.pull"
+STARTER = f"{HOME}/bin/start.py"
+NEVER_STARTED = {"the stack": "was never started"}
+
+
+@dataclass(frozen=True)
+class StackState:
+    """What the stack's home holds: sha256, mode and uid of its files, images at hand, digests of the key files.
+
+    A digest is empty where the file is missing.
+    """
+
+    files: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    images: frozenset[str] = frozenset()
+    keys_digest: str = ""
+    agent_keys_digest: str = ""
+
+
+class Stack(FactBase[StackState]):
+    """The stack's home, in one ssh execution."""
+
+    def command(self, files: str = "", images: str = "") -> str:
+        """The script with its lists."""
+        return script_file(__file__, "state.sh", HOME, files, images)
+
+    def process(self, output: list[str]) -> StackState:
+        """Parse the script's lines."""
+        rows = [line.split("\t") for line in output]
+        return StackState(
+            files={row[1]: (row[2], row[3]) for row in rows if row[0] == "file"},
+            images=frozenset(row[1] for row in rows if row[0] == "image"),
+            keys_digest=next((row[1] for row in rows if row[0] == "keys"), ""),
+            agent_keys_digest=next((row[1] for row in rows if row[0] == "agent_keys"), ""),
+        )
+
+    def default(self) -> StackState:  # type: ignore[override]
+        """A host without the stack."""
+        return StackState()
+
+
+class Differences(FactBase[dict[str, str]]):
+    """Service -> why its container is not as wanted; start.py on the host compares."""
+
+    def command(self) -> str:
+        """Ask start.py, if it is there."""
+        return script(f"[ ! -e {STARTER} ] || python3 {STARTER} --check")
+
+    def process(self, output: list[str]) -> dict[str, str]:
+        """The JSON object on the last line."""
+        return dict(json.loads(output[-1]))
+
+    def default(self) -> dict[str, str]:  # type: ignore[override]
+        """A host where nothing was started yet."""
+        return NEVER_STARTED
+
+
+class Asked(FactBase[str]):
+    """Why Bedrock gave the agent no token, "" when it did; in one ssh execution, and for the price of that token."""
+
+    def command(self) -> str:
+        """The script."""
+        return script_file(__file__, "bedrock.sh")
+
+    def process(self, output: list[str]) -> str:
+        """The JSON object on the last line."""
+        return str(json.loads(output[-1])["kind"])
+
+    def default(self) -> str:  # type: ignore[override]
+        """No agent to ask with, or it said nothing."""
+        return language_model.UNASKED
+
+
+def install(settings: Settings, public_address: str) -> None:
+    """From a host with Docker and weights to healthy services."""
+    images = settings.image
+    context, agent_image = agent_sources(settings)
+    facts = HostFacts(public_address=public_address, agent_image=agent_image)
+    keys(
+        name="Keep the key pairs: LiveKit's (imported, or made once), the agent's for AWS (if any)",
+        keep_agents=settings.agent.aws_keys == "keep",
+    )
+    pull(
+        name="Pull the images",
+        images=(images.livekit, images.caddy, images.vllm_voxtral, images.vllm_guard, images.agent_base),
+    )
+    build(
+        name=f"Build the agent's image ({agent_image})",
+        image=agent_image,
+        context=context,
+        arguments={
+            "BASE_IMAGE": images.agent_base,
+            "WHISPER_DEVICE": plan(settings).whisper_device,
+            "PIP_INDEX_URL": settings.pypi.index_url,
+            "PIP_TRUSTED_HOST": _host_without_tls(settings.pypi.index_url),
+        },
+    )
+    if settings.talk.enabled:
+        page, page_image = caddy_sources(settings)
+        build(
+            name=f"Build Caddy's image with the page to talk from ({page_image})",
+            image=page_image,
+            context=page,
+            arguments={
+                "PYTHON_IMAGE": images.agent_base,
+                "CADDY_IMAGE": images.caddy,
+                "CLIENT_URL": settings.talk.client_url,
+                "CLIENT_SHA256": settings.talk.client_sha256,
+            },
+        )
+    configure(
+        name=f"Write the stack's files to {HOME}",
+        files=render(settings, facts),
+        readers=(caddy_image(settings), images.livekit),
+    )
+    start(name="Start the services in order, each when those before it are healthy")
+    answer(
+        name="Ask Bedrock for one token, from the agent's container",
+        model=settings.agent.bedrock_model,
+        region=settings.site.region,
+    )
+
+
+@operation()
+def keys(keep_agents: bool) -> Generator[StringCommand, None, None]:
+    """LiveKit's key pair is on the host: the run's own if it brings one, else the host's, else a new one.
+
+    Args:
+        keep_agents: the agent's key pair for AWS is the run's, else the host's, else none; False: none.
+    """
+    livekit, agent = livekit_keys(), agent_keys()
+    state = host.get_fact(Stack)
+    if has_pairs(state, livekit, agent) and (keep_agents or _is_on_host(state.agent_keys_digest, "")):
+        host.noop("the host has its key pairs")
+        return
+    lines = [livekit.line() if livekit else "", "none" if not keep_agents else agent.line() if agent else ""]
+    yield Streamed(script_file(__file__, "keys.sh", HOME), _stdin="\n".join([*lines, ""]))
+
+
+@operation()
+def pull(images: tuple[str, ...]) -> Generator[StringCommand, None, None]:
+    """The images are on the host."""
+    wanted = tuple(dict.fromkeys(images))
+    present = host.get_fact(Stack, images=" ".join(wanted)).images
+    missing = [image for image in wanted if image not in present]
+    if not missing:
+        host.noop(f"{len(wanted)} images are at hand")
+        return
+    yield unpack({"pull.py": File((PROGRAMS / "target" / "pull.py").read_bytes())}, PULLER)
+    yield Streamed(noting(__file__, "pull.sh", PULLER, *missing))
+
+
+@operation()
+def build(
+    image: str, context: Mapping[str, File], arguments: Mapping[str, str]
+) -> Generator[StringCommand, None, None]:
+    """An image is on the host; its tag names its content, so a present tag is the wanted image."""
+    if image in host.get_fact(Stack, images=image).images:
+        host.noop(f"{image} is at hand")
+        return
+    yield unpack(context, BUILD)
+    given = (f"{name}={value}" for name, value in arguments.items())
+    yield Streamed(script_file(__file__, "build.sh", BUILD, image, *given))
+
+
+@operation()
+def configure(files: Mapping[str, File], readers: tuple[str, ...]) -> Generator[StringCommand, None, None]:
+    """The stack's files are on the host, each read by its reader before it replaced its predecessor."""
+    state = host.get_fact(Stack, files=" ".join(files))
+    changed = [path for path, file in files.items() if state.files.get(path) != _fingerprint(file)]
+    if not changed:
+        host.noop(f"{len(files)} files are as rendered")
+        return
+    host.log(f"changed: {', '.join(sorted(changed))}")
+    yield unpack(files, STAGED)
+    yield StringCommand(script_file(__file__, "place.sh", HOME, STAGED, " ".join(changed), " ".join(readers)))
+
+
+@operation()
+def start() -> Generator[StringCommand, None, None]:
+    """Every service runs what the files say and is healthy; those that already do are not touched."""
+    yield from _start(host.get_fact(Differences))
+
+
+@operation()
+def restart() -> Generator[StringCommand, None, None]:
+    """As `start`, after another operation (give its `did_change` as `_if`); a host without the stack stays so."""
+    if not host.state.is_executing:
+        # The plan is made without `_if` and before that operation: there is nothing to ask the host yet. pyinfra
+        # shows what is yielded here as a conditional change.
+        yield _run_starter()
+        return
+    differing = host.get_fact(Differences)
+    if differing == NEVER_STARTED:
+        host.noop("the stack is not on this host")
+        return
+    yield from _start(differing)
+
+
+@operation()
+def answer(model: str, region: str) -> Generator[StringCommand, None, None]:
+    """The language model answers the agent; a host where it does not fails in words, and what runs there goes on.
+
+    Asked in every run, after the start: what ends a model or takes a right away changes nothing on the host.
+    """
+    if not host.state.is_executing:
+        return
+    kind = host.get_fact(Asked)
+    if not kind:
+        host.noop(f"{model} in {region} answers")
+    elif language_model.answered(kind):
+        host.log(language_model.told(kind, model, region))
+    else:
+        yield refuse(
+            f"Bedrock does not answer the agent; {language_model.told(kind, model, region)}. All services are healthy "
+            "and stay, but callers would hear the apology: mend this and run again"
+        )
+
+
+def _start(differing: dict[str, str]) -> Generator[StringCommand, None, None]:
+    if not differing:
+        host.noop("every service is healthy and as wanted")
+        return
+    yield _run_starter()
+
+
+def _run_starter() -> StringCommand:
+    return Streamed(script(f"python3 {STARTER}"))
+
+
+def _host_without_tls(url: str) -> str:
+    """The host that pip shall trust without a certificate: the index's if it has no TLS, else ""."""
+    parts = urlsplit(url)
+    return parts.hostname or "" if parts.scheme == "http" else ""
+
+
+def _fingerprint(file: File) -> tuple[str, str]:
+    return hashlib.sha256(file.content).hexdigest(), f"{file.mode:o} {file.uid}"
+
+
+def has_pairs(state: StackState, livekit: KeyPair | None, agent: KeyPair | None) -> bool:
+    """Whether the host has these key pairs; None: any will do, and the agent need have none."""
+    return _is_on_host(state.keys_digest, _keys_yaml(livekit) if livekit else None) and _is_on_host(
+        state.agent_keys_digest, _bedrock_env(agent) if agent else None
+    )
+
+
+def _is_on_host(digest: str, content: str | None) -> bool:
+    """Whether the file with that digest ("": there is none) has the wanted content; None: any will do."""
+    return bool(digest) and (content is None or hashlib.sha256(content.encode()).hexdigest() == digest)
+
+
+def _keys_yaml(pair: KeyPair) -> str:
+    """LiveKit's file of keys, as keys.sh writes it."""
+    return f"{pair.key.get_secret_value()}: {pair.secret.get_secret_value()}\n"
+
+
+def _bedrock_env(pair: KeyPair) -> str:
+    """The agent's env file, as keys.sh writes it."""
+    key, secret = pair.key.get_secret_value(), pair.secret.get_secret_value()
+    return f"AWS_ACCESS_KEY_ID={key}\nAWS_SECRET_ACCESS_KEY={secret}\n"

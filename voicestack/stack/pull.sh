@@ -1,0 +1,7 @@
+# Pulls images with the program that was put on the host, then removes it. Runs behind voicestack/host/ledger.sh.
+# Arguments: the program's directory | the images, none of which is on the host.
+place=$1
+shift
+note image "$@"
+python3 "$place/pull.py" "$@"
+rm -rf "$place"

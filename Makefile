@@ -30,7 +30,7 @@ lint: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/shellcheck --shell=bash deploys/*/*.sh
+	.venv/bin/shellcheck --shell=bash voicestack/*.sh voicestack/*/*.sh
 	$(PYTHON) -m tests.redaction_check
 	.venv/bin/shellcheck $$(grep -rlE '^#!.*/(env )?(ba)?sh$$' .ci tests/lab/hardware tests/lab/nvidia)
 	.venv/bin/hadolint */Dockerfile

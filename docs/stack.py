@@ -19,10 +19,11 @@ from voicestack.audit.network import local_ports, public_ports
 from voicestack.gpu.plan import Process
 from voicestack.gpu.units import GIB, gib
 from voicestack.host.disks import CONTAINERDS, DOCKERS, disk_needs, pinned_image_place
+from voicestack.paths import HOME, STATE
 from voicestack.plan.picture import LOOKS
 from voicestack.settings.load import Settings
 from voicestack.settings.memory import plan, sessions
-from voicestack.stack.render import CADDYS_FILE, HOME, STATE, HostFacts, environments, render
+from voicestack.stack.render import CADDYS_FILE, HostFacts, environments, render
 
 BROWSER = "browser"
 EVERYONE, LOOPBACK = "everyone", "127.0.0.1"

@@ -14,9 +14,9 @@ from pyinfra.api.state import State
 from pyinfra.connectors.ssh import SSHConnector
 
 from voicestack.connect import prerequisites
+from voicestack.paths import ROOT
 from voicestack.secrets import run as secrets
 from voicestack.secrets.run import RunSecrets, SecretsError
-from voicestack.secrets.sources import ROOT
 from voicestack.settings.load import Settings, SettingsError, parse, run_is_checked
 
 GROUP = "voice"

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-OURS = Path(__file__).resolve().parents[2]
+from voicestack.paths import ROOT
+
+OURS = ROOT
 """The clone that this run comes from."""
 
 DEPLOYED = (
-    *("config.py", "deploys", "group_data", "inventories", "templates", "talk"),
+    *("config.py", "deploys", "voicestack", "on_host", "group_data", "inventories", "templates", "talk"),
     *("agent/Dockerfile", "agent/.dockerignore", "agent/requirements*.txt", "agent/voice_agent"),
 )
 """What a deploy is made of: an edit elsewhere reaches no host."""

@@ -1,6 +1,6 @@
 """`python -m voice_agent bedrock` asks the language model for one token, as a call would, and says how that went.
 
-A deploy ends with it (voicestack/stack/language_model.py): role or keys, region, endpoint and model are the agent's own.
+A deploy ends with it: role or keys, region, endpoint and model are the agent's own.
 """
 
 from __future__ import annotations

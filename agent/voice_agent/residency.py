@@ -1,6 +1,6 @@
 """Where the language model may run: regions and Bedrock ids against an allow-list. Pure.
 
-Asked when the agent starts, and by the controller before a deploy changes anything (voicestack/settings/residency.py): it needs
+Asked when the agent starts, and by the controller before a deploy changes anything (the settings): it needs
 the standard library alone.
 
 The callers' words are health data and stay inside the allowed regions. A cross-region inference profile

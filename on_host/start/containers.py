@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-HOME = Path(__file__).resolve().parent.parent
+HOME = Path("/opt/voice")
 
 
 def docker(*words: str, check: bool = True) -> str:

@@ -48,8 +48,9 @@ def run() -> int:
         say(told(error), error=True)
         return way_back(before, trial, culprit(error))
     if is_new:
-        for path in releases.drop_what_left(HOME, before) if before else ():
-            say(f"{path}: no longer part of the set, removed; release {before.number} keeps it")
+        if before is not None:
+            for path in releases.drop_what_left(HOME, before):
+                say(f"{path}: no longer part of the set, removed; release {before.number} keeps it")
         releases.accept(HOME, trial, plan()["releases_keep"])
         say(f"release {trial.number} is healthy")
     return 0

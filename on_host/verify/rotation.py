@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 READERS = frozenset({"livekit", "voice-agent"})
 PROBE = "rotation"
-KEYS = "voicestack/stack/keys.sh"
+KEYS = "keys.sh"
 
 
 def rotate(run: Verification) -> None:

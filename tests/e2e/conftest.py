@@ -154,7 +154,7 @@ class LabHost:
 
 def copied(to: Path) -> Path:
     """A copy of what a deploy needs of the repository, to be broken; `to` again."""
-    for part in ("deploys", "templates", "group_data", "inventories", "agent/voice_agent"):
+    for part in ("deploys", "voicestack", "on_host", "templates", "group_data", "inventories", "agent/voice_agent"):
         shutil.copytree(ROOT / part, to / part)
     for part in ("config.py", *(f"agent/{name}" for name in AGENT_FILES)):
         shutil.copy(ROOT / part, to / part)

@@ -390,7 +390,7 @@ def test_testinfra_goes_the_same_way(place: Place) -> None:
 
 
 def test_a_run_goes_on_after_a_reboot(place: Place) -> None:
-    """What voicestack/host/reboot.py does: reconnect until another boot answers. Here no kernel boots, but sshd does."""
+    """As voicestack/host/reboot.py: reconnect until another boot answers. Here no kernel boots, but sshd does."""
     host = place.connected()
     place.sshd.stop()
     waiting = threading.Timer(2.5, place.sshd.start)

@@ -19,9 +19,10 @@ import pytest
 from tests.host.through import handle
 from tests.inventory import hosts_of, once_a_host
 from voicestack.host.platform import Platform
+from voicestack.paths import HOME
 from voicestack.settings.load import Settings, parse
 from voicestack.stack.images import agent_sources
-from voicestack.stack.render import HOME, HostFacts, render
+from voicestack.stack.render import HostFacts, render
 
 
 @dataclass

@@ -12,7 +12,8 @@ from on_host.weights.architecture import GUARD_SHAPE, VOXTRAL_SHAPE
 from tests.host.conftest import Deployed
 from voicestack.gpu.dimensions import dimensions_of
 from voicestack.host.preflight import port_ranges
-from voicestack.stack.render import HOME, SERVICES, services
+from voicestack.paths import HOME
+from voicestack.stack.render import SERVICES, services
 
 
 @pytest.mark.parametrize("service", SERVICES)

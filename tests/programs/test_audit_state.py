@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from voicestack.audit.facts import HostState, parse
-from voicestack.stack.render import HOST_PROGRAMS
+from voicestack.stack.render import host_programs
 
 SCRIPT = Path("voicestack/audit/state.sh")
 LINE = {"who": "ada", "from": "laptop", "commit": "a" * 40, "pid": 7, "since": "x"}
@@ -22,7 +22,7 @@ def home(tmp_path: Path) -> Path:
     home = tmp_path / "voice"
     files = (
         *("compose.yml", "notes.txt", "bin/__pycache__/start.pyc", "secrets/livekit.env", ".running.json"),
-        *(f"bin/{name}.py" for name in HOST_PROGRAMS if name != "start"),
+        *(path for path in host_programs() if path != "bin/start.py"),
         *(f"releases/3/{name}" for name in ("compose.yml", "env/caddy.env", "release.json")),
     )
     for file in files:
@@ -53,7 +53,7 @@ def ran(home: Path, *runs: tuple[str, str]) -> None:
 
 def test_releases_are_no_strangers_and_their_directory_is_a_secret(home: Path) -> None:
     found = state(home)
-    programs = {f"{home}/bin/{name}.py" for name in HOST_PROGRAMS if name != "start"}
+    programs = {f"{home}/{path}" for path in host_programs() if path != "bin/start.py"}
     assert set(found.others) == {f"{home}/{name}" for name in ("compose.yml", "notes.txt", ".running.json")} | programs
     assert found.secrets[f"{home}/releases"].startswith("700 ")
     assert found.release == "3"

@@ -20,8 +20,8 @@ from voicestack.audit.wanted import wanted
 from voicestack.host import docker
 from voicestack.host.docker import DockerState, daemon_config, merge, parse_config, wanted_packages
 from voicestack.host.platform import Platform
+from voicestack.paths import HOME
 from voicestack.settings.load import Settings
-from voicestack.stack.render import HOME
 
 ROOT = Path(__file__).resolve().parents[2]
 UBUNTU = Platform("ubuntu", "2404", "noble", "6.8.0-1029-aws", "aws")

@@ -165,8 +165,12 @@ def test_the_runbook_tells_of_every_finding_and_of_every_test_of_it() -> None:
 
 def test_what_the_runbook_quotes_is_what_this_repository_says() -> None:
     sources = [
-        *(ROOT / "deploys").rglob("*.py"),
-        *(ROOT / "deploys").rglob("*.sh"),
+        *(
+            path
+            for part in ("voicestack", "on_host")
+            for kind in ("*.py", "*.sh")
+            for path in (ROOT / part).rglob(kind)
+        ),
         *(ROOT / "agent").glob("voice_agent/*"),
     ]
     text = "\n".join(path.read_text() for path in sources if path.is_file())
@@ -203,7 +207,7 @@ def test_what_a_document_points_to_is_there(document: Path) -> None:
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)", text)
     assert [link for link in links if not (document.parent / link).exists()] == []
     # A file of the repository in a command or in a sentence; "x.{py,sh}" are two. agent/ has commands of its own.
-    top = "deploys|docs|tests|inventories|group_data|templates|benchmarks"
+    top = "deploys|voicestack|on_host|docs|tests|inventories|group_data|templates|benchmarks"
     named = re.findall(rf"(?<![\w/.-])((?:{top})/[\w/.-]*(?:\w|\{{[\w,]+\}}))", text)
     places = (ROOT, ROOT / "agent", document.parent)
     assert [path for path in named if "{" not in path and not any((each / path).exists() for each in places)] == []

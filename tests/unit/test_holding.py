@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from on_host import redaction
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "on_host" / "start"))
-sys.modules["redaction"] = redaction  # it lies beside start.py on a host; here its directory has names of others
-from on_host.start import holding  # noqa: E402 - as on the host, where their own directory is on the path
+from on_host.start import holding
 
 
 class Kernel:
@@ -21,8 +17,8 @@ class Kernel:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, ipv6: bool = True, refuses: str = "") -> None:
         self.rules: list[list[str]] = []
         self.refuses = refuses
-        monkeypatch.setattr(holding.subprocess, "run", self.run)
-        monkeypatch.setattr(holding.time, "sleep", self.sleep)
+        monkeypatch.setattr(subprocess, "run", self.run)
+        monkeypatch.setattr(time, "sleep", self.sleep)
         monkeypatch.setattr(holding, "IPV6", Path("/" if ipv6 else "/nowhere"))
         self.slept: list[float] = []
 

@@ -1,4 +1,4 @@
-"""What voicestack.launch decides without asking anybody: ports, the role's policy, the place, what AWS's refusals mean."""
+"""What launch decides without asking anybody: ports, the role's policy, the place, what AWS's refusals mean."""
 
 from __future__ import annotations
 

@@ -13,15 +13,8 @@ from typing import Any
 
 import pytest
 
-from on_host import redaction
-from on_host.start import reach
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "on_host" / "start"))
-sys.modules["redaction"] = redaction  # it lies beside start.py on a host; here its directory has names of others
-import compare  # noqa: E402 - as on the host, where their own directory is on the path
-import services  # noqa: E402
-import start  # noqa: E402
-from waiting import NotHealthyError  # noqa: E402
+from on_host.start import compare, reach, services, start, waiting
+from on_host.start.waiting import NotHealthyError
 
 NAMES = ("vllm-voxtral", "vllm-guard")
 WELL = {"Status": "running", "StartedAt": "2026-11-23T14:00:00Z", "Health": {"Status": "healthy"}}
@@ -136,9 +129,9 @@ class Host:
             "reached": {name: [f"http://{name}.host/health"] for name in NAMES},
             "reaches": {"vllm-guard": {"vllm-voxtral": "http://voxtral.name/health"}},
         }
-        for module in (compare, services, services.failure.__globals__):
+        for module in (compare, services, waiting):
             self._set(monkeypatch, module, "containers", self.containers)
-        self._set(monkeypatch, services.await_health.__globals__, "log_lines", lambda *_: [])
+        self._set(monkeypatch, waiting, "log_lines", lambda *_: [])
         monkeypatch.setattr(compare, "recorded", lambda: self.started)
         monkeypatch.setattr(compare, "record", self.started.__setitem__)
         monkeypatch.setattr(compare, "definitions", dict)
@@ -146,8 +139,8 @@ class Host:
         monkeypatch.setattr(services, "compose", self.compose)
         monkeypatch.setattr(services, "plan", lambda: self.plan)
         monkeypatch.setattr(start, "plan", lambda: self.plan)
-        monkeypatch.setattr(services.reach, "problem", self.problem)
-        monkeypatch.setattr(services.reach, "problem_from", self.problem_from)
+        monkeypatch.setattr(reach, "problem", self.problem)
+        monkeypatch.setattr(reach, "problem_from", self.problem_from)
 
     @staticmethod
     def _set(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, value: object) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,18 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from on_host import redaction
-from on_host.start.releases import NoReleaseError, Release, choose
-from voicestack.stack import rollback
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "on_host" / "start"))
-sys.modules["redaction"] = redaction  # it lies beside start.py on a host; here its directory has names of others
 from on_host.start import (
-    adopt,  # noqa: E402 - as on the host, where their own directory is on the path
-    releases,  # noqa: E402
-    start,  # noqa: E402
+    adopt,
+    compare,
+    releases,
+    start,
 )
-from on_host.start.waiting import NotHealthyError  # noqa: E402
+from on_host.start.releases import NoReleaseError, Release, choose
+from on_host.start.waiting import NotHealthyError
+from voicestack.stack import rollback
 
 FILES = ["bin/start.json", "caddy/Caddyfile", "compose.yml", "env/caddy.env"]
 IMAGES = {"caddy": ("caddy:2", "sha256:good")}
@@ -152,9 +148,9 @@ class Host:
         monkeypatch.setattr(start, "image_id", self.image_id)
         monkeypatch.setattr(start, "docker", self.tag)
         monkeypatch.setattr(start, "plan", lambda: json.loads((home / "bin" / "start.json").read_text()))
-        monkeypatch.setattr(start.compare, "definitions", lambda: {"caddy": {"image": "caddy:2"}})
+        monkeypatch.setattr(compare, "definitions", lambda: {"caddy": {"image": "caddy:2"}})
         self.loaded: set[str] = set()
-        monkeypatch.setattr(start.compare, "loaded", self.loaded.intersection)
+        monkeypatch.setattr(compare, "loaded", self.loaded.intersection)
 
     def place(self, text: str) -> int:
         write(self.home, text)
@@ -302,10 +298,7 @@ def test_what_a_service_reloads_is_read_again_on_the_way_back(host: Host) -> Non
     assert dates(host.home) == {"caddy/Caddyfile": True, "compose.yml": False, "env/caddy.env": False}
 
 
-def test_a_host_whose_programs_know_no_releases_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "start.py").write_text("raise SystemExit('unrecognized arguments: --releases')")
-    monkeypatch.setattr(rollback, "HOME", str(tmp_path))
+def test_a_host_without_the_stack_has_no_releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rollback, "STARTER", str(tmp_path / "bin" / "start.py"))
     fact = rollback.Releases()
     asked = subprocess.run(fact.command(), shell=True, capture_output=True, check=False)  # noqa: S602
@@ -315,8 +308,8 @@ def test_a_host_whose_programs_know_no_releases_has_none(tmp_path: Path, monkeyp
 
 def test_what_is_not_kept_yet_is_a_difference(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host whose services are as wanted may not have its release yet: a run that was broken off, an older tool."""
-    monkeypatch.setattr(start.compare, "wanted", lambda *_: {})
-    monkeypatch.setattr(start.compare, "differences", lambda _: {})
+    monkeypatch.setattr(compare, "wanted", lambda *_: {})
+    monkeypatch.setattr(compare, "differences", lambda _: {})
     write(host.home, "one")
     (host.home / "bin" / "start.json").write_text(json.dumps({"files": FILES, "releases_keep": 2, "reloads": {}}))
     assert start.check() == start.NOT_KEPT
@@ -339,16 +332,13 @@ def test_what_runs_on_an_older_host_is_its_first_release(tmp_path: Path, monkeyp
     assert kept == {"groups": [["caddy"]], "files": [*FILES, "env/new.env"], "reloads": {}}
 
 
-def test_a_broken_line_to_the_reader_ends_nothing(tmp_path: Path) -> None:
+def test_a_broken_line_to_the_reader_ends_nothing() -> None:
     """The ssh connection may go while a service is awaited: the way back must not depend on it."""
-    target = tmp_path / "bin"
-    shutil.copytree(Path(start.__file__).parent, target)
-    shutil.copy(str(redaction.__file__), target)
     program = (
-        "import os, sys, waiting; waiting.say('one'); "
+        "import os, sys; from on_host.start import waiting; waiting.say('one'); "
         "waiting.say('two', error=True); os.system('echo three'); sys.exit(7)"
     )
-    with subprocess.Popen([sys.executable, "-c", program], cwd=target, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.close()
         assert process.wait() == 7

@@ -14,10 +14,10 @@ from voicestack.host.docker import DAEMON_JSON
 from voicestack.host.ledger import LEDGER, noting
 from voicestack.host.platform import Platform, repositories
 from voicestack.host.volume import wanted_files
+from voicestack.paths import HOME, STATE
 from voicestack.remote import script_file
 from voicestack.settings.load import Settings
 from voicestack.stack.images import agent_sources, caddy_sources
-from voicestack.stack.render import HOME, STATE
 from voicestack.teardown import facts, operations, plan
 from voicestack.teardown.facts import Image, OnHost, parse
 from voicestack.teardown.made import DIRECTORIES, MADE, VENDORS, VOLUMES, made, table

@@ -5,24 +5,19 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from on_host import redaction
-from on_host.start.causes import CAUSES, likely_cause
-from on_host.weights.store import PROVENANCE
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "on_host" / "start"))
-sys.modules["redaction"] = redaction  # it lies beside start.py on a host; here its directory has names of others
 from on_host.start import (
-    compare,  # noqa: E402 - as on the host, where their own directory is on the path
-    services,  # noqa: E402
-    waiting,  # noqa: E402
+    compare,
+    services,
+    waiting,
 )
-from on_host.start.waiting import NotHealthyError  # noqa: E402
+from on_host.start.causes import CAUSES, likely_cause
+from on_host.start.waiting import NotHealthyError
+from on_host.weights.store import PROVENANCE
 
 ASKED = compare.Wanted(configuration="h", image="i", weights="w", reloaded="r")
 STARTED = compare.Started(configuration="h", container="c", weights="w", reloaded="r")
@@ -257,7 +252,7 @@ class Machine:
         self.process, self.after_up, self.answers = "first", after_up, list(answers)
         monkeypatch.setattr(services, "containers", self.containers)
         monkeypatch.setattr(services, "compose", self.compose)
-        monkeypatch.setattr(services.subprocess, "run", self.run)
+        monkeypatch.setattr(subprocess, "run", self.run)
 
     def containers(self) -> dict[str, Any]:
         state = {"StartedAt": self.process}

@@ -13,6 +13,7 @@ from typing import Any
 from on_host.weights.digest import Expected
 from on_host.weights.store import PROVENANCE
 from tests.lab.hub import content
+from voicestack.bundle import bundle
 from voicestack.remote import script_file
 from voicestack.settings.catalog import Model
 from voicestack.weights import operations
@@ -120,9 +121,7 @@ def observe(directory: Path, *names: str) -> WeightsDirectory:
 def fetcher(home: Path, sent: Mapping[str, Any], **environment: str) -> subprocess.CompletedProcess[bytes]:
     """Run the fetcher as on a host: its own files, started by its script; importing the Hub's client would fail."""
     program = home / "program"
-    here = Path(operations.__file__).parent
-    write(program, {f"voicestack/weights/{name}": (here / name).read_bytes() for name in operations.PROGRAM})
-    write(program, {"voicestack/__init__.py": b"", "voicestack/weights/__init__.py": b""})
+    write(program, {path: file.content for path, file in bundle("weights").items()})
     write(program, {f"{name}.py": b"raise SystemExit(99)" for name in ("huggingface_hub", "httpx2", "pydantic")})
     command = script_file(operations.__file__, "fetch.sh", str(home), "", "http://127.0.0.1:1")
     stdin = json.dumps(sent).encode() + b"\n"

@@ -19,10 +19,10 @@ from voicestack.host.packages import Apt
 from voicestack.host.report import HostReport
 from voicestack.host.volume import ask as ask_volume
 from voicestack.host.volume_state import VolumeState
+from voicestack.paths import HOME, STATE
 from voicestack.secrets.run import hub_token
 from voicestack.settings.load import Settings
 from voicestack.settings.memory import plan
-from voicestack.stack.render import HOME, STATE
 from voicestack.verify.document import write
 from voicestack.weights.facts import WeightsState
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from voicestack.audit.facts import HostState
 from voicestack.audit.findings import DEPLOY, Finding, or_ok
 from voicestack.audit.redacted import difference
+from voicestack.paths import HOME
 from voicestack.remote import File
-from voicestack.stack.render import HOME
 
 OURS = (f"{HOME}/.running.json", f"{HOME}/livekit/keys.yaml", f"{HOME}/caddy/.restored")
 """Below the stack's home, written on the host; keys.yaml leaves dated predecessors."""

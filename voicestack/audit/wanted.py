@@ -10,10 +10,11 @@ import yaml
 from voicestack.host import base, docker, nvidia
 from voicestack.host.packages import PackageSet
 from voicestack.host.platform import Platform, driver_pinning_packages, repositories
+from voicestack.paths import HOME
 from voicestack.remote import File
 from voicestack.settings.load import Settings
 from voicestack.stack.images import agent_sources
-from voicestack.stack.render import HOME, HostFacts, render
+from voicestack.stack.render import HostFacts, render
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from voicestack.stack.render import HOME, STATE
+from voicestack.paths import HOME, STATE
 
 ROOT = "/"
 """What the paths are relative to on a host."""

@@ -23,11 +23,11 @@ from voicestack import age as encryption
 from voicestack.age import DecryptionError, IdentityError
 from voicestack.backup import bundle, contents, places
 from voicestack.backup.bundle import LARGEST, Bundle, BundleError
+from voicestack.paths import HOME
 from voicestack.remote import File, Streamed, script_file, tree_on_stdin
 from voicestack.secrets.run import KeyPair, livekit_keys
 from voicestack.settings.load import Settings
 from voicestack.stack import operations as stack
-from voicestack.stack.render import HOME
 
 IDENTITY = "AGE_IDENTITY_FILE"
 STAGED = "/run/voice-restore"

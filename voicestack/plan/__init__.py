@@ -1,1 +1,1 @@
-"""TODO."""
+"""The memory plan for people: a table and a picture."""

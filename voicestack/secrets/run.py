@@ -13,7 +13,8 @@ from typing import NamedTuple
 from pydantic import SecretStr
 from pyinfra.api.exceptions import PyinfraError
 
-from voicestack.secrets.sources import ROOT, Found, gather
+from voicestack.paths import ROOT
+from voicestack.secrets.sources import Found, gather
 
 SHORTEST_LIVEKIT_SECRET = 32
 """Characters; LiveKit only logs an error about shorter ones (facts: livekit-caddy-aws-nvidia.md, 1.1)."""

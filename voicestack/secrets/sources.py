@@ -9,11 +9,10 @@ from typing import NamedTuple
 
 from pydantic import SecretStr
 
+from voicestack.paths import ROOT
 from voicestack.secrets import stores
 from voicestack.secrets.dotenv import parse, suggestion
 from voicestack.settings import residency
-
-ROOT = Path(__file__).resolve().parents[2]
 
 FILE = "VOICE_SECRETS_FILE"
 """Another file than .env beside config.py; empty: none."""

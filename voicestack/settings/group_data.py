@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import runpy
-from pathlib import Path
 from typing import Any
 
-DIRECTORY = Path(__file__).resolve().parents[1] / "group_data"
+from voicestack.paths import ROOT
+
+DIRECTORY = ROOT / "group_data"
 
 
 def flat(group: str, overrides: list[str]) -> dict[str, Any]:

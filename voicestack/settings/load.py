@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from pyinfra.api.exceptions import PyinfraError
 
 from on_host.redaction import find
+from voicestack.paths import ROOT
 from voicestack.settings import residency
 from voicestack.settings.catalog import Model
 from voicestack.settings.commands import Audit, Backup, Gate, Launch, Releases, Restore, Rollback, Teardown
@@ -22,8 +22,6 @@ from voicestack.settings.contradictions import contradictions
 from voicestack.settings.host import Docker, Gpu, Nvidia, Preflight, Pypi, Site, Weights
 from voicestack.settings.services import Agent, Caddy, Guard, Image, Livekit, Talk, Voxtral
 from voicestack.settings.types import Section
-
-ROOT = Path(__file__).resolve().parents[1]
 
 PRIVATE = ("age identity", "private key")
 """What somebody may give where a public key belongs; no message repeats it."""

@@ -6,16 +6,15 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from voicestack.paths import ROOT
 from voicestack.remote import File
 from voicestack.settings.load import Settings
 from voicestack.settings.memory import plan
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-
 
 def agent_sources(settings: Settings) -> tuple[dict[str, File], str]:
     """The agent's build context, and its image's name: the tag is a hash of all that goes in."""
-    root = REPOSITORY / "agent"
+    root = ROOT / "agent"
     package = (path for path in (root / "voice_agent").rglob("*") if "__pycache__" not in path.parts)
     lists = ("Dockerfile", ".dockerignore", "requirements.txt", "requirements-cuda.txt")
     files = _read(root, (*(root / name for name in lists), *package))
@@ -24,7 +23,7 @@ def agent_sources(settings: Settings) -> tuple[dict[str, File], str]:
 
 def caddy_sources(settings: Settings) -> tuple[dict[str, File], str]:
     """The same for Caddy with the page to talk from."""
-    root = REPOSITORY / "talk"
+    root = ROOT / "talk"
     files = _read(root, root.rglob("*"))
     return files, _name("voice-caddy", files, settings.image.caddy, settings.talk.client_sha256)
 

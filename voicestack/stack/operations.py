@@ -13,14 +13,16 @@ from pyinfra.api.facts import FactBase
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
+from voicestack.bundle import bundle
 from voicestack.host.ledger import noting
+from voicestack.paths import HOME
 from voicestack.remote import File, Streamed, refuse, script, script_file, unpack
 from voicestack.secrets.run import KeyPair, agent_keys, livekit_keys
 from voicestack.settings.load import Settings
 from voicestack.settings.memory import plan
 from voicestack.stack import language_model
 from voicestack.stack.images import agent_sources, caddy_image, caddy_sources
-from voicestack.stack.render import HOME, PROGRAMS, HostFacts, render
+from voicestack.stack.render import HostFacts, render
 
 STAGED = f"{HOME}/.staged"
 BUILD = f"{HOME}/.build"
@@ -171,7 +173,7 @@ def pull(images: tuple[str, ...]) -> Generator[StringCommand, None, None]:
     if not missing:
         host.noop(f"{len(wanted)} images are at hand")
         return
-    yield unpack({"pull.py": File((PROGRAMS / "target" / "pull.py").read_bytes())}, PULLER)
+    yield unpack(bundle("start"), PULLER)
     yield Streamed(noting(__file__, "pull.sh", PULLER, *missing))
 
 

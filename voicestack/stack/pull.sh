@@ -3,5 +3,5 @@
 place=$1
 shift
 note image "$@"
-python3 "$place/pull.py" "$@"
+(cd "$place" && python3 -m on_host.start.pull "$@")
 rm -rf "$place"

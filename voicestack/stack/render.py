@@ -11,6 +11,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from voicestack.bundle import CODE, bundle
+from voicestack.paths import ROOT, STATE
 from voicestack.remote import File
 from voicestack.secrets.run import env_files
 from voicestack.settings import omni
@@ -18,32 +20,10 @@ from voicestack.settings.load import Settings
 from voicestack.settings.memory import host_memory, plan, sessions
 from voicestack.stack.images import caddy_image
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-TEMPLATES = REPOSITORY / "templates"
-PROGRAMS = Path(__file__).resolve().parent
-
-HOME = "/opt/voice"
-"""Where the stack's files lie on a host."""
-
-STATE = "/var/lib/voice"
-"""Where what the services write lies: certificates."""
+TEMPLATES = ROOT / "templates"
 
 SERVICES = ("livekit", "caddy", "vllm-voxtral", "vllm-guard", "voice-agent")
 """All there can be; `services` says which are on a host."""
-
-HOST_PROGRAMS = (
-    "adopt",
-    "causes",
-    "compare",
-    "containers",
-    "holding",
-    "reach",
-    "releases",
-    "services",
-    "start",
-    "waiting",
-)
-"""What runs on the host, in bin/. They are no part of a release: what goes back must be the newest that knows how."""
 
 CADDYS_FILE = "caddy/Caddyfile"
 RELOADS = {
@@ -109,8 +89,8 @@ def render(settings: Settings, facts: HostFacts) -> dict[str, File]:
         CADDYS_FILE: _text(_template("Caddyfile.j2", settings)),
         "voxtral/voxtral_tts.yaml": _text(_template("voxtral_tts.yaml.j2", settings, plan=memory, omni=release)),
         "engine/logging.json": _copy(TEMPLATES / "engine_logging.json"),
-        "engine/gpu_start.py": _copy(PROGRAMS / "engine" / "gpu_start.py"),
-        "engine/health.py": _copy(PROGRAMS / "engine" / "health.py"),
+        "engine/gpu_start.py": _copy(CODE / "engine" / "gpu_start.py"),
+        "engine/health.py": _copy(CODE / "engine" / "health.py"),
     }
     for service, variables in environments(settings).items():
         files[f"env/{service}.env"] = _text(environment_file(variables), mode=0o600)
@@ -135,8 +115,13 @@ def render(settings: Settings, facts: HostFacts) -> dict[str, File]:
     )
     released = sorted([*files, "bin/start.json"])
     files["bin/start.json"] = _text(json.dumps({**start_plan(settings), "files": released}, indent=2) + "\n")
-    programs = {f"bin/{name}.py": _copy(PROGRAMS / "target" / f"{name}.py") for name in HOST_PROGRAMS}
-    return {**files, **programs, "bin/redaction.py": _copy(REPOSITORY / "deploys" / "redaction.py")}
+    return {**files, **host_programs()}
+
+
+def host_programs() -> dict[str, File]:
+    """What runs on the host, in bin/. It is no part of a release: what goes back must be the newest that knows how."""
+    programs = {f"bin/{path}": file for path, file in bundle("start").items()}
+    return {**programs, "bin/start.py": programs["bin/on_host/start/__main__.py"]}
 
 
 def environments(settings: Settings) -> dict[str, dict[str, str]]:

@@ -14,7 +14,6 @@ from pyinfra.context import host
 from on_host.start.releases import NoReleaseError, Release, choose
 from voicestack.remote import Streamed, refuse, script
 from voicestack.stack.operations import STARTER, Differences
-from voicestack.stack.render import HOME
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,8 @@ class Releases(FactBase[Kept]):
     """What start.py on the host lists."""
 
     def command(self) -> str:
-        """Ask start.py, if it is there and knows of releases."""
-        return script(f"[ ! -e {HOME}/bin/releases.py ] || python3 {STARTER} --releases")
+        """Ask start.py, if it is there."""
+        return script(f"[ ! -e {STARTER} ] || python3 {STARTER} --releases")
 
     def process(self, output: list[str]) -> Kept:
         """The JSON object on the last line."""

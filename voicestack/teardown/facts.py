@@ -10,8 +10,8 @@ from pyinfra.api.facts import FactBase
 
 from voicestack.host.ledger import LEDGER
 from voicestack.host.packages import APT
+from voicestack.paths import HOME, STATE
 from voicestack.remote import script_file
-from voicestack.stack.render import HOME, STATE
 from voicestack.teardown.made import KEPT_ASIDE, MADE
 
 ROOTS = (HOME, STATE)

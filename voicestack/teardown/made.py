@@ -13,7 +13,8 @@ from voicestack.backup.restore import STAGED as RESTORES_PLACE
 from voicestack.host.docker import DAEMON_JSON
 from voicestack.host.ledger import LEDGER
 from voicestack.host.volume import DROP_IN
-from voicestack.stack.render import HOME, HOST_PROGRAMS, SERVICES, STATE
+from voicestack.paths import HOME, STATE
+from voicestack.stack.render import SERVICES
 from voicestack.verify.operations import PLACE as GATES_PLACE
 
 Goes = Literal["always", "secrets", "packages", "never"]
@@ -53,7 +54,8 @@ def _made(goes: Goes, by: str, *paths: str) -> tuple[Made, ...]:
     return tuple(Made(path, goes, by) for path in paths)
 
 
-_PROGRAMS = (f"{HOME}/bin/{name}.py" for name in (*HOST_PROGRAMS, "redaction"))
+_CODE = (f"on_host/{package}{kind}" for package in ("", "start/") for kind in ("*.py", "__pycache__/"))
+_PROGRAMS = ("start.py", "start.json", *_CODE)
 _SECRETS = (f"{HOME}/secrets/{name}.env" for name in ("livekit", "livekit-digest", "bedrock"))
 _REPLACED = (f"{HOME}/secrets/*.env.2*", f"{HOME}/livekit/keys.yaml.2*")
 _SOURCES = (f"/etc/apt/sources.list.d/voice-{name}.sources" for name in VENDORS)
@@ -63,7 +65,7 @@ MADE = (
     *_made("always", "the stack's files", f"{HOME}/compose.yml", f"{HOME}/caddy/Caddyfile"),
     *_made("always", "the stack's files", f"{HOME}/livekit/livekit.yaml", f"{HOME}/voxtral/voxtral_tts.yaml"),
     *_made("always", "the stack's files", *(f"{HOME}/engine/{name}" for name in ("*.py", "logging.json"))),
-    *_made("always", "the stack's files", *_PROGRAMS, f"{HOME}/bin/start.json", f"{HOME}/bin/__pycache__/"),
+    *_made("always", "the stack's files", *(f"{HOME}/bin/{name}" for name in _PROGRAMS)),
     *_made("always", "a run that was cut off", *(f"{HOME}/{name}/" for name in (".staged", ".build", ".pull"))),
     *_made("always", "a run that was cut off", f"{GATES_PLACE}/", f"{RESTORES_PLACE}/", "/run/voice-stack-staging/"),
     *_made("always", "start.py", f"{HOME}/releases/", f"{HOME}/.running.json", f"{HOME}/.running.new"),
@@ -92,7 +94,20 @@ MADE = (
 """Beside them: what Docker and apt hold, DAEMON_JSON and the weights, where names alone do not tell (plan.py)."""
 
 DIRECTORIES = (
-    *(f"{HOME}/{name}" for name in ("bin", "caddy", "engine", "env", "livekit", "secrets", "voxtral")),
+    *(
+        f"{HOME}/{name}"
+        for name in (
+            "bin/on_host/start",
+            "bin/on_host",
+            "bin",
+            "caddy",
+            "engine",
+            "env",
+            "livekit",
+            "secrets",
+            "voxtral",
+        )
+    ),
     HOME,
     f"{STATE}/caddy",
     STATE,

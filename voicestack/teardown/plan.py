@@ -11,7 +11,7 @@ from typing import Any
 
 from voicestack.audit.containers import OF_A_RUN
 from voicestack.host.volume import DROP_IN
-from voicestack.stack.render import HOME
+from voicestack.paths import HOME
 from voicestack.teardown.daemon import Daemon, daemon_json
 from voicestack.teardown.facts import Container, Image, OnHost
 from voicestack.teardown.made import (

@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING
 from pyinfra.api.command import StringCommand
 from pyinfra.api.operation import operation
 
-from on_host.verify.request import Request, request
+from on_host.verify.request import Request
+from on_host.verify.rotation import KEYS
 from on_host.verify.sound import from_wav
+from voicestack import stack
+from voicestack.bundle import bundle
 from voicestack.remote import File, Streamed, refuse, script, script_file, tree_on_stdin
 from voicestack.settings.load import Settings
 from voicestack.stack.render import environments
 from voicestack.verify.document import Documents
+from voicestack.verify.request import request
 
 if TYPE_CHECKING:
     from pyinfra.api.arguments import ConnectorArguments
@@ -25,27 +29,7 @@ if TYPE_CHECKING:
     from pyinfra.api.state import State
     from pyinfra.connectors.util import CommandOutput
 
-ROOT = Path(__file__).resolve().parents[2]
 PLACE = "/run/voice-gate"
-PROGRAM = (
-    "call.py",
-    "causes.py",
-    "checking.py",
-    "conversation.py",
-    "host.py",
-    "machine.py",
-    "probe.py",
-    "reachable.py",
-    "report.py",
-    "request.py",
-    "rotation.py",
-    "sound.py",
-    "speech.py",
-    "turns.py",
-    "words.py",
-)
-"""What runs on the host and in the container, where livekit, aiohttp and faster-whisper are."""
-
 DOCUMENTS = Documents()
 """Of this run: pyinfra works on all hosts in one process."""
 
@@ -108,9 +92,6 @@ def verify(wanted: Request, recording: str, report: str, recordings: str) -> Gen
 
 
 def _program(wanted: Request) -> dict[str, File]:
-    gate = Path(__file__).parent
-    files = {f"voicestack/verify/{name}": File((gate / name).read_bytes()) for name in PROGRAM}
-    packages = {f"{package}/__init__.py": File(b"") for package in ("deploys", "voicestack/verify")}
-    keys = {"voicestack/stack/keys.sh": File((ROOT / "voicestack" / "stack" / "keys.sh").read_bytes())}
+    keys = File(Path(stack.__file__).with_name(KEYS).read_bytes())
     # It holds no secret.
-    return {**files, **packages, **keys, "request.json": File(wanted.to_json().encode())}
+    return {**bundle("verify"), KEYS: keys, "request.json": File(wanted.to_json().encode())}

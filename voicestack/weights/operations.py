@@ -14,6 +14,7 @@ from pyinfra.api.operation import OperationMeta, operation
 from pyinfra.context import host
 
 from on_host.weights.progress import size
+from voicestack.bundle import bundle
 from voicestack.host.ledger import with_apt
 from voicestack.remote import File, Streamed, refuse, script_file, tree_on_stdin
 from voicestack.secrets.run import hub_token
@@ -25,23 +26,6 @@ from voicestack.weights.facts import WeightsState
 from voicestack.weights.state import Plan, WeightsDirectory, plan
 
 HERE = Path(__file__).parent
-PROGRAM = (
-    "architecture.py",
-    "digest.py",
-    "download.py",
-    "fetch.py",
-    "hub.py",
-    "inspection.py",
-    "local.py",
-    "origin.py",
-    "part.py",
-    "progress.py",
-    "store.py",
-    "verify.py",
-    "window.py",
-)
-"""What runs on the target; hub.py alone needs more than the standard library: requirements-fetch.txt."""
-
 LOCK = "requirements-fetch.txt"
 HOME = "/opt/voice/weights"
 """Where the program and its virtual environment stand on the host."""
@@ -131,10 +115,8 @@ def _refusal(gated: list[str], endpoint: str) -> StringCommand:
 
 
 def _program() -> dict[str, File]:
-    """The fetcher as a tree, with the package names that its imports use."""
-    files = {f"voicestack/weights/{name}": File((HERE / name).read_bytes()) for name in PROGRAM}
-    packages = {f"{package}/__init__.py": File(b"") for package in ("deploys", "voicestack/weights")}
-    return {**files, **packages, LOCK: File((HERE / LOCK).read_bytes())}
+    """The fetcher, and the lock of what it needs beyond the standard library."""
+    return {**bundle("weights"), LOCK: File((HERE / LOCK).read_bytes())}
 
 
 def _key() -> str:
@@ -144,7 +126,7 @@ def _key() -> str:
 
 def _tool() -> str:
     """The fetcher's version: a digest of its files, because nobody forgets to raise that."""
-    digest = hashlib.sha256(b"\0".join((HERE / name).read_bytes() for name in (*PROGRAM, LOCK)))
+    digest = hashlib.sha256(b"\0".join(file.content for file in _program().values()))
     return f"voice-stack-provisioning, fetcher {digest.hexdigest()[:12]}"
 
 

@@ -9,16 +9,16 @@ from typing import Any
 
 from tests.render.matrix import Case
 from tests.render.readers import compose
+from voicestack.paths import ROOT
 from voicestack.settings.memory import plan, sessions
-from voicestack.stack.render import REPOSITORY
 
 _WEIGHTS = ("config.json", "model.bin", "tokenizer.json", "vocabulary.json")
 
 
 def settings_class() -> Any:
     """The agent's Settings: it needs nothing that only the agent's own virtual environment has."""
-    if str(REPOSITORY / "agent") not in sys.path:
-        sys.path.append(str(REPOSITORY / "agent"))
+    if str(ROOT / "agent") not in sys.path:
+        sys.path.append(str(ROOT / "agent"))
     return importlib.import_module("voice_agent.settings").Settings
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.render import matrix
 
-PROGRAMS = ("bin/start.py", "bin/causes.py", "engine/gpu_start.py", "engine/health.py")
+PROGRAMS = [path for path in matrix.case().files if path.endswith(".py")]
 
 
 @pytest.mark.parametrize("path", PROGRAMS)

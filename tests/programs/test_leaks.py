@@ -25,7 +25,7 @@ voice = [("@local", {"site_domain": "voice.example.org"})]
 DEPLOY = """
 import os
 from pyinfra.context import host
-from voicestack.connect import secrets
+from voicestack.secrets import run as secrets
 from voicestack.weights import operations as models
 from voicestack.settings.load import load
 from voicestack.stack import operations as stack

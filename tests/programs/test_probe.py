@@ -14,7 +14,7 @@ import sys
 from unittest.mock import MagicMock
 for name in ("aiohttp", "livekit"):
     sys.modules[name] = MagicMock()
-from voicestack.verify import probe
+from on_host.verify import probe
 probe.Request = MagicMock()
 atexit.register(print, "the interpreter came to its own end")
 async def run(request):

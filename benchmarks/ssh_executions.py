@@ -16,6 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.lab.places import INVENTORY
+
 ROOT = Path(__file__).resolve().parents[1]
 LAB = (sys.executable, "-m", "tests.lab")
 STATE = Path(os.environ.get("VOICE_LAB_STATE", "/var/lib/voice-lab"))
@@ -49,7 +51,7 @@ def run(name: str, *options: str) -> tuple[float, int, int]:
         words = [sys.executable, "-c", COUNTER, "-y", "--json", "--limit", name, *options]
         started = time.monotonic()
         finished = subprocess.run(
-            [*words, "inventories/lab.py", "deploys/voice.py"],
+            [*words, INVENTORY, "deploys/voice.py"],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,

@@ -1,7 +1,7 @@
 """Every version, digest, address, port and size of the stack, once. Other files derive from here.
 
 The defaults fit the owner's host: an EC2 g6.xlarge in Frankfurt (4 vCPU, 16 GiB RAM, one L4 with 24 GiB), Ubuntu
-24.04, German callers, health data that stays in the EU. `group_data/prod.py` and `group_data/lab.py` override.
+24.04, German callers, health data that stays in the EU. `group_data/prod.py` overrides.
 Keys are SECTION_NAME; voicestack/settings/ says what each may be, and refuses unknown ones.
 """
 

@@ -24,7 +24,7 @@ def hosts_of(config: pytest.Config) -> list[Any]:
     """
     inventory, user = config.getoption("--inventory"), config.getoption("--ssh-user")
     if not inventory:
-        raise pytest.UsageError("these tests need a host: give --inventory inventories/prod.py (or lab.py)")
+        raise pytest.UsageError("these tests need a host: give --inventory inventories/prod.py")
     state = State()
     state.cwd = str(ROOT)
     with ctx_state.use(state):

@@ -27,13 +27,14 @@ from urllib.parse import urlencode
 import pytest
 
 from benchmarks.ssh_executions import COUNTER
-from tests.lab.places import DESCRIPTION, HOST_ADDRESSES
+from tests.lab.places import DESCRIPTION, HOST_ADDRESSES, INVENTORY
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTEFACTS = Path(os.environ.get("VOICE_TEST_ARTEFACTS", ROOT / ".artefacts"))
 AGENT_FILES = ("Dockerfile", ".dockerignore", "requirements.txt", "requirements-cuda.txt")
 PYINFRA = Path(sys.executable).with_name("pyinfra")
-CATALOG: dict[str, Any] = run_path(str(ROOT / "group_data" / "lab.py"))["weights_catalog"]
+LAB = Path(INVENTORY).parent
+CATALOG: dict[str, Any] = run_path(str(ROOT / LAB / "group_data" / "lab.py"))["weights_catalog"]
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class LabHost:
     ) -> Running:
         """As deploy, without waiting for its end."""
         mode = "--dry" if dry else "-y"
-        words = [*command, mode, "--json", "--limit", self.name, *options, "inventories/lab.py", program]
+        words = [*command, mode, "--json", "--limit", self.name, *options, INVENTORY, program]
         token = lab_token() if token is None else token
         environment = {**os.environ, **({"HF_TOKEN": token} if token else {})}
         return Running(self.name, words, root, environment)
@@ -140,7 +141,7 @@ class LabHost:
         lines = self.shell("docker ps -q | xargs -r docker inspect -f '{{.Name}} {{.Id}} {{.State.StartedAt}}'")
         return dict(line.lstrip("/").split(" ", 1) for line in lines.splitlines())
 
-    def host_tests(self, *options: str, inventory: str = "inventories/lab.py") -> subprocess.CompletedProcess[str]:
+    def host_tests(self, *options: str, inventory: str = INVENTORY) -> subprocess.CompletedProcess[str]:
         """Run tests/host against this host."""
         words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/host", *options]
         return subprocess.run(
@@ -154,7 +155,8 @@ class LabHost:
 
 def copied(to: Path) -> Path:
     """A copy of what a deploy needs of the repository, to be broken; `to` again."""
-    for part in ("deploys", "voicestack", "on_host", "templates", "group_data", "inventories", "agent/voice_agent"):
+    code = ("deploys", "voicestack", "on_host", "agent/voice_agent")
+    for part in (*code, "templates", "group_data", "inventories", str(LAB)):
         shutil.copytree(ROOT / part, to / part)
     for part in ("config.py", *(f"agent/{name}" for name in AGENT_FILES)):
         shutil.copy(ROOT / part, to / part)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.documented import ROOT, documented_command
-from tests.e2e.conftest import LabHost, lab_token
+from tests.e2e.conftest import LAB, LabHost, lab_token
 from tests.lab.ec2.amazon import PROFILE, Amazon
 from tests.lab.ec2.server import VALID_S
 from tests.lab.ec2.sshd import console
@@ -20,7 +20,7 @@ NAME = "voice-1"
 """The instance's, and so the host's in inventories/prod.py."""
 
 DOMAIN = "voice.lab.example.org"
-LAB_SETTINGS = (ROOT / "group_data" / "lab.py").read_text(encoding="utf-8")
+LAB_SETTINGS = (ROOT / LAB / "group_data" / "lab.py").read_text(encoding="utf-8")
 
 
 @contextmanager

@@ -82,7 +82,7 @@ def test_a_caller_is_answered(operator: Operator) -> None:
         )
         operator.succeeds(
             documented_command(
-                ".venv/bin/pyinfra --limit debian inventories/lab.py deploys/verify.py", {"debian": "ubuntu"}
+                ".venv/bin/pyinfra --limit debian tests/lab/inventory/lab.py deploys/verify.py", {"debian": "ubuntu"}
             )
         )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.documented import documented_command
 from tests.e2e.backups import CADDYS_DATA, DOMAIN, Keeper, belongings, keeper, served
 from tests.e2e.conftest import (
     ARTEFACTS,
+    LAB,
     ROOT,
     LabHost,
     Run,
@@ -187,12 +189,11 @@ def test_the_second_run_on_it_changes_nothing(second: tuple[LabHost, Run]) -> No
 
 
 def test_testinfra_finds_the_weights_on_their_volume(second: tuple[LabHost, Run], tmp_path: Path) -> None:
-    """The inventory names the volume, as the one for EC2 does; its file's name chooses the group_data."""
-    lines = (
-        ROOT / "inventories" / "lab.py"
-    ).read_text() + f"\nfor _, data in voice:\n    data['weights_volume'] = '{BY_ID}'\n"
-    (tmp_path / "lab.py").write_text(lines)
-    result = second[0].host_tests("-k", "volume or catalogs", inventory=str(tmp_path / "lab.py"))
+    """The inventory names the volume, as the one for EC2 does."""
+    inventory = Path(shutil.copytree(ROOT / LAB, tmp_path / "inventory")) / "lab.py"
+    with inventory.open("a") as file:
+        file.write(f"\nfor _, data in voice:\n    data['weights_volume'] = '{BY_ID}'\n")
+    result = second[0].host_tests("-k", "volume or catalogs", inventory=str(inventory))
     assert (result.returncode, "skipped" in result.stdout) == (0, False), result.stdout[-4000:]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.lab import ssh
 from tests.lab.daemon import LabError
-from tests.lab.places import DESCRIPTION
+from tests.lab.places import DESCRIPTION, INVENTORY
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,7 +24,14 @@ def deploy(name: str) -> None:
 def run(program: str, name: str) -> None:
     """Run a deploy on a lab host as an operator would, with the lab Hub's token alone: no .env of this repository."""
     token = json.loads(DESCRIPTION.read_text())["hub"]["token"]
-    words = [str(Path(sys.executable).with_name("pyinfra")), "inventories/lab.py", program, "-y", "--limit", name]
+    words = [
+        str(Path(sys.executable).with_name("pyinfra")),
+        INVENTORY,
+        program,
+        "-y",
+        "--limit",
+        name,
+    ]
     print(f"\n$ HF_TOKEN=... {' '.join(['pyinfra', *words[1:]])}\n", flush=True)
     done = subprocess.run(words, cwd=ROOT, env={**os.environ, "HF_TOKEN": token, "VOICE_SECRETS_FILE": ""}, check=False)
     if done.returncode:

@@ -12,7 +12,10 @@ STATE = Path(os.environ.get("VOICE_LAB_STATE", "/var/lib/voice-lab"))
 """What belongs to the lab that is up: hosts, keys, pid files, logs. `down` removes it."""
 
 DESCRIPTION = STATE / "lab.json"
-"""What inventories/lab.py and group_data/lab.py read: addresses, keys, fingerprints of the lab that is up."""
+"""What the lab's inventory and its group_data read: addresses, keys, fingerprints of the lab that is up."""
+
+INVENTORY = "tests/lab/inventory/lab.py"
+"""The hosts that are up, for pyinfra; relative to the repository's root, where it is run."""
 
 BRIDGE = "vlab0"
 BRIDGE_ADDRESS = "10.93.77.1"

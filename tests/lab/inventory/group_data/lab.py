@@ -6,7 +6,7 @@ from pathlib import Path as _Path
 from runpy import run_path as _run_path
 
 _LAB = _Path(_os.environ.get("VOICE_LAB_STATE", "/var/lib/voice-lab")) / "lab.json"
-# pyinfra reads every file of group_data for every inventory: this one must not fail where there is no lab.
+# Tests without a lab read this file too.
 _NO_LAB = {
     "apt": {"url": "http://lab.invalid", "key_fingerprint": "0" * 40},
     **{name: {"url": "http://lab.invalid"} for name in ("registry", "pypi", "npm", "hub", "bedrock")},
@@ -43,7 +43,7 @@ preflight_disk_models_gib = 1
 preflight_disk_headroom_gib = 1
 
 # The lab's weights are small, so their digests are not production's; everything else about them is.
-_catalog = _run_path(str(_Path(__file__).with_name("all.py")))["weights_catalog"]
+_catalog = _run_path("group_data/all.py")["weights_catalog"]
 weights_catalog = {
     **{
         name: {key: value for key, value in _catalog[name].items() if key != "files"}

@@ -15,7 +15,8 @@ from pathlib import Path
 from docs import mermaid, picture
 from docs.stack import stack
 from voicestack.settings.group_data import flat
-from voicestack.settings.load import Settings, typed
+from voicestack.settings.load import typed
+from voicestack.settings.model import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "group_data" / "all.py"

@@ -21,8 +21,8 @@ from voicestack.gpu.units import GIB, gib
 from voicestack.host.disks import CONTAINERDS, DOCKERS, disk_needs, pinned_image_place
 from voicestack.paths import HOME, STATE
 from voicestack.plan.picture import LOOKS
-from voicestack.settings.load import Settings
-from voicestack.settings.memory import plan, sessions
+from voicestack.settings.memory import sessions
+from voicestack.settings.model import Settings
 from voicestack.stack.render import CADDYS_FILE, HostFacts, environments, render
 
 BROWSER = "browser"
@@ -130,7 +130,7 @@ def stack(settings: Settings) -> Stack:
         services=_roles(settings, compose["services"], models),
         listeners=_listeners(settings),
         questions=_questions(settings, files[CADDYS_FILE].content.decode()),
-        cards=tuple(_card(settings, index) for index in range(len(plan(settings).cards))),
+        cards=tuple(_card(settings, index) for index in range(len(settings.plan.cards))),
         directory=settings.weights.directory,
         models=models,
         disks=_disks(settings, compose["volumes"], models),
@@ -138,7 +138,7 @@ def stack(settings: Settings) -> Stack:
 
 
 def _roles(settings: Settings, services: Mapping[str, Any], models: Mapping[str, Any]) -> dict[str, str]:
-    memory = plan(settings)
+    memory = settings.plan
     device = "the card" if memory.whisper_device == "cuda" else "the CPU"
     calls = counted(sessions(memory), "call")
     mounted = {service: name for name, (_, users) in models.items() for service in users}
@@ -194,7 +194,7 @@ def _asked(who: str, url: str, what: str, here: Mapping[str, str]) -> Question:
 
 
 def _card(settings: Settings, index: int) -> Card:
-    card = plan(settings).cards[index]
+    card = settings.plan.cards[index]
     parts = [part for process in card.processes for part in _parts(process)]
     return Card(f"GPU {index}: {card.card.name}, {gib(card.card.usable)}", (*parts, ("", "free", card.free / GIB)))
 

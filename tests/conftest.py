@@ -10,7 +10,8 @@ from typing import Any
 import hypothesis
 import pytest
 
-from voicestack.settings.load import Settings, parse
+from voicestack.settings.load import parse
+from voicestack.settings.model import Settings
 
 # moto would otherwise load a list of some hundred images for each simulated account.
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"

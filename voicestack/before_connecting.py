@@ -17,7 +17,8 @@ from voicestack.connect import prerequisites
 from voicestack.paths import ROOT
 from voicestack.secrets import run as secrets
 from voicestack.secrets.run import RunSecrets, SecretsError
-from voicestack.settings.load import Settings, SettingsError, parse, run_is_checked
+from voicestack.settings.load import SettingsError, parse, run_is_checked
+from voicestack.settings.model import Settings
 
 GROUP = "voice"
 """The inventory group whose hosts are voice stacks; other hosts are none of our business."""

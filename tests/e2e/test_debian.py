@@ -33,7 +33,7 @@ from voicestack.host import docker
 from voicestack.host.ledger import noting
 from voicestack.host.nvidia import UVM_SERVICE
 from voicestack.secrets.run import SECRETS
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 from voicestack.stack.render import SERVICES
 
 pytestmark = pytest.mark.usefixtures("lab_services")

@@ -20,8 +20,8 @@ from tests.host.through import handle
 from tests.inventory import hosts_of, once_a_host
 from voicestack.host.platform import Platform
 from voicestack.paths import HOME
-from voicestack.settings.load import Settings, parse
-from voicestack.stack.images import agent_sources
+from voicestack.settings.load import parse
+from voicestack.settings.model import Settings
 from voicestack.stack.render import HostFacts, render
 
 
@@ -64,7 +64,7 @@ class Deployed:
     @cached_property
     def files(self) -> dict[str, Any]:
         """Every file of the stack as this repository renders it, by its path on the host."""
-        facts = HostFacts(self.public_address, agent_sources(self.settings)[1])
+        facts = HostFacts(self.public_address, self.settings.agent_build.name)
         return {f"{HOME}/{path}": file for path, file in render(self.settings, facts).items()}
 
 

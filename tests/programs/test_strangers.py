@@ -17,7 +17,7 @@ from tests.unit.test_preflight import GOOD
 from tests.unit.weights import GUARD, guard, put, stats, write
 from voicestack.host.preflight import findings
 from voicestack.host.report import HostReport, Preflight, parse_report
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 
 INVENTORY = """
 voice = [("@local", {"site_domain": "voice.example.org", "site_acme_email": "operator@example.org"})]

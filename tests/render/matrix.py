@@ -12,7 +12,8 @@ from tests.conftest import default_data
 from voicestack.host.platform import Platform
 from voicestack.remote import File
 from voicestack.settings import omni
-from voicestack.settings.load import Settings, parse
+from voicestack.settings.load import parse
+from voicestack.settings.model import Settings
 from voicestack.stack.render import HostFacts, render
 
 FACTS = HostFacts(public_address="192.0.2.10", agent_image="voice-agent:0123456789abcdef")

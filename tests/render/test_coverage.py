@@ -15,8 +15,8 @@ from tests.render import matrix
 from tests.render.readers import host as host_files
 from voicestack.host import base, docker, nvidia
 from voicestack.host.platform import driver_pinning_packages, repositories
-from voicestack.settings.load import KEYS, Settings, parse
-from voicestack.stack.images import agent_sources
+from voicestack.settings.load import parse
+from voicestack.settings.model import KEYS, Settings
 from voicestack.stack.render import render
 
 CHANGED: dict[str, Any] = {
@@ -162,7 +162,7 @@ written: such a file would be missing here.
 
 def everything(settings: Settings) -> list[Any]:
     """All that the settings become before a host is asked: files, packages, repositories, the agent's image."""
-    image = agent_sources(settings)[1]
+    image = settings.agent_build.name
     made: list[Any] = [render(settings, matrix.FACTS), image, base.kernel_parameters(settings)]
     made.append(json.dumps(docker.daemon_config(settings)))
     for platform in matrix.PLATFORMS.values():

@@ -16,9 +16,8 @@ from tests.lab.vllm.guard import judge
 from voicestack.remote import File
 from voicestack.secrets.run import READERS
 from voicestack.settings import omni
-from voicestack.settings.load import Settings, parse
-from voicestack.settings.memory import plan
-from voicestack.stack.images import agent_sources
+from voicestack.settings.load import parse
+from voicestack.settings.model import Settings
 from voicestack.stack.render import SERVICES, HostFacts, environment_file, environments, render
 
 FACTS = HostFacts(public_address="192.0.2.10", agent_image="voice-agent:0123456789abcdef")
@@ -67,7 +66,7 @@ def test_finding_03_no_flag_that_the_stage_file_overrules_is_on_voxtrals_command
     assert not [word for word in command(rendered(), "vllm-voxtral") if word.startswith(ignored)]
     stages = yaml.safe_load(rendered()["voxtral/voxtral_tts.yaml"].content)["stage_args"]
     memory = [stage["engine_args"]["gpu_memory_utilization"] for stage in stages]
-    made = plan(settings)
+    made = settings.plan
     assert memory == [made.stage0.utilisation, made.stage1.utilisation]
     assert sum(memory) < 0.55
     # 4 sequences of 4096 tokens and a spare block each, at 106,496 bytes a token.
@@ -123,7 +122,7 @@ def test_finding_04_flags_of_later_releases_and_files_over_site_packages_are_not
 
 def test_finding_05_and_06_the_guards_memory_is_bounded(rendered: Rendered, settings: Settings) -> None:
     words = command(rendered(), "vllm-guard")
-    guard = plan(settings).guard
+    guard = settings.plan.guard
     assert guard is not None
     wanted = {"--max-num-seqs=4", "--enforce-eager", "--max-model-len=8192"}
     wanted |= {f"--gpu-memory-utilization={guard.utilisation}", f"--kv-cache-memory-bytes={guard.kv_cache_bytes}"}
@@ -131,7 +130,7 @@ def test_finding_05_and_06_the_guards_memory_is_bounded(rendered: Rendered, sett
 
 
 def test_an_engine_waits_for_the_memory_that_the_plan_gives_it(rendered: Rendered, settings: Settings) -> None:
-    made, services_ = plan(settings), compose(rendered())["services"]
+    made, services_ = settings.plan, compose(rendered())["services"]
     assert made.guard is not None
     assert f"--memory-mib={made.stage0.mib + made.stage1.mib}" in services_["vllm-voxtral"]["command"]
     assert f"--memory-mib={made.guard.mib}" in services_["vllm-guard"]["command"]
@@ -166,7 +165,7 @@ def test_the_agent_has_a_memory_limit_and_the_engines_have_none(rendered: Render
 
 def test_finding_07_and_08_the_agents_image_brings_its_python(data: dict[str, Any]) -> None:
     """No PPA, no CUDA base image that does not exist, no distutils: the base image is Python's own."""
-    dockerfile = agent_sources(parse(data))[0]["Dockerfile"].content.decode()
+    dockerfile = parse(data).agent_build.files["Dockerfile"].content.decode()
     assert dockerfile.count("FROM ${BASE_IMAGE}") == 2
     assert data["image_agent_base"].startswith("python:3.13-slim")
     for crutch in ("apt-get", "deadsnakes", "ensurepip", "distutils", "--target", "nvidia/cuda"):
@@ -183,7 +182,7 @@ def test_finding_09_the_agent_gets_the_gpu_only_where_the_plan_has_room_for_whis
 
 
 def test_finding_10_no_pythonpath_crutch(rendered: Rendered, settings: Settings) -> None:
-    dockerfile = agent_sources(settings)[0]["Dockerfile"].content.decode()
+    dockerfile = settings.agent_build.files["Dockerfile"].content.decode()
     instructions = "\n".join(line for line in dockerfile.splitlines() if not line.startswith("#"))
     assert "--prefix" not in instructions
     for text in [instructions, *(file.content.decode() for file in rendered().values())]:
@@ -324,10 +323,10 @@ def test_the_page_is_in_no_file_unless_it_is_on(rendered: Rendered) -> None:
 
 
 def test_the_agents_image_is_named_by_its_content(data: dict[str, Any]) -> None:
-    files, image = agent_sources(parse(data))
+    files, image = parse(data).agent_build
     assert "Dockerfile" in files
-    assert agent_sources(parse(data))[1] == image
-    assert agent_sources(parse({**data, "image_agent_base": "python:3.14-slim-trixie"}))[1] != image
+    assert parse(data).agent_build.name == image
+    assert parse({**data, "image_agent_base": "python:3.14-slim-trixie"}).agent_build.name != image
 
 
 def test_each_service_gets_the_secrets_that_the_map_says_and_no_others(rendered: Rendered) -> None:

@@ -17,7 +17,8 @@ from voicestack.backup.bundle import pack
 from voicestack.backup.restore import IDENTITY, RestoreError, check, opened, source
 from voicestack.backup.save import BackupError
 from voicestack.backup.save import check as check_backup
-from voicestack.settings.load import Settings, SettingsError, parse
+from voicestack.settings.load import SettingsError, parse
+from voicestack.settings.model import Settings
 
 
 def test_a_backup_is_complete_or_not_there_and_replaces_none(tmp_path: Path) -> None:

@@ -24,9 +24,8 @@ from voicestack.host.packages import AptState
 from voicestack.host.platform import Platform
 from voicestack.host.report import Socket
 from voicestack.remote import File
-from voicestack.settings.load import Settings
 from voicestack.settings.load import parse as parse_settings
-from voicestack.settings.memory import plan
+from voicestack.settings.model import Settings
 from voicestack.verify.document import write
 from voicestack.weights.state import OnDisk, WeightsDirectory
 
@@ -92,7 +91,7 @@ def everything(clone: Wanted, settings: Settings, state: HostState) -> list[Find
         *files.secrets(state),
         *containers.containers(clone.services, state),
         *machine.reboot(state),
-        *machine.memory(plan(settings), state),
+        *machine.memory(settings.plan, state),
         *network.ports(settings, state, 22),
         *network.certificates(settings, state),
     ]

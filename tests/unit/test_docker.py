@@ -21,7 +21,7 @@ from voicestack.host import docker
 from voicestack.host.docker import DockerState, daemon_config, merge, parse_config, wanted_packages
 from voicestack.host.platform import Platform
 from voicestack.paths import HOME
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 UBUNTU = Platform("ubuntu", "2404", "noble", "6.8.0-1029-aws", "aws")

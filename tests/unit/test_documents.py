@@ -11,7 +11,8 @@ import pytest
 from docs import generate, mermaid, picture
 from docs.stack import LISTENS, UndrawnError, stack
 from voicestack.host.preflight import port_ranges
-from voicestack.settings.load import KEYS, parse, typed
+from voicestack.settings.load import parse, typed
+from voicestack.settings.model import KEYS
 from voicestack.stack import render
 
 ROOT = Path(__file__).resolve().parents[2]

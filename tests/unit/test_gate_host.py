@@ -13,7 +13,7 @@ import pytest
 from on_host.verify import host, machine, rotation
 from on_host.verify.host import Verification
 from on_host.verify.request import KeyPair, Request
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 from voicestack.verify import operations
 from voicestack.verify.request import request
 

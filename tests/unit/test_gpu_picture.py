@@ -15,8 +15,8 @@ from voicestack.gpu.units import GIB
 from voicestack.plan.__main__ import main
 from voicestack.plan.picture import svg
 from voicestack.plan.table import table
-from voicestack.settings.load import Settings, parse
-from voicestack.settings.memory import plan
+from voicestack.settings.load import parse
+from voicestack.settings.model import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 APRIL = (Measured(23_034, 22_451),)
@@ -35,7 +35,7 @@ def bars(text: str) -> list[tuple[float, float, str]]:
 
 def test_the_picture_in_the_decision_is_that_of_the_defaults(settings: Settings) -> None:
     """If this fails, the command that draws it is in docs/decisions/gpu-memory.md."""
-    drawn = svg(plan(settings), APRIL, "measured by its owner in April 2026 (0.68 / 0.1 / 0.25)")
+    drawn = svg(settings.plan, APRIL, "measured by its owner in April 2026 (0.68 / 0.1 / 0.25)")
     assert (ROOT / "docs" / "decisions" / "gpu-memory.svg").read_text() == drawn
 
 
@@ -51,14 +51,14 @@ def test_the_picture_in_the_decision_is_that_of_the_defaults(settings: Settings)
     ],
 )
 def test_the_decisions_figures_are_the_plans(data: dict[str, Any], changes: dict[str, str]) -> None:
-    made = plan(parse({**data, **changes}))
+    made = parse({**data, **changes}).plan
     card = made.cards[0]
     row = f"| {card.peak / GIB:.2f} / {card.card.usable / GIB:.2f} | {made.callers} |"
     assert row in (ROOT / "docs" / "decisions" / "gpu-memory.md").read_text()
 
 
 def test_the_pictures_bars_are_as_wide_as_the_memory(settings: Settings) -> None:
-    made = plan(settings)
+    made = settings.plan
     drawn = bars(svg(made))
     scale = sum(width for _, width, _ in drawn) / (made.cards[0].card.total_mib * 2**20)
     free = next(width for _, width, label in drawn if label.startswith("free"))
@@ -72,13 +72,13 @@ def test_a_plan_that_is_too_large_stays_inside_the_picture(data: dict[str, Any])
     from voicestack.settings.load import typed  # noqa: PLC0415
 
     settings, _ = typed({**data, "guard_sequences": 160})
-    drawn = bars(svg(plan(settings), APRIL))
+    drawn = bars(svg(settings.plan, APRIL))
     assert max(left + width for left, width, _ in drawn) <= 960
     assert not [label for _, _, label in drawn if label.startswith("free ")]
 
 
 def test_each_card_has_its_bar_and_its_measurement(data: dict[str, Any]) -> None:
-    made = plan(parse({**data, "guard_placement": "gpu1"}))
+    made = parse({**data, "guard_placement": "gpu1"}).plan
     text = table(made, (*APRIL, Measured(23_034, 4_400)))
     assert "GPU 1: L4" in text
     assert "nvidia-smi shows 4,400 of 23,034 MiB" in text

@@ -18,10 +18,11 @@ from voicestack.gpu.plan import CardPlan, Device, Plan, Wishes, make
 from voicestack.gpu.ram import LARGE_V3_FILE, ram
 from voicestack.gpu.speed import callers_heard
 from voicestack.gpu.units import GIB
-from voicestack.settings.load import Settings, parse
-from voicestack.settings.memory import host_memory, plan, sessions, wishes
+from voicestack.settings.load import parse
+from voicestack.settings.memory import host_memory, sessions
+from voicestack.settings.model import Settings
 
-DEFAULT = wishes(parse(default_data()))
+DEFAULT = parse(default_data()).plan.wishes
 
 WISHES = st.builds(
     replace,
@@ -107,16 +108,16 @@ def test_the_callers_it_names_fit_and_one_more_does_not(asked: Wishes) -> None:
 
 
 def test_the_default_leaves_the_headroom_on_an_l4(settings: Settings) -> None:
-    made = plan(settings)
+    made = settings.plan
     assert made.fits
     assert made.cards[0].card.name == "L4"
     assert made.cards[0].free >= 1.5 * GIB
 
 
 def test_whisper_is_on_the_card_where_it_fits_beside_the_engines(data: dict[str, Any]) -> None:
-    assert plan(parse(data)).whisper_device == "cuda"
-    assert plan(parse({**data, "gpu_headroom_gib": 4})).whisper_device == "cpu"
-    assert plan(parse({**data, "agent_whisper_device": "cpu"})).whisper_device == "cpu"
+    assert parse(data).plan.whisper_device == "cuda"
+    assert parse({**data, "gpu_headroom_gib": 4}).plan.whisper_device == "cpu"
+    assert parse({**data, "agent_whisper_device": "cpu"}).plan.whisper_device == "cpu"
     with pytest.raises(Exception, match=r"agent_whisper_device: cuda -> cpu frees 2.96 GiB"):
         parse({**data, "gpu_headroom_gib": 4, "agent_whisper_device": "cuda"})
 
@@ -136,8 +137,8 @@ def test_a_context_beyond_the_models_own_is_refused(data: dict[str, Any]) -> Non
 
 
 def test_a_guard_elsewhere_frees_its_part_of_the_card(data: dict[str, Any]) -> None:
-    here, second = plan(parse(data)), plan(parse({**data, "guard_placement": "gpu1"}))
-    away = plan(parse({**data, "guard_placement": "https://guard.internal:8000"}))
+    here, second = parse(data).plan, parse({**data, "guard_placement": "gpu1"}).plan
+    away = parse({**data, "guard_placement": "https://guard.internal:8000"}).plan
     assert here.guard is not None
     assert second.cards[0].peak == away.cards[0].peak == here.cards[0].peak - here.guard.need.peak
     assert [process.name for process in second.cards[1].processes] == ["vllm-guard"]
@@ -146,16 +147,16 @@ def test_a_guard_elsewhere_frees_its_part_of_the_card(data: dict[str, Any]) -> N
 
 
 def test_sessions_are_the_least_that_any_of_the_three_carries(data: dict[str, Any]) -> None:
-    assert sessions(plan(parse(data))) == 4
-    assert sessions(plan(parse({**data, "guard_sequences": 3}))) == 3
-    assert sessions(plan(parse({**data, "agent_whisper_device": "cpu"}))) == 1
-    assert sessions(plan(parse({**data, "agent_max_sessions": 7}))) == 7
+    assert sessions(parse(data).plan) == 4
+    assert sessions(parse({**data, "guard_sequences": 3}).plan) == 3
+    assert sessions(parse({**data, "agent_whisper_device": "cpu"}).plan) == 1
+    assert sessions(parse({**data, "agent_max_sessions": 7}).plan) == 7
 
 
 def test_the_host_of_16_gib_carries_the_default(data: dict[str, Any]) -> None:
     """A g6.xlarge's MemTotal is at least 15 GiB of its 16."""
     for device in ("cpu", "cuda"):
-        memory = host_memory(plan(parse({**data, "agent_whisper_device": device})))
+        memory = host_memory(parse({**data, "agent_whisper_device": device}).plan)
         assert memory.total < 14 * GIB
         assert memory.parts["voice-agent"] < memory.agent_limit < 6 * GIB
 

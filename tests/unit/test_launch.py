@@ -20,7 +20,8 @@ from voicestack.launch.place import choose
 from voicestack.launch.ports import Rule, of_described, permission, public, ssh
 from voicestack.launch.wishes import Wish, mistakes, wish
 from voicestack.settings.contradictions import listening_ports
-from voicestack.settings.load import Settings, parse
+from voicestack.settings.load import parse
+from voicestack.settings.model import Settings
 
 SUBNETS = [
     {"SubnetId": f"subnet-{letter}", "AvailabilityZone": f"eu-central-1{letter}", "VpcId": "vpc-1"} for letter in "abc"

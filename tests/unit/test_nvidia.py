@@ -13,7 +13,7 @@ from voicestack.host.ledger import with_apt
 from voicestack.host.nvidia import UVM_SERVICE, Driver, DriverState, wanted_packages
 from voicestack.host.packages import AptState, difference
 from voicestack.host.platform import Platform
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 
 UBUNTU = Platform("ubuntu", "2404", "noble", "6.14.0-1012-aws", "aws")
 DEBIAN = Platform("debian", "13", "trixie", "6.12.0-9-cloud-amd64", "cloud-amd64")

@@ -14,7 +14,7 @@ from voicestack.host.nvidia import wanted_packages
 from voicestack.host.packages import AptState, PackageSet, difference, not_ours_alone, parse_state
 from voicestack.host.platform import Platform, driver_packages, repositories
 from voicestack.remote import script_file
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 
 UBUNTU = Platform("ubuntu", "2404", "noble", "6.8.0-1029-aws", "aws")
 DEBIAN = Platform("debian", "13", "trixie", "6.12.0-9-cloud-amd64", "cloud-amd64")

@@ -14,7 +14,8 @@ import pytest
 from voicestack.host.platform import TOOLKIT_PACKAGES
 from voicestack.host.preflight import findings, memory_needed_gib, port_ranges
 from voicestack.host.report import Disk, HostReport, Preflight, Socket, parse_report
-from voicestack.settings.load import Settings, parse
+from voicestack.settings.load import parse
+from voicestack.settings.model import Settings
 
 GOOD = HostReport(
     distribution="ubuntu",

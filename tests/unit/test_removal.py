@@ -15,8 +15,8 @@ from voicestack.host.docker import daemon_config, merge
 from voicestack.host.ledger import LEDGER
 from voicestack.host.volume import DROP_IN
 from voicestack.paths import HOME, STATE
-from voicestack.settings.load import Settings
 from voicestack.settings.load import parse as parse_settings
+from voicestack.settings.model import Settings
 from voicestack.teardown import plan, told
 from voicestack.teardown.daemon import daemon_json
 from voicestack.teardown.facts import Container, Image, OnHost, Weights

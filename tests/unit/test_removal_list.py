@@ -16,8 +16,7 @@ from voicestack.host.platform import Platform, repositories
 from voicestack.host.volume import wanted_files
 from voicestack.paths import HOME, STATE
 from voicestack.remote import script_file
-from voicestack.settings.load import Settings
-from voicestack.stack.images import agent_sources, caddy_sources
+from voicestack.settings.model import Settings
 from voicestack.teardown import facts, operations, plan
 from voicestack.teardown.facts import Image, OnHost, parse
 from voicestack.teardown.made import DIRECTORIES, MADE, VENDORS, VOLUMES, made, table
@@ -66,7 +65,7 @@ def test_every_volume_and_network_of_compose_is_on_the_list(settings: Settings) 
 
 
 def test_the_names_of_built_images_are_known(settings: Settings) -> None:
-    names = [agent_sources(settings)[1], caddy_sources(settings)[1]]
+    names = [settings.agent_build.name, settings.caddy_build.name]
     images = tuple(Image(f"sha256:{name}", name, "1GB") for name in names)
     assert plan.images(OnHost(docker="answers", images=images)) == tuple(names)
     mine = Image("sha256:mine", "voice-agent:mine", "1GB")

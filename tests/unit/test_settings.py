@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from agent.voice_agent.residency import EU
-from voicestack.settings.load import KEYS, SettingsError, parse
+from voicestack.settings.load import SettingsError, parse
+from voicestack.settings.model import KEYS
 from voicestack.teardown.made import CONTAINERDS_PLACE, DIRECTORIES, DOCKERS_PLACE, KEPT_ASIDE, MADE
 
 

@@ -18,7 +18,6 @@ import pytest
 from talk.fetch import fetch
 from tests.lab import npm
 from voicestack.settings.load import SettingsError, parse
-from voicestack.stack.images import agent_sources, caddy_image, caddy_sources
 from voicestack.talk import link
 from voicestack.talk.link import Invitation, InvitationError, Minted
 
@@ -82,22 +81,22 @@ def test_a_tarball_without_the_bundle_is_named(registry: tuple[str, Path], tmp_p
 
 
 def test_caddys_image_is_the_vendors_unless_the_page_is_on(data: dict[str, Any]) -> None:
-    assert caddy_image(parse(data)) == data["image_caddy"]
-    assert caddy_image(parse({**data, "talk_enabled": True})) == caddy_sources(parse(data))[1]
+    assert parse(data).caddy_image == data["image_caddy"]
+    assert parse({**data, "talk_enabled": True}).caddy_image == parse(data).caddy_build.name
 
 
 @pytest.mark.parametrize("change", [{"image_caddy": "caddy:2.12.0-alpine"}, {"talk_client_sha256": "0" * 64}])
 def test_caddys_image_is_named_by_what_goes_in(data: dict[str, Any], change: dict[str, str]) -> None:
-    files, image = caddy_sources(parse(data))
+    files, image = parse(data).caddy_build
     assert {"Dockerfile", "fetch.py", "page/index.html"} <= files.keys()
-    assert caddy_sources(parse({**data, **change}))[1] != image
-    assert agent_sources(parse({**data, **change}))[1] == agent_sources(parse(data))[1]
-    assert caddy_sources(parse({**data, "talk_client_url": "https://mirror.example.org/x.tgz"}))[1] == image
+    assert parse({**data, **change}).caddy_build.name != image
+    assert parse({**data, **change}).agent_build.name == parse(data).agent_build.name
+    assert parse({**data, "talk_client_url": "https://mirror.example.org/x.tgz"}).caddy_build.name == image
 
 
 def test_the_page_brings_all_it_refers_to_and_has_nothing_inline(data: dict[str, Any]) -> None:
     """What the policy would block, and what would be a 404."""
-    files = {path.removeprefix("page/"): file.content.decode() for path, file in caddy_sources(parse(data))[0].items()}
+    files = {path.removeprefix("page/"): file.content.decode() for path, file in parse(data).caddy_build.files.items()}
     referred = re.findall(r'(?:href|src)="([^"]+)"', files["index.html"])
     for name in (name for name in files if name.endswith(".js")):
         referred += re.findall(r'from "\./([^"]+)"', files[name])

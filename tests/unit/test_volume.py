@@ -15,8 +15,8 @@ from voicestack.host.preflight import findings
 from voicestack.host.report import Disk, HostReport
 from voicestack.host.volume import DROP_IN, steps, unit_path, wanted_files
 from voicestack.host.volume_state import GROUP, VolumeState, escaped, parse, refusals, size_problem
-from voicestack.settings.load import Settings
 from voicestack.settings.load import parse as parse_settings
+from voicestack.settings.model import Settings
 
 DISK = "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol0123456789abcdef0"
 UUID = "5f1c2a8e-6c55-4d6f-9d7a-2b1f0c9e8d11"

@@ -21,8 +21,7 @@ from voicestack.host.volume import ask as ask_volume
 from voicestack.host.volume_state import VolumeState
 from voicestack.paths import HOME, STATE
 from voicestack.secrets.run import hub_token
-from voicestack.settings.load import Settings
-from voicestack.settings.memory import plan
+from voicestack.settings.model import Settings
 from voicestack.verify.document import write
 from voicestack.weights.facts import WeightsState
 
@@ -74,7 +73,7 @@ def _machine(
         *machine.docker(daemon_config(settings), host.get_fact(Docker)),
         *machine.driver(host.get_fact(Driver)),
         *machine.reboot(state),
-        *machine.memory(plan(settings), state),
+        *machine.memory(settings.plan, state),
         *machine.preflight(preflight.findings(report, settings, disk, has_token=hub_token() is not None)),
     ]
 

@@ -8,7 +8,7 @@ from voicestack.audit.facts import Certificate, HostState
 from voicestack.audit.findings import DEPLOY, Finding, or_ok
 from voicestack.host.report import Socket
 from voicestack.settings.contradictions import listening_ports
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 
 PUBLISHER = "docker-proxy"
 """Docker's own process, which listens for containers with published ports: for whose, it does not say."""

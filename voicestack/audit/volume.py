@@ -5,7 +5,7 @@ from __future__ import annotations
 from voicestack.audit.findings import DEPLOY, Finding
 from voicestack.host.volume import DROP_IN, steps, unit_path
 from voicestack.host.volume_state import VolumeState
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 
 
 def volume(settings: Settings, state: VolumeState | None) -> list[Finding]:

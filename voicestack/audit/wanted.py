@@ -12,8 +12,7 @@ from voicestack.host.packages import PackageSet
 from voicestack.host.platform import Platform, driver_pinning_packages, repositories
 from voicestack.paths import HOME
 from voicestack.remote import File
-from voicestack.settings.load import Settings
-from voicestack.stack.images import agent_sources
+from voicestack.settings.model import Settings
 from voicestack.stack.render import HostFacts, render
 
 
@@ -38,7 +37,7 @@ class Wanted:
 def wanted(settings: Settings, platform: Platform, public_address: str) -> Wanted:
     """Everything that a run of deploys/voice.py leaves on a host, but for weights and daemon.json, which is merged."""
     packages = wanted_packages(settings, platform)
-    facts = HostFacts(public_address=public_address, agent_image=agent_sources(settings)[1])
+    facts = HostFacts(public_address=public_address, agent_image=settings.agent_build.name)
     stack = {f"{HOME}/{path}": file for path, file in render(settings, facts).items()}
     system = {path: File(text.encode()) for path, text in packages.all_files.items()}
     return Wanted({**stack, **system}, services(stack[f"{HOME}/compose.yml"].content), packages)

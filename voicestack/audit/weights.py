@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from on_host.weights.progress import size
 from voicestack.audit.findings import Finding, or_ok
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 from voicestack.weights.state import WeightsDirectory, plan
 
 FETCH = "run deploys/weights.py"

@@ -26,7 +26,7 @@ from voicestack.backup.bundle import LARGEST, Bundle, BundleError
 from voicestack.paths import HOME
 from voicestack.remote import File, Streamed, script_file, tree_on_stdin
 from voicestack.secrets.run import KeyPair, livekit_keys
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 from voicestack.stack import operations as stack
 
 IDENTITY = "AGE_IDENTITY_FILE"

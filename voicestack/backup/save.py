@@ -24,7 +24,7 @@ from voicestack.backup.bundle import Bundle, BundleError, Manifest
 from voicestack.backup.contents import summary, torn, unusable_pairs
 from voicestack.lock import commit
 from voicestack.remote import script_file
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 
 if TYPE_CHECKING:
     from pyinfra.api.arguments import ConnectorArguments

@@ -12,7 +12,7 @@ from voicestack.host.nvidia import UVM_SERVICE
 from voicestack.host.packages import Apt, PackageSet, difference, packages
 from voicestack.host.platform import Platform, repositories
 from voicestack.remote import File, place, script
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 
 BASE_PACKAGES = ("ca-certificates", "curl", "gpg", "iproute2", "kmod", "python3", "python3-venv")
 

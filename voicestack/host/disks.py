@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 
 DOCKERS = "/var/lib/docker"
 CONTAINERDS = "/var/lib/containerd"

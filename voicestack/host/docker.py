@@ -19,7 +19,7 @@ from voicestack.host.ledger import noting
 from voicestack.host.packages import PackageSet, packages
 from voicestack.host.platform import DISTRIBUTION_DOCKER_PACKAGES, DOCKER_CONFLICTS, Platform, docker_versions
 from voicestack.remote import File, Streamed, place, refuse, script, script_file
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 
 DAEMON_JSON = "/etc/docker/daemon.json"
 CGROUP_DRIVER = "native.cgroupdriver"

@@ -21,7 +21,7 @@ from voicestack.host.platform import (
 )
 from voicestack.host.reboot import reboot_and_wait
 from voicestack.remote import refuse, script, script_file
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 
 NOUVEAU_BLACKLIST = """\
 # nouveau binds the card before the NVIDIA driver can.

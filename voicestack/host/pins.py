@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from voicestack.host.disks import upstream
 from voicestack.host.platform import Platform, docker_versions, repositories, toolkit_versions
 from voicestack.host.report import HostReport
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 
 
 def words(settings: Settings) -> list[str]:

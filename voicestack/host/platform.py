@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from voicestack.settings.host import DOCKER_PACKAGES
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 
 DISTRIBUTIONS = ("ubuntu", "debian")
 

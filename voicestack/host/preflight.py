@@ -21,8 +21,8 @@ from voicestack.host.volume_state import VolumeState, refusals, size_problem
 from voicestack.secrets.run import hub_token
 from voicestack.settings.contradictions import listening_ports
 from voicestack.settings.directory import unknown_content
-from voicestack.settings.load import Settings
-from voicestack.settings.memory import host_memory, plan
+from voicestack.settings.memory import host_memory
+from voicestack.settings.model import Settings
 
 NAT64 = ip_network("64:ff9b::/96")
 """RFC 6052: what resolvers of networks without IPv4 answer for an A record."""
@@ -158,7 +158,7 @@ def _hardware(report: HostReport, settings: Settings) -> list[str]:
 def memory_needed_gib(settings: Settings) -> float:
     """What a host's MemTotal must be: the setting, or what the plan adds up."""
     configured = settings.preflight.memory_gib
-    return host_memory(plan(settings)).total / GIB if configured == "plan" else configured
+    return host_memory(settings.plan).total / GIB if configured == "plan" else configured
 
 
 def _cards(report: HostReport, settings: Settings) -> list[str]:
@@ -176,7 +176,7 @@ def _cards(report: HostReport, settings: Settings) -> list[str]:
     for index, total_mib in enumerate(report.gpu_memory_mib[:count]):
         if total_mib < planned.total_mib:
             what = f"GPU {index} has {total_mib:,} MiB; gpu_card {planned.name} has {planned.total_mib:,}"
-            unfit = advice.problems(on_other_card(plan(settings), measured(total_mib)))
+            unfit = advice.problems(on_other_card(settings.plan, measured(total_mib)))
             problems += [f"{what}: {problem}" for problem in unfit]
     return problems
 

@@ -14,7 +14,7 @@ from pyinfra.context import host
 
 from voicestack.host.volume_state import LABEL, VolumeState, escaped, parse, refusals, todo
 from voicestack.remote import File, Streamed, place, refuse, script, script_file
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 
 DROP_IN = "/etc/systemd/system/docker.service.d/20-voice-volume.conf"
 

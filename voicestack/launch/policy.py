@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent.voice_agent.residency import geography
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 
 NAME = "bedrock"
 VERSION = "2012-10-17"

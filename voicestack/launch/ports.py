@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from ipaddress import ip_network
 from typing import Any, NamedTuple
 
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 
 WORLD = "0.0.0.0/0"
 

@@ -10,7 +10,7 @@ from voicestack.connect.environment import Environment
 from voicestack.connect.models_volume import PART
 from voicestack.host.disks import disk_needs, pinned_image_place
 from voicestack.settings import residency
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 
 CARDS = {"g5": "A10G", "g6": "L4", "gr6": "L4", "g6e": "L40S", "p5": "H100"}
 """Family of instance types -> its card, as gpu_card names it (aws.amazon.com/ec2/instance-types)."""

@@ -20,7 +20,6 @@ from voicestack.plan.picture import svg
 from voicestack.plan.table import table
 from voicestack.settings.group_data import flat
 from voicestack.settings.load import SettingsError, report, typed
-from voicestack.settings.memory import plan
 
 
 def _measured(source: str) -> tuple[Measured, ...]:
@@ -50,7 +49,7 @@ def main(words: list[str]) -> int:
     except (SettingsError, ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
-    made = plan(settings)
+    made = settings.plan
     sys.stdout.write(table(made, measured, arguments.price))
     if arguments.svg:
         Path(arguments.svg).write_text(svg(made, measured, arguments.when), encoding="utf-8")

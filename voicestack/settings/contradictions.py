@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from agent.voice_agent.residency import is_public
 from voicestack.gpu import advice
 from voicestack.settings import omni, residency
-from voicestack.settings.memory import plan
-
-if TYPE_CHECKING:
-    from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 
 
 def contradictions(settings: Settings) -> list[str]:
@@ -101,7 +96,7 @@ def _models(settings: Settings) -> list[str]:
 
 
 def _memory(settings: Settings) -> list[str]:
-    return advice.problems(plan(settings))
+    return advice.problems(settings.plan)
 
 
 def _media(settings: Settings) -> list[str]:

@@ -16,11 +16,8 @@ from pyinfra.api.exceptions import PyinfraError
 from on_host.redaction import find
 from voicestack.paths import ROOT
 from voicestack.settings import residency
-from voicestack.settings.catalog import Model
-from voicestack.settings.commands import Audit, Backup, Gate, Launch, Releases, Restore, Rollback, Teardown
 from voicestack.settings.contradictions import contradictions
-from voicestack.settings.host import Docker, Gpu, Nvidia, Preflight, Pypi, Site, Weights
-from voicestack.settings.services import Agent, Caddy, Guard, Image, Livekit, Talk, Voxtral
+from voicestack.settings.model import KEYS, SECTIONS, Settings
 from voicestack.settings.types import Section
 
 PRIVATE = ("age identity", "private key")
@@ -33,51 +30,6 @@ DOMAIN = "export VOICE_DOMAIN=voice.example.org, the name callers' browsers conn
 
 class SettingsError(PyinfraError):
     """The settings of one or more hosts cannot work; the message names each key, its problem and the fix."""
-
-
-class Settings(Section):
-    """Everything a deploy may know, section by section."""
-
-    site: Site
-    preflight: Preflight
-    gpu: Gpu
-    nvidia: Nvidia
-    docker: Docker
-    pypi: Pypi
-    weights: Weights
-    image: Image
-    livekit: Livekit
-    caddy: Caddy
-    talk: Talk
-    voxtral: Voxtral
-    guard: Guard
-    agent: Agent
-    releases: Releases
-    rollback: Rollback
-    backup: Backup
-    restore: Restore
-    gate: Gate
-    audit: Audit
-    launch: Launch
-    teardown: Teardown
-
-    @property
-    def models(self) -> dict[str, Model]:
-        """The models this host uses, in the catalog's order; the catalog may know more."""
-        used = {self.voxtral.model, self.agent.whisper_model, *([self.guard.model] if self.guard.is_here else [])}
-        return {name: model for name, model in self.weights.catalog.items() if name in used}
-
-    def model_path(self, name: str) -> str:
-        """Where that model lies on the host and in the containers."""
-        return f"{self.weights.directory}/{name}"
-
-
-SECTIONS: dict[str, type[Section]] = {
-    name: field.annotation
-    for name, field in Settings.model_fields.items()
-    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
-}
-KEYS = frozenset(f"{name}_{field}" for name, section in SECTIONS.items() for field in section.model_fields)
 
 
 def parse(data: Mapping[str, Any]) -> Settings:

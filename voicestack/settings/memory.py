@@ -1,19 +1,17 @@
-"""From settings to the plan. Pure."""
+"""What the sections of the settings ask of the memory. Pure."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from on_host.weights.architecture import GUARD_SHAPE, VOXTRAL_SHAPE
 from voicestack.gpu.cards import card
 from voicestack.gpu.dimensions import dimensions_of
-from voicestack.gpu.plan import Model, Plan, Wishes, make
+from voicestack.gpu.plan import Model, Plan, Wishes
 from voicestack.gpu.ram import LARGE_V3_FILE, Ram, ram
 from voicestack.gpu.speed import callers_heard
 from voicestack.gpu.units import GIB
-
-if TYPE_CHECKING:
-    from voicestack.settings.load import Settings
+from voicestack.settings.catalog import Catalog
+from voicestack.settings.host import Gpu
+from voicestack.settings.services import Agent, Guard, Voxtral
 
 WEIGHTS = {
     "voxtral_tts": ("consolidated.safetensors", 8_004_752_248),
@@ -23,30 +21,24 @@ WEIGHTS = {
 """Architecture -> the file of its weights and, where the catalog pins no size, the bytes of the model that we mean."""
 
 
-def wishes(settings: Settings) -> Wishes:
-    """What the settings ask for."""
-    voxtral, guard, agent = settings.voxtral, settings.guard, settings.agent
+def wishes(gpu: Gpu, voxtral: Voxtral, guard: Guard, agent: Agent, catalog: Catalog) -> Wishes:
+    """What these sections, and the models that they name, ask for."""
     return Wishes(
-        card=card(settings.gpu.card),
-        headroom=int(settings.gpu.headroom_gib * GIB),
-        voxtral=Model(_weights(settings, voxtral.model, "voxtral_tts"), dimensions_of(VOXTRAL_SHAPE)),
+        card=card(gpu.card),
+        headroom=int(gpu.headroom_gib * GIB),
+        voxtral=Model(_weights(catalog, voxtral.model, "voxtral_tts"), dimensions_of(VOXTRAL_SHAPE)),
         stage0_sequences=voxtral.stage0_sequences,
         stage0_context=voxtral.stage0_context,
         stage0_eager=voxtral.stage0_eager,
-        guard=Model(_weights(settings, guard.model, "llama_guard_3"), dimensions_of(GUARD_SHAPE)),
+        guard=Model(_weights(catalog, guard.model, "llama_guard_3"), dimensions_of(GUARD_SHAPE)),
         guard_sequences=guard.sequences,
         guard_context=guard.context,
         guard_eager=guard.eager,
         guard_placement=guard.placement,
-        whisper_file=_weights(settings, agent.whisper_model, "whisper_ct2"),
+        whisper_file=_weights(catalog, agent.whisper_model, "whisper_ct2"),
         whisper_device=agent.whisper_device,
         sessions=None if agent.max_sessions == "auto" else agent.max_sessions,
     )
-
-
-def plan(settings: Settings) -> Plan:
-    """The plan for these settings, whether it fits or not."""
-    return make(wishes(settings))
 
 
 def sessions(plan: Plan) -> int:
@@ -68,8 +60,8 @@ def host_memory(plan: Plan) -> Ram:
     )
 
 
-def _weights(settings: Settings, name: str, architecture: str) -> int:
+def _weights(catalog: Catalog, name: str, architecture: str) -> int:
     file, usual = WEIGHTS[architecture]
-    model = settings.weights.catalog.get(name)
+    model = catalog.get(name)
     pin = model.files.get(file) if model is not None else None
     return pin.size if pin is not None and pin.size is not None else usual

@@ -18,10 +18,8 @@ from voicestack.host.ledger import noting
 from voicestack.paths import HOME
 from voicestack.remote import File, Streamed, refuse, script, script_file, unpack
 from voicestack.secrets.run import KeyPair, agent_keys, livekit_keys
-from voicestack.settings.load import Settings
-from voicestack.settings.memory import plan
+from voicestack.settings.model import Settings
 from voicestack.stack import language_model
-from voicestack.stack.images import agent_sources, caddy_image, caddy_sources
 from voicestack.stack.render import HostFacts, render
 
 STAGED = f"{HOME}/.staged"
@@ -101,7 +99,7 @@ class Asked(FactBase[str]):
 def install(settings: Settings, public_address: str) -> None:
     """From a host with Docker and weights to healthy services."""
     images = settings.image
-    context, agent_image = agent_sources(settings)
+    context, agent_image = settings.agent_build
     facts = HostFacts(public_address=public_address, agent_image=agent_image)
     keys(
         name="Keep the key pairs: LiveKit's (imported, or made once), the agent's for AWS (if any)",
@@ -117,13 +115,13 @@ def install(settings: Settings, public_address: str) -> None:
         context=context,
         arguments={
             "BASE_IMAGE": images.agent_base,
-            "WHISPER_DEVICE": plan(settings).whisper_device,
+            "WHISPER_DEVICE": settings.plan.whisper_device,
             "PIP_INDEX_URL": settings.pypi.index_url,
             "PIP_TRUSTED_HOST": _host_without_tls(settings.pypi.index_url),
         },
     )
     if settings.talk.enabled:
-        page, page_image = caddy_sources(settings)
+        page, page_image = settings.caddy_build
         build(
             name=f"Build Caddy's image with the page to talk from ({page_image})",
             image=page_image,
@@ -138,7 +136,7 @@ def install(settings: Settings, public_address: str) -> None:
     configure(
         name=f"Write the stack's files to {HOME}",
         files=render(settings, facts),
-        readers=(caddy_image(settings), images.livekit),
+        readers=(settings.caddy_image, images.livekit),
     )
     start(name="Start the services in order, each when those before it are healthy")
     answer(

@@ -16,9 +16,8 @@ from voicestack.paths import ROOT, STATE
 from voicestack.remote import File
 from voicestack.secrets.run import env_files
 from voicestack.settings import omni
-from voicestack.settings.load import Settings
-from voicestack.settings.memory import host_memory, plan, sessions
-from voicestack.stack.images import caddy_image
+from voicestack.settings.memory import host_memory, sessions
+from voicestack.settings.model import Settings
 
 TEMPLATES = ROOT / "templates"
 
@@ -82,7 +81,7 @@ def start_order(settings: Settings) -> list[list[str]]:
 
 def render(settings: Settings, facts: HostFacts) -> dict[str, File]:
     """Every file of the stack, by its path below HOME."""
-    memory = plan(settings)
+    memory = settings.plan
     release = omni.release_of(settings.image.vllm_voxtral)
     files = {
         "livekit/livekit.yaml": _text(_template("livekit.yaml.j2", settings, public_address=facts.public_address)),
@@ -102,7 +101,7 @@ def render(settings: Settings, facts: HostFacts) -> dict[str, File]:
             inputs={service: _inputs(files, service) for service in services(settings)},
             secret_files={service: env_files(service) for service in services(settings)},
             agent_image=facts.agent_image,
-            caddy_image=caddy_image(settings),
+            caddy_image=settings.caddy_image,
             state_directory=STATE,
             voxtral_path=settings.model_path(settings.voxtral.model),
             guard_path=settings.model_path(settings.guard.model),
@@ -147,7 +146,7 @@ def environments(settings: Settings) -> dict[str, dict[str, str]]:
 
 def _agent_environment(settings: Settings) -> dict[str, str]:
     agent, guard, site = settings.agent, settings.guard, settings.site
-    memory = plan(settings)
+    memory = settings.plan
     return {
         "LIVEKIT_URL": f"ws://127.0.0.1:{settings.livekit.port}",
         "TTS_URL": f"http://127.0.0.1:{settings.voxtral.port}",

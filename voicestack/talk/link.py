@@ -16,7 +16,7 @@ from pyinfra.api.facts import FactBase
 from pyinfra.api.host import Host
 
 from voicestack.remote import script_file
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 
 
 class InvitationError(PyinfraError):

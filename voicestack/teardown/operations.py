@@ -18,7 +18,7 @@ from pyinfra.context import host
 from voicestack.host.docker import daemon_config
 from voicestack.host.ledger import LEDGER, with_apt
 from voicestack.remote import Streamed, refuse, script_file
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 from voicestack.teardown import plan, told
 from voicestack.teardown.facts import Made, OnHost
 from voicestack.teardown.made import DIRECTORIES, KEPT_ASIDE

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from on_host.weights.progress import size
 from voicestack.host.docker import DAEMON_JSON, daemon_config
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 from voicestack.teardown import plan
 from voicestack.teardown.daemon import daemon_json
 from voicestack.teardown.facts import OnHost

@@ -18,7 +18,7 @@ from on_host.verify.sound import from_wav
 from voicestack import stack
 from voicestack.bundle import bundle
 from voicestack.remote import File, Streamed, refuse, script, script_file, tree_on_stdin
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 from voicestack.stack.render import environments
 from voicestack.verify.document import Documents
 from voicestack.verify.request import request

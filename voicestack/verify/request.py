@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from on_host.verify.request import Request
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 
 
 def request(settings: Settings, agent: Mapping[str, str]) -> Request:

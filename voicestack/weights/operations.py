@@ -21,7 +21,7 @@ from voicestack.secrets.run import hub_token
 from voicestack.settings.catalog import Catalog
 from voicestack.settings.directory import unknown_content
 from voicestack.settings.host import Weights
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 from voicestack.weights.facts import WeightsState
 from voicestack.weights.state import Plan, WeightsDirectory, plan
 

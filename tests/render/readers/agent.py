@@ -10,7 +10,7 @@ from typing import Any
 from tests.render.matrix import Case
 from tests.render.readers import compose
 from voicestack.paths import ROOT
-from voicestack.settings.memory import plan, sessions
+from voicestack.settings.memory import sessions
 
 _WEIGHTS = ("config.json", "model.bin", "tokenizer.json", "vocabulary.json")
 
@@ -43,7 +43,7 @@ def check(case: Case, home: Path, program: Path) -> None:
 
 def _wanted(case: Case) -> dict[str, Any]:
     key, secret = compose.KEY
-    memory = plan(case.settings)
+    memory = case.settings.plan
     settings, agent, guard = case.settings, case.settings.agent, case.settings.guard
     return {
         "livekit_url": f"ws://127.0.0.1:{settings.livekit.port}",

@@ -14,9 +14,8 @@ from tests.lab import readers
 from tests.lab.vllm import flags
 from tests.render.matrix import Case
 from voicestack.settings import omni
-from voicestack.settings.memory import host_memory, plan
+from voicestack.settings.memory import host_memory
 from voicestack.stack import render
-from voicestack.stack.images import caddy_image
 
 Model = dict[str, Any]
 
@@ -164,7 +163,7 @@ def _check_health(case: Case, name: str, service: Model) -> None:
 
 def _check_engine(case: Case, name: str, service: Model) -> None:
     engine = case.settings.voxtral if name == "vllm-voxtral" else case.settings.guard
-    memory = plan(case.settings)
+    memory = case.settings.plan
     assert service["entrypoint"] == ["python3", "/opt/voice/engine/gpu_start.py"]
     start = gpu_start.parse(service["command"])
     assert start.health == f"http://127.0.0.1:{engine.port}/health"
@@ -239,8 +238,8 @@ def _check_network(case: Case, services: Model) -> None:
     assert agent["cap_drop"] == ["ALL"]
     assert agent["init"] is True
     assert agent["tmpfs"] == ["/tmp"]
-    assert int(agent["mem_limit"]) == host_memory(plan(case.settings)).agent_limit
-    if plan(case.settings).whisper_device == "cuda":
+    assert int(agent["mem_limit"]) == host_memory(case.settings.plan).agent_limit
+    if case.settings.plan.whisper_device == "cuda":
         _check_card(agent)
     else:
         assert "deploy" not in agent
@@ -251,7 +250,7 @@ def _check_images(case: Case, services: Model) -> None:
     image = case.settings.image
     wanted = {
         "livekit": image.livekit,
-        "caddy": caddy_image(case.settings),
+        "caddy": case.settings.caddy_image,
         "vllm-voxtral": image.vllm_voxtral,
         "vllm-guard": image.vllm_guard,
     }

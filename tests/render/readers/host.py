@@ -13,7 +13,7 @@ from tests.lab.packages import debian
 from tests.lab.packages.nvidia import persistence_unit
 from voicestack.host import base, docker, nvidia, volume
 from voicestack.host.platform import Platform, repositories
-from voicestack.settings.load import Settings
+from voicestack.settings.model import Settings
 
 VOLUME = "5f1c2a8e-6c55-4d6f-9d7a-2b1f0c9e8d11"
 """The UUID of a file system that a host would have named."""

@@ -13,7 +13,6 @@ import yaml
 from tests.lab import readers
 from tests.render.matrix import Case
 from voicestack.settings import omni
-from voicestack.settings.memory import plan
 
 _LOADER = Path(__file__).with_name("omni_loader.py")
 _PACKAGED = {
@@ -24,7 +23,7 @@ _PACKAGED = {
 
 def intended(case: Case) -> tuple[dict[str, Any], dict[str, Any]]:
     """What differs from the packaged file, by engine argument: in stage 0, in stage 1."""
-    voxtral, memory = case.settings.voxtral, plan(case.settings)
+    voxtral, memory = case.settings.voxtral, case.settings.plan
     first = {
         "gpu_memory_utilization": memory.stage0.utilisation,
         "kv_cache_memory_bytes": memory.stage0.kv_cache_bytes,

@@ -1,36 +1,37 @@
-"""The images that hosts build: what goes in, and the name that says so. Pure."""
+"""The images that hosts build: what goes in, and the name that says so. Pure, but for reading this clone."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from voicestack.paths import ROOT
 from voicestack.remote import File
-from voicestack.settings.load import Settings
-from voicestack.settings.memory import plan
 
 
-def agent_sources(settings: Settings) -> tuple[dict[str, File], str]:
-    """The agent's build context, and its image's name: the tag is a hash of all that goes in."""
+class Build(NamedTuple):
+    """A build's context, and the image's name: its tag is a hash of all that goes in."""
+
+    files: dict[str, File]
+    name: str
+
+
+def agent(base: str, whisper_device: str) -> Build:
+    """The voice agent's, on the image `base`."""
     root = ROOT / "agent"
     package = (path for path in (root / "voice_agent").rglob("*") if "__pycache__" not in path.parts)
     lists = ("Dockerfile", ".dockerignore", "requirements.txt", "requirements-cuda.txt")
     files = _read(root, (*(root / name for name in lists), *package))
-    return files, _name("voice-agent", files, settings.image.agent_base, plan(settings).whisper_device)
+    return Build(files, _name("voice-agent", files, base, whisper_device))
 
 
-def caddy_sources(settings: Settings) -> tuple[dict[str, File], str]:
-    """The same for Caddy with the page to talk from."""
+def caddy(image: str, client_sha256: str) -> Build:
+    """Caddy's with the page to talk from, which has LiveKit's client."""
     root = ROOT / "talk"
     files = _read(root, root.rglob("*"))
-    return files, _name("voice-caddy", files, settings.image.caddy, settings.talk.client_sha256)
-
-
-def caddy_image(settings: Settings) -> str:
-    """The image that Caddy runs: the vendor's, or with the page the one that the host builds."""
-    return caddy_sources(settings)[1] if settings.talk.enabled else settings.image.caddy
+    return Build(files, _name("voice-caddy", files, image, client_sha256))
 
 
 def _read(root: Path, paths: Iterable[Path]) -> dict[str, File]:

@@ -12,119 +12,19 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
 
-from on_host.verify.causes import likely_cause
-from on_host.verify.machine import HOME, ROOT_CERTIFICATE, agent_image, containers, public_address, states
-from on_host.verify.report import GATE, Report
+from on_host.verify.machine import HOME, ROOT_CERTIFICATE, agent_image, containers, public_address
+from on_host.verify.report import GATE
 from on_host.verify.request import Request
 from on_host.verify.rotation import rotate
+from on_host.verify.run import Verification, remove_container
 
-CONTAINER = "voice-gate"
-MOUNTED = "/gate"
 UNABLE = "the verification can start"
-
-
-class Verification:
-    """One run: the request, what was found so far, where it stands."""
-
-    def __init__(self, place: Path, request: Request, image: str) -> None:
-        self.place, self.request, self.image = place, request, image
-        self.report = Report(request.domain, request.address)
-        self.audience_gone = False
-
-    def say(self, line: str) -> None:
-        """Tell people. If nobody listens any more, the verification still ends as it should."""
-        try:
-            print(line, flush=True)
-        except BrokenPipeError:
-            self.audience_gone = True
-
-    def take(self, event: dict[str, Any]) -> None:
-        """Keep and tell what was found; a failed check's container is looked at first."""
-        if event["event"] == "check" and not event["passed"]:
-            event["cause"] = likely_cause(event["leg"], event["cause"], states(containers()), self.request.elsewhere)
-        for line in self.report.take(event):
-            self.say(line)
-
-    def check(self, probe: str, name: str, leg: str, passed: bool, detail: str, cause: str = "") -> None:
-        """A check of the host's own."""
-        self.take(
-            {
-                "event": "check",
-                "probe": probe,
-                "name": name,
-                "leg": leg,
-                "passed": passed,
-                "detail": detail,
-                "cause": cause,
-            }
-        )
-
-    def probe(self, request: Request, within: str = "") -> None:
-        """Run probes in the container; their events are taken as they come, as part of the probe `within` if given."""
-        with tempfile.TemporaryFile("w+") as errors:
-            process = subprocess.Popen(
-                container_command(self.place, request, self.image),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-            )
-            try:
-                self._follow(process, request, within)
-            finally:
-                process.kill()
-                process.wait()
-                remove_container()
-            if process.returncode not in (0, -signal.SIGKILL):
-                self._crashed(within or request.probes[-1], process.returncode, errors)
-
-    def _follow(self, process: subprocess.Popen[str], request: Request, within: str) -> None:
-        if process.stdin is None or process.stdout is None:
-            raise ValueError("the probe needs pipes")
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(request.to_json() + "\n")
-            process.stdin.close()
-        for line in process.stdout:
-            event = json.loads(line)
-            self.take({**event, "probe": within} if within and "probe" in event else event)
-        process.wait()
-
-    def _crashed(self, probe: str, status: int, errors: IO[str]) -> None:
-        errors.seek(0)
-        last = errors.read().strip().splitlines()[-1:] or ["it said nothing"]
-        self.check(probe, "the probe runs", GATE, False, f"exit status {status}: {last[0]}")
-
-
-def container_command(place: Path, request: Request, image: str) -> list[str]:
-    """Docker's words: what may be known by everyone on the host, no more."""
-    trust = ["--env", f"SSL_CERT_FILE={MOUNTED}/root.crt"] if request.own_authority else []
-    return [
-        *("docker", "run", "--rm", "--interactive", "--name", CONTAINER, "--pull", "never", "--init"),
-        *("--network", "host", "--add-host", f"{request.domain}:{request.address}"),
-        *("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true"),  # noqa: S108
-        # Its output is this program's; and when memory gets short, the stack stays and this goes.
-        *("--log-driver", "none", "--oom-score-adj", "1000"),
-        *("--env-file", str(HOME / "secrets" / "livekit.env"), *trust),
-        *("--env", f"PYTHONPATH={MOUNTED}", "--env", "PYTHONDONTWRITEBYTECODE=1", "--env", "HF_HUB_OFFLINE=1"),
-        *("--mount", f"type=bind,source={place},target={MOUNTED},readonly"),
-        *("--mount", f"type=bind,source={request.whisper},target={request.whisper},readonly"),
-        *("--workdir", MOUNTED, "--entrypoint", "/opt/venv/bin/python", image, "-m", "on_host.verify.probe"),
-    ]
-
-
-def remove_container() -> None:
-    """What a run that was cut off may have left."""
-    if shutil.which("docker"):
-        subprocess.run(["docker", "rm", "--force", CONTAINER], capture_output=True, check=False)
 
 
 def verify(run: Verification) -> None:

@@ -10,14 +10,11 @@ import base64
 import secrets
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from on_host.verify.machine import HOME, containers
 from on_host.verify.report import GATE
 from on_host.verify.request import KeyPair
-
-if TYPE_CHECKING:
-    from on_host.verify.host import Verification
+from on_host.verify.run import Verification
 
 READERS = frozenset({"livekit", "voice-agent"})
 PROBE = "rotation"

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from on_host.verify import host, machine, rotation
-from on_host.verify.host import Verification
+from on_host.verify import run as running
 from on_host.verify.request import KeyPair, Request
+from on_host.verify.run import Verification
 from voicestack.settings.model import Settings
 from voicestack.verify import operations
 from voicestack.verify.request import request
@@ -40,7 +41,7 @@ def wanted(settings: Settings) -> Request:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A stack's home with a key pair, and keys.sh where the program carries it."""
     place = tmp_path / "home"
-    for module in (machine, rotation, host):
+    for module in (machine, rotation, host, running):
         monkeypatch.setattr(module, "HOME", place)
     monkeypatch.setattr(host, "containers", dict)
     script = tmp_path / "place" / rotation.KEYS
@@ -108,7 +109,7 @@ def test_the_request_says_what_the_agent_is_told(wanted: Request) -> None:
 
 
 def test_the_container_may_do_little_and_its_words_hold_no_secret(wanted: Request, home: Path) -> None:
-    words = host.container_command(Path("/run/voice-gate"), wanted.only("reachable", revoked=(BEFORE,)), "image")
+    words = running.container_command(Path("/run/voice-gate"), wanted.only("reachable", revoked=(BEFORE,)), "image")
     assert BEFORE.secret not in " ".join(words)
     assert {"--read-only", "--rm", "--interactive"} <= set(words)
     assert words[words.index("--cap-drop") + 1] == "ALL"

@@ -9,11 +9,12 @@ E2E := e2e-debian e2e-ubuntu e2e-spare
 
 setup: .venv/.complete
 
-.venv/.complete: requirements-test.txt
+.venv/.complete: requirements-test.txt pyproject.toml
 	python3 -c 'import ensurepip, venv' 2>/dev/null || \
 	    { apt-get -q update && apt-get -qy install --no-install-recommends python3 python3-venv; }
 	python3 -m venv .venv
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-test.txt
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
 agent/.venv/.complete: agent/requirements-test.txt | setup
@@ -30,6 +31,7 @@ lint: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/lint-imports --no-logo
 	.venv/bin/shellcheck --shell=bash voicestack/*.sh voicestack/*/*.sh
 	$(PYTHON) -m tests.redaction_check
 	.venv/bin/shellcheck $$(grep -rlE '^#!.*/(env )?(ba)?sh$$' .ci tests/lab/hardware tests/lab/nvidia)

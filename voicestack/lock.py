@@ -19,6 +19,7 @@ from pyinfra.api.host import Host
 from pyinfra.api.state import BaseStateCallback, State
 from pyinfra.connectors.util import make_unix_command_for_host
 
+from voicestack.boot import await_next_boot
 from voicestack.git import head
 from voicestack.remote import script_file
 
@@ -150,10 +151,8 @@ def hold(host: Host) -> None:
     try:
         lock.take()
     except RebootingError as boot:
-        from voicestack.host.reboot import await_next_boot  # noqa: PLC0415  # it takes the lock again itself
-
         target.log("about to reboot since before this run: waiting for its next boot")
-        if not await_next_boot(target.state, target, str(boot)):
+        if not await_next_boot(target, str(boot)):
             raise LockedError(f"{host.name}: no next boot; if none is coming: rm /run/voice-reboot on it") from boot
         lock.take()
     recorder.locks[host.name] = lock

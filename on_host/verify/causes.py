@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from on_host.language_model import WORDS
 from on_host.verify.report import LEGS
-from voicestack.stack.language_model import WORDS
 
 SERVICES = {
     "caddy": "caddy",

@@ -38,10 +38,10 @@ from tests.programs.instances import launch
 from tests.terminal import Operator
 from voicestack import lock
 from voicestack.aws import ATTEMPTS, account
+from voicestack.boot import await_next_boot
 from voicestack.connect import instance_connect, tunnel
 from voicestack.connect.pushed_key import PushedKey
 from voicestack.connect.transport import harden
-from voicestack.host.reboot import await_next_boot
 from voicestack.remote import script_file
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -390,13 +390,13 @@ def test_testinfra_goes_the_same_way(place: Place) -> None:
 
 
 def test_a_run_goes_on_after_a_reboot(place: Place) -> None:
-    """As voicestack/host/reboot.py: reconnect until another boot answers. Here no kernel boots, but sshd does."""
+    """As a run does: reconnect until another boot answers. Here no kernel boots, but sshd does."""
     host = place.connected()
     place.sshd.stop()
     waiting = threading.Timer(2.5, place.sshd.start)
     waiting.start()
     place.server.later_s = 61
-    assert await_next_boot(host.state, host, "the boot before")
+    assert await_next_boot(host, "the boot before")
     waiting.join()
     assert says(host, "echo back") == "back"
     assert len(place.server.pushed) == 2  # none of them while nobody listened

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from on_host import language_model
+from on_host.language_model import WORDS, told
 from on_host.verify.causes import turn_cause
-from voicestack.stack import language_model, operations
-from voicestack.stack.language_model import WORDS, told
+from voicestack.stack import operations
 from voicestack.stack.operations import Asked
 
 ROOT = Path(__file__).resolve().parents[2]

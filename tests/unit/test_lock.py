@@ -135,14 +135,14 @@ def test_a_run_that_comes_before_the_reboot_waits_for_it(monkeypatch: pytest.Mon
 
     waited = MagicMock(return_value=comes_back)
     monkeypatch.setattr(lock.Lock, "take", take)
-    monkeypatch.setattr("voicestack.host.reboot.await_next_boot", waited)
+    monkeypatch.setattr("voicestack.lock.await_next_boot", waited)
     if comes_back:
         lock.hold(host)
         assert lock.held(host) is not None
     else:
         with pytest.raises(LockedError, match="alpha: no next boot; if none is coming: rm /run/voice-reboot on it"):
             lock.hold(host)
-    waited.assert_called_once_with(state, host, "this-boot")
+    waited.assert_called_once_with(host, "this-boot")
 
 
 @pytest.mark.parametrize("said", ["", "nonsense", "[]", "{}"])

@@ -13,13 +13,13 @@ from pyinfra.api.facts import FactBase
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
+from on_host import language_model
 from voicestack.bundle import bundle
 from voicestack.host.ledger import noting
 from voicestack.paths import HOME
 from voicestack.remote import File, Streamed, refuse, script, script_file, unpack
 from voicestack.secrets.run import KeyPair, agent_keys, livekit_keys
 from voicestack.settings.model import Settings
-from voicestack.stack import language_model
 from voicestack.stack.render import HostFacts, render
 
 STAGED = f"{HOME}/.staged"

@@ -11,14 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.voice_agent.residency import EU
+from voicestack.aws import Account
 from voicestack.connect import environment, models_volume
 from voicestack.connect.ec2 import InstancesError, tags_of
 from voicestack.host.preflight import port_ranges
-from voicestack.launch import policy, ports, waiting
-from voicestack.launch.calls import LaunchError, explained
+from voicestack.launch import ports, role
+from voicestack.launch.calls import Aws, LaunchError, explained
 from voicestack.launch.place import choose
 from voicestack.launch.ports import Rule, of_described, permission, public, ssh
-from voicestack.launch.wishes import Wish, mistakes, wish
+from voicestack.launch.wishes import Wish, mistakes
 from voicestack.settings.contradictions import listening_ports
 from voicestack.settings.load import parse
 from voicestack.settings.model import Settings
@@ -34,7 +35,7 @@ def with_(data: dict[str, Any], **changes: Any) -> Settings:
 
 
 def wanted(settings: Settings, **variables: str) -> Wish:
-    return wish(settings, environment.read(variables))
+    return Wish(settings, environment.read(variables))
 
 
 # --- ports --------------------------------------------------------------------------------------------------------
@@ -84,14 +85,14 @@ def test_a_rule_reads_as_a_sentence() -> None:
 
 def test_a_model_of_the_region_is_allowed_there_alone(data: dict[str, Any]) -> None:
     settings = with_(data, agent_bedrock_model="mistral.mistral-large-2402-v1:0", site_region="eu-west-3")
-    (statement,) = policy.permissions(settings, "111122223333", "aws")["Statement"]
+    (statement,) = role.permissions(settings, "111122223333", "aws")["Statement"]
     assert statement["Resource"] == ["arn:aws:bedrock:eu-west-3::foundation-model/mistral.mistral-large-2402-v1:0"]
     assert set(statement["Action"]) == {"bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"}
 
 
 def test_a_profile_s_model_is_allowed_in_the_allowed_regions_and_through_it_alone(data: dict[str, Any]) -> None:
     settings = with_(data, site_allowed_regions=[*EU, "il-central-1"])
-    profile, behind = policy.permissions(settings, "111122223333", "aws")["Statement"]
+    profile, behind = role.permissions(settings, "111122223333", "aws")["Statement"]
     assert [each.split(":")[3] for each in behind["Resource"]] == [*EU, "il-central-1"]
     assert behind["Condition"] == {"StringEquals": {"bedrock:InferenceProfileArn": profile["Resource"][0]}}
 
@@ -167,14 +168,15 @@ def test_a_refusal_names_the_permission_the_quota_or_aws_s_own_words() -> None:
 
 def test_waiting_says_what_changes_and_ends_with_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter(range(0, 10_000, 10))
-    monkeypatch.setattr("voicestack.launch.waiting.time.monotonic", lambda: next(now))
-    monkeypatch.setattr("voicestack.launch.waiting.time.sleep", lambda _: None)
+    monkeypatch.setattr("voicestack.launch.calls.time.monotonic", lambda: next(now))
+    monkeypatch.setattr("voicestack.launch.calls.time.sleep", lambda _: None)
     said: list[str] = []
     states: Iterator[str] = iter(["pending", "pending", "starting", "running"])
-    waiting.until("it", lambda: next(states), "running", limit_s=600, say=said.append)
+    aws = Aws(Account("eu-central-1"), said.append)
+    aws.until("it", lambda: next(states), "running", limit_s=600)
     assert [line.split("(")[0].strip() for line in said] == ["it is pending", "it is starting", "it is running"]
     with pytest.raises(LaunchError, match="it is still pending after 60 s, not running"):
-        waiting.until("it", lambda: "pending", "running", limit_s=60, say=said.append)
+        aws.until("it", lambda: "pending", "running", limit_s=60)
 
 
 # --- the inventory ------------------------------------------------------------------------------------------------

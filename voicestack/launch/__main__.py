@@ -15,54 +15,29 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any
 
 from voicestack.aws import account
 from voicestack.connect import environment
-from voicestack.connect.environment import Environment, EnvironmentVariableError
-from voicestack.launch import plan, report, terminate, wishes
-from voicestack.launch.calls import Aws, LaunchError
-from voicestack.launch.parts import Known, Part, Say
+from voicestack.connect.environment import EnvironmentVariableError
+from voicestack.launch import plan, terminate, wishes
+from voicestack.launch.calls import Aws, LaunchError, Say
+from voicestack.launch.parts import HostPart, Known, document, lines
 from voicestack.launch.wishes import Wish
 from voicestack.settings.contradictions import contradictions
 from voicestack.settings.group_data import flat
-from voicestack.settings.load import SettingsError, typed
-from voicestack.settings.load import report as settings_report
+from voicestack.settings.load import SettingsError, report, typed
 
 UNSAID = {"site_domain": "host.invalid"}
 """In place of what an operator need not have said yet: a host's ports, size and role do not depend on it."""
 
 
-def read_wish(operator: Environment, data: dict[str, Any], *, ends: bool) -> Wish:
-    """What is wanted, of the operator's environment and the flat settings; `ends`: to be ended.
-
-    Raises:
-        SettingsError: with everything that cannot work.
-    """
-    data = {**data, **operator.site}
-    data |= {key: value for key, value in UNSAID.items() if not data.get(key)}
-    problems = wishes.tag_mistakes(operator.tags)
-    if not ends:
-        problems += wishes.ssh_mistakes(operator)
-    try:
-        settings, unknown = typed(data)
-    except SettingsError as error:
-        _, *lines = str(error).splitlines()
-        raise SettingsError(settings_report([line.removeprefix("  - ") for line in lines] + problems)) from None
-    problems += [*unknown, *contradictions(settings), *wishes.mistakes(settings, operator)]
-    if problems:
-        raise SettingsError(settings_report(problems))
-    return wishes.wish(settings, operator)
-
-
-def _read(arguments: argparse.Namespace) -> tuple[Environment, Wish]:
-    """The operator's environment and what is wanted.
+def read_wish(arguments: argparse.Namespace) -> Wish:
+    """What is wanted, of the operator's environment and the settings.
 
     Raises:
         SettingsError: with everything that cannot work.
     """
     problems: list[str] = []
-    operator, data = None, None
     try:
         operator = environment.read()
     except EnvironmentVariableError as error:
@@ -71,22 +46,35 @@ def _read(arguments: argparse.Namespace) -> tuple[Environment, Wish]:
         data = flat(arguments.group, arguments.data)
     except ValueError as error:
         problems += str(error).splitlines()
-    if operator is None or data is None:
-        raise SettingsError(settings_report(problems))
-    return operator, read_wish(operator, data, ends=arguments.terminate is not None)
+    if problems:
+        raise SettingsError(report(problems))
+    data |= operator.site
+    data |= {key: value for key, value in UNSAID.items() if not data.get(key)}
+    problems += wishes.tag_mistakes(operator.tags)
+    if arguments.terminate is None:
+        problems += wishes.ssh_mistakes(operator)
+    try:
+        settings, unknown = typed(data)
+    except SettingsError as error:
+        _, *said = str(error).splitlines()
+        raise SettingsError(report([line.removeprefix("  - ") for line in said] + problems)) from None
+    problems += [*unknown, *contradictions(settings), *wishes.mistakes(settings, operator)]
+    if problems:
+        raise SettingsError(report(problems))
+    return Wish(settings, operator)
 
 
-def run(arguments: argparse.Namespace, wish: Wish, operator: Environment, say: Say) -> int:
+def run(arguments: argparse.Namespace, wish: Wish, say: Say) -> int:
     """Plan, ask, make, report; the exit status."""
-    aws = Aws(account(operator.region, operator.role_arn), say)
-    known, parts, error, outcome = Known(), list[Part](), "", "refused"
+    aws = Aws(account(wish.region, wish.operator.role_arn), say)
+    known, parts, error, outcome = Known(), list[HostPart](), "", "refused"
     try:
         known = plan.identify(aws)
         if arguments.terminate is not None:
-            parts = terminate.examine(aws, wish, known, arguments.terminate, say)
+            parts = terminate.plan_end(aws, wish, known, arguments.terminate)
         else:
-            parts = plan.examine(aws, wish, known, say)
-        for line in report.lines(wish, known, parts):
+            parts = plan.plan_host(aws, wish, known)
+        for line in lines(wish, known, parts):
             say(line)
         outcome = _do(arguments, parts, say)
     except LaunchError as refusal:
@@ -95,14 +83,14 @@ def run(arguments: argparse.Namespace, wish: Wish, operator: Environment, say: S
     if outcome in ("changed", "unchanged") and arguments.terminate is None:
         say(f"{wish.name} is at {known.address}, which the DNS of VOICE_DOMAIN must say. Next: deploys/voice.py")
     if arguments.json:
-        print(json.dumps(report.document(wish, known, parts, outcome, error), indent=2))
+        print(json.dumps(document(wish, known, parts, outcome, error), indent=2))
     return 0 if outcome in ("changed", "unchanged", "planned") else 1
 
 
-def _do(arguments: argparse.Namespace, parts: list[Part], say: Say) -> str:
+def _do(arguments: argparse.Namespace, parts: list[HostPart], say: Say) -> str:
     """Make the changes if there are any and they are wanted; in a word what came of it."""
-    number = report.count(parts)
-    if report.refused(parts):
+    number = sum(len(part.changes) for part in parts)
+    if any(part.refusals for part in parts):
         say("It cannot be done as marked with !; nothing was changed.")
         return "refused"
     if not number:
@@ -148,12 +136,12 @@ def main(words: list[str]) -> int:
         print(line, file=sys.stderr if arguments.json else sys.stdout, flush=True)
 
     try:
-        operator, wish = _read(arguments)
+        wish = read_wish(arguments)
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
     try:
-        return run(arguments, wish, operator, say)
+        return run(arguments, wish, say)
     except KeyboardInterrupt:
         print(f"Stopped. {plan.LEFT}", file=sys.stderr)
         return 1

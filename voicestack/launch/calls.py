@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from voicestack import aws
-from voicestack.launch.parts import Say
+
+Say = Callable[[str], None]
+"""Prints a line of progress."""
 
 PAUSE_S = 5
 
@@ -33,6 +36,10 @@ FIXES = {
     "UnrecognizedClientException": "AWS does not know these credentials",
 }
 """By AWS's code; what is not here has AWS's own words."""
+
+
+REMINDER_S = 30
+"""The same state is said again after so long."""
 
 
 class LaunchError(Exception):
@@ -99,6 +106,35 @@ class Aws:
                     self._say(f"    not known yet, asked again for {KNOWN_S} s: {error}")
                 told = True
             time.sleep(PAUSE_S)
+
+    def until(self, what: str, state: Callable[[], str], wanted: str, *, limit_s: int) -> None:
+        """Return when `state()` is `wanted`; say its other values when they change, and every REMINDER_S.
+
+        Raises:
+            LaunchError: it is not after `limit_s` seconds, or AWS could not be asked.
+        """
+        begun = said_at = time.monotonic()
+        said = ""
+        while (now := _if_known(state)) != wanted:
+            passed = time.monotonic() - begun
+            if passed > limit_s:
+                raise LaunchError(
+                    f"{what} is still {now} after {limit_s} s, not {wanted}; look at it, then run this again"
+                )
+            if now != said or time.monotonic() - said_at >= REMINDER_S:
+                self._say(f"    {what} is {now} ({passed:.0f} s)")
+                said, said_at = now, time.monotonic()
+            time.sleep(PAUSE_S)
+        self._say(f"    {what} is {wanted}")
+
+
+def _if_known(state: Callable[[], str]) -> str:
+    try:
+        return state()
+    except LaunchError as error:
+        if error.too_early:
+            return "not known yet"
+        raise
 
 
 def explained(error: ClientError, action: str) -> str:

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from voicestack.connect import tunnel
 from voicestack.launch import ports
 from voicestack.launch.calls import Aws, LaunchError
-from voicestack.launch.parts import Change, Known, Part
+from voicestack.launch.parts import HostPart, Known, Step
 from voicestack.launch.ports import Rule
 from voicestack.launch.wishes import Wish
 
 THING = "security group"
 
 
-def examine(aws: Aws, wish: Wish, known: Known) -> Part:
+def plan_group(aws: Aws, wish: Wish, known: Known) -> HostPart:
     """What the group lacks, and what it lets in that it should not.
 
     Raises:
         LaunchError: EC2 cannot be asked.
     """
-    part = Part(THING)
-    wanted = {**ports.public(wish.settings), **ports.ssh(wish.ssh_from, _endpoints(aws, wish, known))}
+    part = HostPart(THING)
+    wanted = {**ports.public(wish.settings), **ports.ssh(wish.operator.ssh_from, _endpoints(aws, wish, known))}
     group = _find(aws, wish, known.vpc)
     existing: dict[Rule, list[str]] = {}
     if group is None:
         make = f"make {wish.host_name} in {known.vpc}; it lets everything out"
-        part.changes.append(Change(make, lambda: _make(aws, wish, known)))
-    elif not {(each["Key"], each["Value"]) for each in group.get("Tags", [])} >= set(wish.tags):
+        part.changes.append(Step(make, lambda: _make(aws, wish, known)))
+    elif not wish.has_tags(group):
         part.refusals.append(
             f"{group['GroupId']} is called {wish.host_name} too, without the tags {wish.shown_tags}: set launch_name "
             "to another"
@@ -38,12 +39,12 @@ def examine(aws: Aws, wish: Wish, known: Known) -> Part:
         part.found = f"{known.group} ({wish.host_name})"
         existing = _rules(aws, known.group)
     part.changes += [
-        Change(f"let in {rule} ({why})", lambda rule=rule, why=why: _open(aws, known, rule, why))  # type: ignore[misc]
+        Step(f"let in {rule} ({why})", partial(_open, aws, known, rule, why))
         for rule, why in wanted.items()
         if rule not in existing
     ]
     part.changes += [
-        Change(f"no longer let in {rule}", lambda ids=ids: _close(aws, known, ids))  # type: ignore[misc]
+        Step(f"no longer let in {rule}", partial(_close, aws, known, ids))
         for rule, ids in existing.items()
         if rule not in wanted
     ]
@@ -52,10 +53,10 @@ def examine(aws: Aws, wish: Wish, known: Known) -> Part:
 
 def _endpoints(aws: Aws, wish: Wish, known: Known) -> list[str]:
     """The security groups of the Instance Connect Endpoint that runs go through, if they go through one."""
-    if not wish.tunnel:
+    if wish.operator.connect != "tunnel":
         return []
     try:
-        found = tunnel.find_endpoint(aws.account, wanted=wish.endpoint, subnet=known.subnet, vpc=known.vpc)
+        found = tunnel.find_endpoint(aws.account, wanted=wish.operator.endpoint, subnet=known.subnet, vpc=known.vpc)
     except tunnel.TunnelError as error:
         raise LaunchError(f"VOICE_CONNECT=tunnel: {error}") from error
     return sorted(found["SecurityGroupIds"])

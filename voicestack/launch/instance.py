@@ -1,14 +1,15 @@
-"""The instance: found by the inventory's tags, set right when it differs. first_start.py launches one."""
+"""The instance: found by the inventory's tags, launched if there is none, set right when it differs."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from voicestack.connect.ec2 import ALIVE, name_of
 from voicestack.connect.models_volume import HOST, PART, is_ours
 from voicestack.launch.calls import Aws, LaunchError
-from voicestack.launch.parts import Change, Known, Part, Say
-from voicestack.launch.waiting import until
+from voicestack.launch.parts import HostPart, Known, Step
+from voicestack.launch.place import MachineImage, Place
 from voicestack.launch.wishes import Wish
 
 THING = "instance"
@@ -17,10 +18,11 @@ METADATA = {"HttpEndpoint": "enabled", "HttpTokens": "required", "HttpPutRespons
 Docker's bridge, are a hop further and get no credentials of the role."""
 
 RUNNING_S = 600
+CHECKS_S = 900
 ENDING = ["shutting-down"]
 
 
-def find(aws: Aws, wish: Wish, states: list[str] = ALIVE) -> dict[str, Any] | None:
+def find_instance(aws: Aws, wish: Wish, states: list[str] = ALIVE) -> dict[str, Any] | None:
     """The instance in one of these states as EC2 describes it, or None.
 
     Raises:
@@ -43,14 +45,14 @@ def find(aws: Aws, wish: Wish, states: list[str] = ALIVE) -> dict[str, Any] | No
     return found[0] if found else None
 
 
-def examine(aws: Aws, wish: Wish, known: Known, host: dict[str, Any], say: Say) -> Part:
+def plan_instance(aws: Aws, wish: Wish, known: Known, host: dict[str, Any]) -> HostPart:
     """What differs on the one that there is. Asks nothing."""
-    part = Part(THING, found=f"{host['InstanceId']} ({name_of(host)}, {host['InstanceType']}, {known.zone})")
+    part = HostPart(THING, found=f"{host['InstanceId']} ({name_of(host)}, {host['InstanceType']}, {known.zone})")
     kind, is_now = wish.settings.launch.instance_type, host["State"]["Name"]
     if is_now in ("stopping", "stopped"):
         part.refusals.append(f"it is {is_now}: start it, then run this again")
     if is_now == "pending":
-        part.changes.append(Change("wait until it runs", lambda: wait_until_running(aws, known.instance, say)))
+        part.changes.append(Step("wait until it runs", lambda: wait_until_running(aws, known.instance)))
     if host["InstanceType"] != kind:
         part.refusals.append(
             f"it is a {host['InstanceType']}, launch_instance_type is {kind}: change the setting, or rebuild it "
@@ -58,16 +60,18 @@ def examine(aws: Aws, wish: Wish, known: Known, host: dict[str, Any], say: Say) 
         )
     options = host.get("MetadataOptions", {})
     if {key: options.get(key) for key in METADATA} != METADATA:
-        part.changes.append(Change("allow IMDSv2 alone, one hop", lambda: _metadata(aws, known)))
+        narrow = partial(aws.change, "ec2", "modify_instance_metadata_options", InstanceId=known.instance, **METADATA)
+        part.changes.append(Step("allow IMDSv2 alone, one hop", narrow))
     groups = {each["GroupId"]: each["GroupName"] for each in host["SecurityGroups"]}
     if list(groups) != [known.group]:
         others = ", ".join(f"{key} ({name})" for key, name in groups.items() if key != known.group)
         text = f"give it the security group {wish.host_name} alone" + (f"; off comes {others}" if others else "")
-        part.changes.append(Change(text, lambda: _modify(aws, known, Groups=[known.group])))
+        part.changes.append(Step(text, lambda: _modify(aws, known, Groups=[known.group])))
     profile = host.get("IamInstanceProfile", {}).get("Arn", "").rpartition("/")[2]
     if not profile:
+        give = partial(aws.change, "ec2", "associate_iam_instance_profile", InstanceId=known.instance)
         text = f"give it the instance profile {wish.host_name}"
-        part.changes.append(Change(text, lambda: _give_profile(aws, wish, known)))
+        part.changes.append(Step(text, partial(give, IamInstanceProfile={"Name": wish.host_name})))
     elif profile != wish.host_name:
         part.refusals.append(
             f"its instance profile is {profile}, not {wish.host_name}: change it in the console (Modify IAM role)"
@@ -75,13 +79,77 @@ def examine(aws: Aws, wish: Wish, known: Known, host: dict[str, Any], say: Say) 
     return part
 
 
-def protection(aws: Aws, known: Known) -> Part:
+def plan_launch(aws: Aws, wish: Wish, known: Known, place: Place, image: MachineImage) -> HostPart:
+    """What will be launched. Asks nothing."""
+    launch = wish.settings.launch
+    text = (
+        f"launch {wish.name}, {launch.instance_type}, in {place.zone} ({place.subnet}), of {image.name} ({image.id}); "
+        f"root volume {launch.root_gib} GiB, gp3, encrypted; IMDSv2 only, one hop; no key pair"
+    )
+    return HostPart(THING, changes=[Step(text, lambda: _launch(aws, wish, known, place, image))])
+
+
+def plan_checks(aws: Aws, known: Known) -> HostPart:
+    """EC2's own checks of the machine and its network, after a launch."""
+
+    def wait() -> None:
+        aws.until("EC2's status check", lambda: _checked(aws, known.instance), "ok", limit_s=CHECKS_S)
+
+    return HostPart("status", changes=[Step("wait until EC2's checks pass, some minutes", wait)])
+
+
+def _launch(aws: Aws, wish: Wish, known: Known, place: Place, image: MachineImage) -> None:
+    try:
+        made = aws.change("ec2", "run_instances", **_request(wish, known, place, image))
+    except LaunchError as error:
+        if error.code == "InsufficientInstanceCapacity":
+            raise _without_capacity(wish, place) from error
+        raise
+    known.instance = made["Instances"][0]["InstanceId"]
+    wait_until_running(aws, known.instance)
+
+
+def _request(wish: Wish, known: Known, place: Place, image: MachineImage) -> dict[str, Any]:
+    launch = wish.settings.launch
+    root = {"VolumeSize": launch.root_gib, "VolumeType": "gp3", "Encrypted": True, "DeleteOnTermination": True}
+    return {
+        "ImageId": image.id,
+        "InstanceType": launch.instance_type,
+        "MinCount": 1,
+        "MaxCount": 1,
+        "SubnetId": place.subnet,
+        "SecurityGroupIds": [known.group],
+        "IamInstanceProfile": {"Name": wish.host_name},
+        "MetadataOptions": METADATA,
+        "BlockDeviceMappings": [{"DeviceName": image.root, "Ebs": root}],
+        "TagSpecifications": [*wish.specification("instance", HOST), *wish.specification("volume", "root")],
+    }
+
+
+def _without_capacity(wish: Wish, place: Place) -> LaunchError:
+    kind = wish.settings.launch.instance_type
+    elsewhere = f", or elsewhere: --data launch_zone={' or '.join(place.others)}" if place.others else ""
+    fixed = "" if place.others else f"; the models volume, VOICE_SUBNET, or where {kind} is offered, hold it there"
+    return LaunchError(
+        f"{place.zone} has no {kind} to spare now (InsufficientInstanceCapacity): try again later{elsewhere}{fixed}"
+    )
+
+
+def _checked(aws: Aws, instance: str) -> str:
+    answer = aws.call("ec2", "describe_instance_status", InstanceIds=[instance])["InstanceStatuses"]
+    if not answer:
+        return "not there yet"
+    states = {answer[0]["InstanceStatus"]["Status"], answer[0]["SystemStatus"]["Status"]}
+    return "ok" if states == {"ok"} else ", ".join(sorted(states - {"ok"}))
+
+
+def plan_protection(aws: Aws, known: Known) -> HostPart:
     """Against termination by mistake. Last, so that what could not be finished is easily thrown away.
 
     Raises:
         LaunchError: EC2 cannot be asked.
     """
-    part = Part("protection")
+    part = HostPart("protection")
     if known.instance:
         answer = aws.call(
             "ec2", "describe_instance_attribute", InstanceId=known.instance, Attribute="disableApiTermination"
@@ -90,7 +158,7 @@ def protection(aws: Aws, known: Known) -> Part:
             part.found = "against termination"
             return part
     text = "protect the instance from termination (--terminate takes that off)"
-    part.changes.append(Change(text, lambda: protect(aws, known, on=True)))
+    part.changes.append(Step(text, lambda: protect(aws, known, on=True)))
     return part
 
 
@@ -103,7 +171,7 @@ def protect(aws: Aws, known: Known, *, on: bool) -> None:
     _modify(aws, known, DisableApiTermination={"Value": on})
 
 
-def wait_until_running(aws: Aws, instance: str, say: Say) -> None:
+def wait_until_running(aws: Aws, instance: str) -> None:
     """Return when it runs.
 
     Raises:
@@ -111,36 +179,22 @@ def wait_until_running(aws: Aws, instance: str, say: Say) -> None:
     """
 
     def now() -> str:
-        name, reason = state(aws, instance)
+        name, reason = instance_state(aws, instance)
         if name in ("shutting-down", "terminated"):
             raise LaunchError(f"{instance} was ended as soon as it began: {reason}")
         return name
 
-    until(instance, now, "running", limit_s=RUNNING_S, say=say)
+    aws.until(instance, now, "running", limit_s=RUNNING_S)
 
 
-def state(aws: Aws, instance: str) -> tuple[str, str]:
+def instance_state(aws: Aws, instance: str) -> tuple[str, str]:
     """What EC2 calls its state ("running"), and EC2's reason for it.
 
     Raises:
         LaunchError: EC2 cannot be asked.
     """
-    try:
-        found = aws.call("ec2", "describe_instances", InstanceIds=[instance])["Reservations"][0]["Instances"][0]
-    except LaunchError as error:
-        if error.too_early:
-            return "not known yet", ""
-        raise
+    found = aws.call("ec2", "describe_instances", InstanceIds=[instance])["Reservations"][0]["Instances"][0]
     return str(found["State"]["Name"]), str(found.get("StateReason", {}).get("Message", ""))
-
-
-def _metadata(aws: Aws, known: Known) -> None:
-    aws.change("ec2", "modify_instance_metadata_options", InstanceId=known.instance, **METADATA)
-
-
-def _give_profile(aws: Aws, wish: Wish, known: Known) -> None:
-    profile = {"Name": wish.host_name}
-    aws.change("ec2", "associate_iam_instance_profile", InstanceId=known.instance, IamInstanceProfile=profile)
 
 
 def _modify(aws: Aws, known: Known, **what: Any) -> None:

@@ -1,26 +1,28 @@
-"""What a plan is made of. A change knows how to be made, so what is printed and what is done are one list."""
+"""What a plan is made of, and how it reads. A step knows how to be done: what is printed and done is one list."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from voicestack.launch.wishes import Wish
 
 
-class Change:
-    """One thing to do: in words, and as a call."""
+class Step(NamedTuple):
+    """One change: in words, and as a call."""
 
-    def __init__(self, text: str, do: Callable[[], None]) -> None:
-        self.text = text
-        self.do = do
+    text: str
+    do: Callable[[], object]
 
 
 @dataclass
-class Part:
+class HostPart:
     """One thing that a host needs: what there is of it, what would be done, why it cannot be done, what to know."""
 
     thing: str
     found: str = ""
-    changes: list[Change] = field(default_factory=list)
+    changes: list[Step] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -41,5 +43,41 @@ class Known:
     address: str = ""
 
 
-Say = Callable[[str], None]
-"""Prints a line of progress."""
+def lines(wish: Wish, known: Known, parts: list[HostPart]) -> list[str]:
+    """The plan: one thing a line, below it what would change (+), what cannot be (!), what to know (-)."""
+    printed = [f"{wish.name} in {wish.region}, account {known.account}, {wish.shown_tags}"]
+    for part in parts:
+        printed.append(f"  {part.thing:<15} {_state(part)}".rstrip())
+        printed += [f"    + {change.text}" for change in part.changes]
+        printed += [f"    ! {refusal}" for refusal in part.refusals]
+        printed += [f"    - {note}" for note in part.notes]
+    return printed
+
+
+def _state(part: HostPart) -> str:
+    if not part.found:
+        return "not there yet" if part.changes else ""
+    return part.found if part.changes or part.refusals else f"{part.found}, as it should be"
+
+
+def document(wish: Wish, known: Known, parts: list[HostPart], outcome: str, error: str) -> dict[str, Any]:
+    """The same for programs, with the ids that were found or made."""
+    ids = {key: getattr(known, key) for key in ("zone", "group", "instance", "volume", "address")}
+    return {
+        "outcome": outcome,
+        "error": error,
+        "region": wish.region,
+        "account": known.account,
+        "tags": wish.tags,
+        **ids,
+        "parts": [
+            {
+                "thing": part.thing,
+                "found": part.found,
+                "changes": [change.text for change in part.changes],
+                "refusals": part.refusals,
+                "notes": part.notes,
+            }
+            for part in parts
+        ],
+    }

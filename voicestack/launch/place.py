@@ -1,4 +1,4 @@
-"""Where a new instance can be: a zone that offers its type, that has a subnet, and where the models volume is."""
+"""Where a new instance can be (in a zone that offers its type, with a subnet, by the models volume), and of what."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ from typing import Any, NamedTuple
 
 from voicestack.launch.calls import Aws, LaunchError
 from voicestack.launch.wishes import Wish
+
+
+class MachineImage(NamedTuple):
+    """An AMI: its id, its publisher's name for it, and what its root volume is called."""
+
+    id: str
+    name: str
+    root: str
 
 
 class Place(NamedTuple):
@@ -17,7 +25,7 @@ class Place(NamedTuple):
     others: tuple[str, ...]
 
 
-def find(aws: Aws, wish: Wish, volume_zone: str) -> Place:
+def find_place(aws: Aws, wish: Wish, volume_zone: str) -> Place:
     """Where to launch; `volume_zone` is where the models volume is, or empty.
 
     Raises:
@@ -31,7 +39,7 @@ def find(aws: Aws, wish: Wish, volume_zone: str) -> Place:
         Filters=[{"Name": "instance-type", "Values": [kind]}],
     )["InstanceTypeOfferings"]
     default = {"Filters": [{"Name": "default-for-az", "Values": ["true"]}]}
-    those = {"SubnetIds": [wish.subnet]} if wish.subnet else default
+    those = {"SubnetIds": [wish.operator.subnet]} if wish.operator.subnet else default
     subnets = aws.call("ec2", "describe_subnets", **those)["Subnets"]
     return choose(wish, volume_zone, sorted(each["Location"] for each in offers), subnets)
 
@@ -55,10 +63,32 @@ def choose(wish: Wish, volume_zone: str, offered: list[str], subnets: list[dict[
         where = f"in {zone}, where the models volume is; {_MOVE}" if volume_zone else f"in {zone}"
         raise LaunchError(f"{kind} is offered in {', '.join(offered)}, not {where}")
     if zone not in by_zone:
-        have = f"{wish.subnet} is in" if wish.subnet else "there are default ones in"
+        have = f"{wish.operator.subnet} is in" if wish.operator.subnet else "there are default ones in"
         raise LaunchError(f"VOICE_SUBNET: a subnet in {zone} is needed; {have} {', '.join(sorted(by_zone))}")
     others = () if volume_zone else tuple(each for each in offered if each != zone and each in by_zone)
     return Place(by_zone[zone]["SubnetId"], zone, by_zone[zone]["VpcId"], others)
+
+
+def find_image(aws: Aws, wish: Wish) -> MachineImage:
+    """The image that launch_image names today.
+
+    Raises:
+        LaunchError: there is none, or it is for another kind of processor.
+    """
+    parameter = wish.settings.launch.image
+    try:
+        named = aws.call("ssm", "get_parameter", Name=parameter)["Parameter"]["Value"]
+    except LaunchError as error:
+        if error.code == "ParameterNotFound":
+            raise LaunchError(f"launch_image: SSM in {wish.region} has no public parameter {parameter}") from error
+        raise
+    images = aws.call("ec2", "describe_images", ImageIds=[named])["Images"]
+    if not images:
+        raise LaunchError(f"launch_image: {parameter} names {named}, which {wish.region} does not have")
+    image = images[0]
+    if image["Architecture"] != "x86_64":
+        raise LaunchError(f"launch_image: {image['Name']} is for {image['Architecture']}; the stack needs x86_64")
+    return MachineImage(named, image["Name"], image["RootDeviceName"])
 
 
 _MOVE = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from voicestack.launch import address, first_start, group, image, instance, place, role, volume
-from voicestack.launch.calls import Aws, LaunchError
-from voicestack.launch.parts import Known, Part, Say
+from voicestack.launch import address, group, instance, place, role, volume
+from voicestack.launch.calls import Aws, LaunchError, Say
+from voicestack.launch.parts import HostPart, Known
 from voicestack.launch.wishes import Wish
 
 LEFT = (
@@ -28,33 +28,33 @@ def identify(aws: Aws) -> Known:
     return Known(account=caller["Account"], partition=caller["Arn"].split(":")[1])
 
 
-def examine(aws: Aws, wish: Wish, known: Known, say: Say) -> list[Part]:
+def plan_host(aws: Aws, wish: Wish, known: Known) -> list[HostPart]:
     """What there is and what would be done, everything that cannot work included. Changes nothing."""
-    parts = [_part(role.THING, lambda: role.examine(aws, wish, known))]
-    host, no_host = _ask(lambda: instance.find(aws, wish))
-    disk, no_disk = _ask(lambda: volume.find(aws, wish))
+    parts = [_part(role.THING, lambda: role.plan_role(aws, wish, known))]
+    host, no_host = _ask(lambda: instance.find_instance(aws, wish))
+    disk, no_disk = _ask(lambda: volume.find_volume(aws, wish))
     if no_host or no_disk:
-        return [*parts, Part(instance.THING, refusals=no_host), Part(volume.THING, refusals=no_disk)]
+        return [*parts, HostPart(instance.THING, refusals=no_host), HostPart(volume.THING, refusals=no_disk)]
     if host:
         known.instance, known.zone = host["InstanceId"], host["Placement"]["AvailabilityZone"]
         known.subnet, known.vpc = host["SubnetId"], host["VpcId"]
-        parts.append(_part(group.THING, lambda: group.examine(aws, wish, known)))
-        parts.append(instance.examine(aws, wish, known, host, say))
+        parts.append(_part(group.THING, lambda: group.plan_group(aws, wish, known)))
+        parts.append(instance.plan_instance(aws, wish, known, host))
     else:
-        where, no_place = _ask(lambda: place.find(aws, wish, disk["AvailabilityZone"] if disk else ""))
-        of, no_image = _ask(lambda: image.find(aws, wish))
+        where, no_place = _ask(lambda: place.find_place(aws, wish, disk["AvailabilityZone"] if disk else ""))
+        of, no_image = _ask(lambda: place.find_image(aws, wish))
         if where is None or of is None:
-            return [*parts, Part(instance.THING, refusals=[*no_place, *no_image])]
+            return [*parts, HostPart(instance.THING, refusals=[*no_place, *no_image])]
         known.subnet, known.zone, known.vpc = where.subnet, where.zone, where.vpc
-        parts.append(_part(group.THING, lambda: group.examine(aws, wish, known)))
-        parts.append(first_start.examine(aws, wish, known, where, of, say))
-    parts.append(volume.examine(aws, wish, known, disk, host, say))
-    parts.append(_part(address.THING, lambda: address.examine(aws, wish, known)))
-    parts.append(_part("protection", lambda: instance.protection(aws, known)))
-    return parts if host else [*parts, first_start.checks(aws, known, say)]
+        parts.append(_part(group.THING, lambda: group.plan_group(aws, wish, known)))
+        parts.append(instance.plan_launch(aws, wish, known, where, of))
+    parts.append(volume.plan_volume(aws, wish, known, disk, host))
+    parts.append(_part(address.THING, lambda: address.plan_address(aws, wish, known)))
+    parts.append(_part("protection", lambda: instance.plan_protection(aws, known)))
+    return parts if host else [*parts, instance.plan_checks(aws, known)]
 
 
-def make(parts: list[Part], say: Say) -> None:
+def make(parts: list[HostPart], say: Say) -> None:
     """Make every change, in order.
 
     Raises:
@@ -77,6 +77,6 @@ def _ask(question: Callable[[], Found]) -> tuple[Found | None, list[str]]:
         return None, [str(error)]
 
 
-def _part(thing: str, question: Callable[[], Part]) -> Part:
+def _part(thing: str, question: Callable[[], HostPart]) -> HostPart:
     part, refusals = _ask(question)
-    return part or Part(thing, refusals=refusals)
+    return part or HostPart(thing, refusals=refusals)

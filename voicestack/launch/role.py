@@ -1,77 +1,78 @@
-"""The instance's role and instance profile, with the one policy that policy.py says."""
+"""The instance's role and instance profile: ask Bedrock for the configured model, and nothing else.
+
+The stores of secrets (SSM, Secrets Manager) are read by the controller, not by the host.
+"""
 
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
-from voicestack.launch import policy
+from agent.voice_agent.residency import geography
 from voicestack.launch.calls import Aws, LaunchError
-from voicestack.launch.parts import Change, Known, Part
+from voicestack.launch.parts import HostPart, Known, Step
 from voicestack.launch.wishes import Wish
+from voicestack.settings.model import Settings
 
 THING = "role"
+DESCRIPTION = "A voice host: its agent asks Bedrock"
+POLICY = "bedrock"
+VERSION = "2012-10-17"
+INVOKE = ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"]
 
 
-def examine(aws: Aws, wish: Wish, known: Known) -> Part:
+def plan_role(aws: Aws, wish: Wish, known: Known) -> HostPart:
     """What the role lacks.
 
     Raises:
         LaunchError: IAM cannot be asked.
     """
     name = wish.host_name
-    part = Part(THING)
-    wanted = policy.permissions(wish.settings, known.account, known.partition)
+    part = HostPart(THING)
+    wanted = permissions(wish.settings, known.account, known.partition)
     role = _get(aws, "get_role", "Role", RoleName=name)
     if role is None:
-        part.changes.append(Change(f"make the role {name}, which EC2 may give to instances", lambda: _make(aws, wish)))
-    elif not {(each["Key"], each["Value"]) for each in role.get("Tags", [])} >= set(wish.tags):
+        make = partial(aws.change, "iam", "create_role", RoleName=name, Description=DESCRIPTION)
+        trusted = partial(make, AssumeRolePolicyDocument=json.dumps(trust()), Tags=wish.tagged("role"))
+        part.changes.append(Step(f"make the role {name}, which EC2 may give to instances", trusted))
+    elif not wish.has_tags(role):
         part.refusals.append(f"a role {name} exists without the tags {wish.shown_tags}: set launch_name to another")
         return part
     else:
         part.found = name
         _compare(aws, part, name, role)
-    if role is None or _get(aws, "get_role_policy", "PolicyDocument", RoleName=name, PolicyName=policy.NAME) != wanted:
+    if role is None or _get(aws, "get_role_policy", "PolicyDocument", RoleName=name, PolicyName=POLICY) != wanted:
         model = wish.settings.agent.bedrock_model
-        part.changes.append(Change(f"allow it {model} on Bedrock, nothing else", lambda: _allow(aws, name, wanted)))
+        allow = partial(aws.change, "iam", "put_role_policy", RoleName=name, PolicyName=POLICY)
+        text = f"allow it {model} on Bedrock, nothing else"
+        part.changes.append(Step(text, partial(allow, PolicyDocument=json.dumps(wanted))))
     _profile(aws, wish, part)
     return part
 
 
-def _compare(aws: Aws, part: Part, name: str, role: dict[str, Any]) -> None:
-    if role["AssumeRolePolicyDocument"] != policy.trust():
-        document = json.dumps(policy.trust())
-        part.changes.append(
-            Change(
-                "let EC2 alone have it (others were trusted)",
-                lambda: _change(aws, "update_assume_role_policy", RoleName=name, PolicyDocument=document),
-            )
-        )
+def _compare(aws: Aws, part: HostPart, name: str, role: dict[str, Any]) -> None:
+    if role["AssumeRolePolicyDocument"] != trust():
+        trusted = partial(aws.change, "iam", "update_assume_role_policy", RoleName=name)
+        text = "let EC2 alone have it (others were trusted)"
+        part.changes.append(Step(text, partial(trusted, PolicyDocument=json.dumps(trust()))))
     inline = aws.call("iam", "list_role_policies", RoleName=name)["PolicyNames"]
     attached = aws.call("iam", "list_attached_role_policies", RoleName=name)["AttachedPolicies"]
-    others = sorted({*inline, *(each["PolicyName"] for each in attached)} - {policy.NAME})
+    others = sorted({*inline, *(each["PolicyName"] for each in attached)} - {POLICY})
     if others:
         part.notes.append(f"it may do more than the host needs, by policies from elsewhere: {', '.join(others)}")
 
 
-def _profile(aws: Aws, wish: Wish, part: Part) -> None:
+def _profile(aws: Aws, wish: Wish, part: HostPart) -> None:
     name = wish.host_name
     profile = _get(aws, "get_instance_profile", "InstanceProfile", InstanceProfileName=name)
     holds = [each["RoleName"] for each in profile["Roles"]] if profile else []
     if profile is None:
-        part.changes.append(
-            Change(
-                f"make the instance profile {name}",
-                lambda: _change(aws, "create_instance_profile", InstanceProfileName=name, Tags=wish.tagged("profile")),
-            )
-        )
+        make = partial(aws.change, "iam", "create_instance_profile", InstanceProfileName=name)
+        part.changes.append(Step(f"make the instance profile {name}", partial(make, Tags=wish.tagged("profile"))))
     if not holds:
-        part.changes.append(
-            Change(
-                "put the role into the instance profile",
-                lambda: _change(aws, "add_role_to_instance_profile", InstanceProfileName=name, RoleName=name),
-            )
-        )
+        put = partial(aws.change, "iam", "add_role_to_instance_profile", InstanceProfileName=name, RoleName=name)
+        part.changes.append(Step("put the role into the instance profile", put))
     elif holds != [name]:
         part.refusals.append(f"the instance profile {name} holds the role {holds[0]}: set launch_name to another")
 
@@ -85,20 +86,33 @@ def _get(aws: Aws, operation: str, answer: str, **arguments: str) -> Any:
         raise
 
 
-def _make(aws: Aws, wish: Wish) -> None:
-    _change(
-        aws,
-        "create_role",
-        RoleName=wish.host_name,
-        AssumeRolePolicyDocument=json.dumps(policy.trust()),
-        Description="A voice host: its agent asks Bedrock",
-        Tags=wish.tagged("role"),
-    )
+def trust() -> dict[str, Any]:
+    """EC2 may give the role to instances."""
+    principal = {"Service": "ec2.amazonaws.com"}
+    return _document({"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"})
 
 
-def _allow(aws: Aws, name: str, wanted: dict[str, Any]) -> None:
-    _change(aws, "put_role_policy", RoleName=name, PolicyName=policy.NAME, PolicyDocument=json.dumps(wanted))
+def permissions(settings: Settings, account: str, partition: str) -> dict[str, Any]:
+    """InvokeModel, streamed or not, on agent_bedrock_model alone.
+
+    An inference profile passes a request on to the model in another region: IAM asks for both the profile and that
+    model, which is allowed in the allowed regions and through this profile only.
+    """
+    model, site = settings.agent.bedrock_model, settings.site
+    bedrock = f"arn:{partition}:bedrock"
+    prefix = geography(model)  # one whose regions are not all allowed is refused with the settings (contradictions.py)
+    if not prefix:
+        return _document(_invoke(f"{bedrock}:{site.region}::foundation-model/{model}"))
+    profile = f"{bedrock}:{site.region}:{account}:inference-profile/{model}"
+    plain = model.removeprefix(f"{prefix}.")
+    behind = [f"{bedrock}:{region}::foundation-model/{plain}" for region in site.allowed_regions]
+    only_through = {"Condition": {"StringEquals": {"bedrock:InferenceProfileArn": profile}}}
+    return _document(_invoke(profile), {**_invoke(*behind), **only_through})
 
 
-def _change(aws: Aws, operation: str, **arguments: Any) -> None:
-    aws.change("iam", operation, **arguments)
+def _invoke(*resources: str) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": INVOKE, "Resource": list(resources)}
+
+
+def _document(*statements: dict[str, Any]) -> dict[str, Any]:
+    return {"Version": VERSION, "Statement": list(statements)}

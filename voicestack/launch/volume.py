@@ -6,8 +6,7 @@ from typing import Any
 
 from voicestack.connect.models_volume import DEVICE, mapped
 from voicestack.launch.calls import Aws, LaunchError
-from voicestack.launch.parts import Change, Known, Part, Say
-from voicestack.launch.waiting import until
+from voicestack.launch.parts import HostPart, Known, Step
 from voicestack.launch.wishes import Wish
 
 THING = "models volume"
@@ -19,7 +18,7 @@ Described = dict[str, Any] | None
 ALIVE = ["creating", "available", "in-use", "error"]
 
 
-def find(aws: Aws, wish: Wish) -> Described:
+def find_volume(aws: Aws, wish: Wish) -> Described:
     """The volume as EC2 describes it, or None.
 
     Raises:
@@ -36,9 +35,9 @@ def find(aws: Aws, wish: Wish) -> Described:
     return dict(found[0]) if found else None
 
 
-def examine(aws: Aws, wish: Wish, known: Known, volume: Described, host: Described, say: Say) -> Part:
+def plan_volume(aws: Aws, wish: Wish, known: Known, volume: Described, host: Described) -> HostPart:
     """What is to be done so that the instance has its models volume. Asks nothing."""
-    part = Part(THING)
+    part = HostPart(THING)
     at_device = mapped(host).get(DEVICE, {}) if host else {}
     taken = at_device.get("VolumeId", "")
     if taken and (volume is None or taken != volume["VolumeId"]):
@@ -47,7 +46,7 @@ def examine(aws: Aws, wish: Wish, known: Known, volume: Described, host: Describ
     if volume is None:
         size = wish.settings.launch.models_gib
         part.changes.append(
-            Change(f"make one of {size} GiB, gp3, encrypted, in {known.zone}", lambda: _make(aws, wish, known, say))
+            Step(f"make one of {size} GiB, gp3, encrypted, in {known.zone}", lambda: _make(aws, wish, known))
         )
     else:
         known.volume = volume["VolumeId"]
@@ -59,10 +58,10 @@ def examine(aws: Aws, wish: Wish, known: Known, volume: Described, host: Describ
                 "resized here (aws ec2 modify-volume, then resize2fs on the host)"
             )
     if not taken:
-        part.changes.append(Change(f"attach it as {DEVICE}", lambda: _attach(aws, known, say)))
+        part.changes.append(Step(f"attach it as {DEVICE}", lambda: _attach(aws, known)))
     elif at_device.get("DeleteOnTermination"):
         part.changes.append(
-            Change("let it outlive the instance (it would not)", lambda: keep(aws, known.instance, DEVICE))
+            Step("let it outlive the instance (it would not)", lambda: keep(aws, known.instance, DEVICE))
         )
     return part
 
@@ -104,23 +103,18 @@ def keep(aws: Aws, instance: str, device: str) -> None:
     aws.change("ec2", "modify_instance_attribute", InstanceId=instance, BlockDeviceMappings=mapping)
 
 
-def state(aws: Aws, volume: str) -> str:
+def volume_state(aws: Aws, volume: str) -> str:
     """What EC2 calls its state ("available"); of one in use, the state of its attachment ("attached").
 
     Raises:
         LaunchError: EC2 cannot be asked.
     """
-    try:
-        found = aws.call("ec2", "describe_volumes", VolumeIds=[volume])["Volumes"][0]
-    except LaunchError as error:
-        if error.too_early:
-            return "not known yet"
-        raise
+    found = aws.call("ec2", "describe_volumes", VolumeIds=[volume])["Volumes"][0]
     attachments = [each["State"] for each in found.get("Attachments", [])]
     return str(attachments[0] if found["State"] == "in-use" and attachments else found["State"])
 
 
-def _make(aws: Aws, wish: Wish, known: Known, say: Say) -> None:
+def _make(aws: Aws, wish: Wish, known: Known) -> None:
     known.volume = aws.change(
         "ec2",
         "create_volume",
@@ -130,10 +124,10 @@ def _make(aws: Aws, wish: Wish, known: Known, say: Say) -> None:
         Encrypted=True,
         TagSpecifications=wish.specification("volume", PART),
     )["VolumeId"]
-    until(known.volume, lambda: state(aws, known.volume), "available", limit_s=ATTACH_S, say=say)
+    aws.until(known.volume, lambda: volume_state(aws, known.volume), "available", limit_s=ATTACH_S)
 
 
-def _attach(aws: Aws, known: Known, say: Say) -> None:
+def _attach(aws: Aws, known: Known) -> None:
     """Attached like this it outlives the instance: only volumes of a launch's own mapping go with it."""
     aws.change("ec2", "attach_volume", VolumeId=known.volume, InstanceId=known.instance, Device=DEVICE)
-    until(known.volume, lambda: state(aws, known.volume), "attached", limit_s=ATTACH_S, say=say)
+    aws.until(known.volume, lambda: volume_state(aws, known.volume), "attached", limit_s=ATTACH_S)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import ip_network
+from typing import Any
 
 from voicestack.connect.ec2 import InstancesError, tags_of
 from voicestack.connect.environment import Environment
-from voicestack.connect.models_volume import PART
+from voicestack.connect.models_volume import HOST, PART
 from voicestack.host.disks import disk_needs, pinned_image_place
 from voicestack.settings import residency
 from voicestack.settings.model import Settings
@@ -18,57 +19,53 @@ CARDS = {"g5": "A10G", "g6": "L4", "gr6": "L4", "g6e": "L40S", "p5": "H100"}
 
 @dataclass(frozen=True)
 class Wish:
-    """The host that is wanted, and where. `tags` is what the inventory finds it by."""
+    """The host that is wanted: its settings, and the operator's environment, which says where."""
 
     settings: Settings
-    region: str
-    tags: tuple[tuple[str, str], ...]
-    subnet: str
-    ssh_from: tuple[str, ...]
-    tunnel: bool
-    endpoint: str
+    operator: Environment
+
+    @property
+    def region(self) -> str:
+        """Where."""
+        return self.operator.region
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What the inventory finds it by."""
+        return dict(tags_of(f"tag:{self.operator.tags}"))
+
+    @property
+    def shown_tags(self) -> str:
+        """The same as text."""
+        return ";".join(f"{key}={value}" for key, value in self.tags.items())
 
     @property
     def name(self) -> str:
         """Its Name tag, unless the inventory's tags say another."""
-        return dict(self.tags).get("Name", self.settings.launch.name)
+        return self.tags.get("Name", self.settings.launch.name)
 
     @property
     def host_name(self) -> str:
         """Of its security group, role and instance profile."""
         return f"{self.settings.launch.name}-host"
 
-    @property
-    def shown_tags(self) -> str:
-        """The inventory's tags as text."""
-        return ";".join(f"{key}={value}" for key, value in self.tags)
-
     def tagged(self, part: str) -> list[dict[str, str]]:
         """What a new thing is tagged with."""
-        name = self.name if part == "host" else f"{self.name}-{part}"
-        return [{"Key": key, "Value": value} for key, value in {"Name": name, **dict(self.tags), PART: part}.items()]
+        name = self.name if part == HOST else f"{self.name}-{part}"
+        return [{"Key": key, "Value": value} for key, value in {"Name": name, **self.tags, PART: part}.items()]
+
+    def has_tags(self, described: dict[str, Any]) -> bool:
+        """Whether a role or a group, as AWS describes it, carries the inventory's tags."""
+        return self.tags.items() <= {each["Key"]: each["Value"] for each in described.get("Tags", [])}.items()
 
     def specification(self, resource: str, part: str) -> list[dict[str, object]]:
-        """The same as TagSpecifications of one resource."""
+        """What a new thing is tagged with, as TagSpecifications of one resource."""
         return [{"ResourceType": resource, "Tags": self.tagged(part)}]
 
     def filters(self, part: str = "") -> list[dict[str, object]]:
         """How AWS finds what carries the tags; any part without one."""
-        tags = [*self.tags, *([(PART, part)] if part else [])]
-        return [{"Name": f"tag:{key}", "Values": [value]} for key, value in tags]
-
-
-def wish(settings: Settings, environment: Environment) -> Wish:
-    """What is wanted; `mistakes` was asked before."""
-    return Wish(
-        settings=settings,
-        region=environment.region,
-        tags=tuple(tags_of(f"tag:{environment.tags}")),
-        subnet=environment.subnet,
-        ssh_from=environment.ssh_from,
-        tunnel=environment.connect == "tunnel",
-        endpoint=environment.endpoint,
-    )
+        tags = {**self.tags, **({PART: part} if part else {})}
+        return [{"Name": f"tag:{key}", "Values": [value]} for key, value in tags.items()]
 
 
 def tag_mistakes(tags: str) -> list[str]:

@@ -15,7 +15,7 @@ from voicestack.aws import Account
 from voicestack.connect import environment, models_volume
 from voicestack.connect.ec2 import InstancesError, tags_of
 from voicestack.host.preflight import port_ranges
-from voicestack.launch import ports, role
+from voicestack.launch import ports, role, wishes
 from voicestack.launch.calls import Aws, LaunchError, explained
 from voicestack.launch.place import choose
 from voicestack.launch.ports import Rule, of_described, permission, public, ssh
@@ -129,13 +129,7 @@ def test_where_nothing_can_be_launched_the_message_says_why(
         choose(wanted(with_(data, launch_zone=zone)), volume, offered, subnets)
 
 
-def test_a_card_that_the_instance_does_not_have_is_a_mistake(data: dict[str, Any]) -> None:
-    def said(**changes: Any) -> list[str]:
-        return mistakes(with_(data, **changes), environment.read({}))
-
-    assert said() == []
-    assert said(launch_instance_type="g6e.xlarge") == ["launch_instance_type: g6e.xlarge has an L40S; gpu_card is L4"]
-    assert said(launch_instance_type="x9.large") == []  # a family that nobody knew of: the operator's word
+# --- mistakes -----------------------------------------------------------------------------------------------------
 
 
 def test_the_root_disk_has_room_for_the_image_store_of_the_docker_that_comes(data: dict[str, Any]) -> None:
@@ -146,9 +140,67 @@ def test_the_root_disk_has_room_for_the_image_store_of_the_docker_that_comes(dat
     assert said == ["launch_root_gib: 100 is less than preflight_disk_root_gib and _docker (105)"]
 
 
-def test_a_group_s_name_that_ec2_refuses_is_a_mistake(data: dict[str, Any]) -> None:
-    said = mistakes(with_(data, launch_name="sg-voice"), environment.read({}))
-    assert said == ["launch_name: sg-voice: EC2 takes no security group whose name begins with sg-"]
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"launch_instance_type": "g6e.xlarge"}, "launch_instance_type: g6e.xlarge has an L40S; gpu_card is L4"),
+        ({"launch_name": "sg-voice"}, "launch_name: sg-voice: EC2 takes no security group whose name begins with sg-"),
+        ({"launch_zone": "eu-west-1a"}, "launch_zone: eu-west-1a is not in eu-central-1 (VOICE_REGION)"),
+        ({"launch_root_gib": 69}, "launch_root_gib: 69 is less than preflight_disk_root_gib and _docker (70)"),
+        ({"launch_models_gib": 24}, "launch_models_gib: 24 is less than preflight_disk_models_gib (25)"),
+    ],
+)
+def test_each_mistake_alone_is_told(data: dict[str, Any], changes: dict[str, Any], said: str) -> None:
+    (problem,) = mistakes(with_(data, **changes), environment.read({}))
+    assert problem.startswith(said)
+
+
+def test_a_region_that_is_not_allowed_is_told(settings: Settings) -> None:
+    (problem,) = mistakes(settings, environment.read({"VOICE_REGION": "us-east-1"}))
+    assert problem.startswith("VOICE_REGION: us-east-1 is outside site_allowed_regions (eu-central-1, ")
+
+
+def test_what_just_works_is_no_mistake(data: dict[str, Any]) -> None:
+    least = with_(data, launch_root_gib=70, launch_models_gib=25, launch_zone="eu-central-1b")
+    assert mistakes(least, environment.read({})) == []
+    assert mistakes(with_(data, launch_instance_type="x9.large"), environment.read({})) == []  # the operator's word
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"VOICE_SSH_FROM": "203.0.113.7/32,::/0"}, "VOICE_SSH_FROM: ::/0 is the whole internet"),
+        ({"VOICE_SSH_FROM": "203.0.113.7/24"}, "VOICE_SSH_FROM: '203.0.113.7/24' is no network"),
+        ({}, "VOICE_SSH_FROM: not set"),
+        ({"VOICE_CONNECT": "ssh", "VOICE_SSH_FROM": "203.0.113.7"}, "VOICE_CONNECT: a new host has no key pair"),
+        ({"VOICE_SSH_FROM": "203.0.113.7, 2001:db8::/48"}, ""),
+        ({"VOICE_CONNECT": "tunnel"}, ""),
+    ],
+)
+def test_who_could_connect_to_a_new_host(variables: dict[str, str], said: str) -> None:
+    problems = wishes.ssh_mistakes(environment.read(variables))
+    assert [each.startswith(said) for each in problems] == [True] * bool(said)
+
+
+def test_a_name_among_the_tags_is_the_host_s(settings: Settings) -> None:
+    assert wanted(settings).name == "voice"
+    assert wanted(settings, VOICE_TAG="Role=voice;Name=second").name == "second"
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ("Role=voi?", "is a pattern"),
+        ("Role=voi*", "is a pattern"),
+        ("voice-part=host", "are not yours to set"),
+        ("aws:Role=voice", "are not yours to set"),
+        ("Role", "must be KEY=VALUE"),
+        ("Role=voice; Stage=prod", ""),
+    ],
+)
+def test_tags_that_can_be_given(tags: str, said: str) -> None:
+    problems = wishes.tag_mistakes(tags)
+    assert [said in each for each in problems] == [True] * bool(said)
 
 
 # --- what AWS says ------------------------------------------------------------------------------------------------

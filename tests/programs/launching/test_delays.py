@@ -62,3 +62,25 @@ def test_what_stays_unknown_is_an_error(
     cloud.refuses["AuthorizeSecurityGroupIngress"] = [("InvalidGroup.NotFound", "It does not exist.")]
     assert cloud.launch("--yes") == 1
     assert "ec2:AuthorizeSecurityGroupIngress: InvalidGroup.NotFound: It does not exist." in capsys.readouterr().out
+
+
+def test_a_host_that_is_still_starting_is_waited_for(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+    cloud.launch("--yes")
+    starting = {**cloud.instance(), "State": {"Name": "pending"}}
+    cloud.answers_once["DescribeInstances"] = [{"Reservations": [{"Instances": [starting]}]}]
+    capsys.readouterr()
+    assert cloud.launch("--yes") == 0
+    assert cloud.changes == []
+    said = capsys.readouterr().out
+    assert "+ wait until it runs" in said
+    assert f"{starting['InstanceId']} is running" in said
+
+
+def test_an_instance_that_ends_at_once_is_told_with_ec2_s_reason(
+    cloud: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reason = {"Message": "Client.InvalidKMSKey.InvalidState: The KMS key is disabled"}
+    ended = {"State": {"Name": "shutting-down"}, "StateReason": reason}
+    cloud.answers_once["DescribeInstances"] = [{"Reservations": []}, {"Reservations": [{"Instances": [ended]}]}]
+    assert cloud.launch("--yes") == 1
+    assert "was ended as soon as it began: Client.InvalidKMSKey.InvalidState" in capsys.readouterr().out

@@ -137,6 +137,7 @@ def test_a_rebuild_keeps_volume_and_address(cloud: Cloud, capsys: pytest.Capture
     cloud.free_address()
     assert cloud.launch("--yes") == 0
     assert cloud.changes == ["RunInstances", "AttachVolume", "AssociateAddress", "ModifyInstanceAttribute"]
+    assert cloud.arguments("AssociateAddress")["AllowReassociation"] is False  # from nobody who has it by then
     after = cloud.instance()
     assert after["InstanceId"] != before["InstanceId"]
     assert after["PublicIpAddress"] == before["PublicIpAddress"]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyinfra.api.inventory import Inventory
@@ -158,6 +159,20 @@ def test_a_volume_under_another_name_is_refused(cloud: Cloud, capsys: Capture) -
     assert f"{volume} is attached as /dev/sdf; the inventory looks for it at /dev/sdm" in refusal(cloud, capsys)
 
 
+def test_a_stranger_under_the_volume_s_name_is_refused(cloud: Cloud, capsys: Capture) -> None:
+    host = cloud.make_instance("voice", **{"voice-part": "host"})
+    volume = cloud.ec2.create_volume(AvailabilityZone=f"{REGION}a", Size=8)["VolumeId"]
+    cloud.ec2.attach_volume(VolumeId=volume, InstanceId=host, Device="/dev/sdm")
+    assert f"{volume} is attached to the instance as /dev/sdm, and is not tagged" in refusal(cloud, capsys)
+
+
+@pytest.mark.parametrize("state", ["creating", "error"])
+def test_a_volume_that_is_not_usable_is_refused(cloud: Cloud, capsys: Capture, state: str) -> None:
+    cloud.make_volume()
+    cloud.answers["DescribeVolumes"] = {"Volumes": [{**cloud.volume(), "State": state}]}
+    assert f"is in the state {state}: wait, or look at it in the console" in refusal(cloud, capsys)
+
+
 def test_another_size_is_told_and_left(cloud: Cloud, capsys: Capture) -> None:
     cloud.make_volume(size=40)
     assert cloud.launch("--yes") == 0
@@ -190,6 +205,20 @@ def test_without_a_wish_a_zone_that_offers_the_type_is_taken(cloud: Cloud) -> No
 def test_an_image_that_ssm_does_not_know_is_told_by_its_name(cloud: Cloud, capsys: Capture) -> None:
     said = refusal(cloud, capsys, "--data", "launch_image=/aws/service/canonical/ubuntu/none")
     assert f"launch_image: SSM in {REGION} has no public parameter /aws/service/canonical/ubuntu/none" in said
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        ([], "which eu-central-1 does not have"),
+        ([{"Name": "noble-arm64", "Architecture": "arm64", "RootDeviceName": "/dev/sda1"}], "noble-arm64 is for arm64"),
+    ],
+)
+def test_an_image_that_cannot_be_launched_is_told(
+    cloud: Cloud, capsys: Capture, images: list[dict[str, str]], said: str
+) -> None:
+    cloud.answers["DescribeImages"] = {"Images": images}
+    assert said in refusal(cloud, capsys)
 
 
 def test_no_endpoint_for_the_tunnel_is_told_with_the_command_that_makes_one(
@@ -233,6 +262,46 @@ def test_what_has_our_name_and_not_our_tags_is_left_alone(cloud: Cloud, capsys: 
     said = refusal(cloud, capsys)
     assert "is called voice-host too, without the tags Role=voice" in said
     assert "a role voice-host exists without the tags Role=voice" in said
+
+
+def test_a_foreign_instance_profile_is_told_and_left(cloud: Cloud, capsys: Capture) -> None:
+    host = cloud.make_instance("voice", **{"voice-part": "host"})
+    cloud.iam.create_instance_profile(InstanceProfileName="theirs")
+    cloud.ec2.associate_iam_instance_profile(InstanceId=host, IamInstanceProfile={"Name": "theirs"})
+    assert "its instance profile is theirs, not voice-host" in refusal(cloud, capsys)
+
+
+def test_an_instance_profile_of_our_name_that_holds_another_role_is_refused(cloud: Cloud, capsys: Capture) -> None:
+    cloud.iam.create_role(RoleName="theirs", AssumeRolePolicyDocument="{}")
+    cloud.iam.create_instance_profile(InstanceProfileName="voice-host")
+    cloud.iam.add_role_to_instance_profile(InstanceProfileName="voice-host", RoleName="theirs")
+    assert "the instance profile voice-host holds the role theirs" in refusal(cloud, capsys)
+
+
+# --- addresses ----------------------------------------------------------------------------------------------------
+
+
+def make_address(cloud: Cloud) -> dict[str, Any]:
+    """One as an earlier launch left it."""
+    tags = [{"Key": "Role", "Value": "voice"}, {"Key": "voice-part", "Value": "address"}]
+    specification = [{"ResourceType": "elastic-ip", "Tags": tags}]
+    return dict(cloud.ec2.allocate_address(Domain="vpc", TagSpecifications=specification))
+
+
+def test_the_address_of_another_instance_stays_there(cloud: Cloud, capsys: Capture) -> None:
+    address, other = make_address(cloud), cloud.make_instance("other", Role="else")
+    cloud.ec2.associate_address(AllocationId=address["AllocationId"], InstanceId=other)
+    assert f"{address['PublicIp']} belongs to {other}: disassociate it there first" in refusal(cloud, capsys)
+
+
+def test_of_several_addresses_none_is_chosen(cloud: Cloud, capsys: Capture) -> None:
+    both = sorted(make_address(cloud)["PublicIp"] for _ in range(2))
+    said = refusal(cloud, capsys)
+    assert "are all tagged Role=voice and as the address: untag all but one" in said
+    assert all(each in said for each in both)
+
+
+# --- terminate ----------------------------------------------------------------------------------------------------
 
 
 def test_only_the_named_instance_is_terminated(cloud: Cloud, capsys: Capture) -> None:

@@ -77,8 +77,9 @@ def current_pair(home: Path) -> KeyPair:
 
 def put(place: Path, pair: KeyPair) -> None:
     """Make it the host's, as a deploy with LIVEKIT_API_KEY and LIVEKIT_API_SECRET does."""
-    words = ["bash", "-euo", "pipefail", str(place / KEYS), str(HOME)]
-    subprocess.run(words, input=f"{pair.key} {pair.secret}\n", stdout=subprocess.DEVNULL, text=True, check=True)
+    words = ["bash", "-euo", "pipefail", str(place / KEYS), str(HOME), "keep"]
+    env_file = f"LIVEKIT_API_KEY={pair.key}\nLIVEKIT_API_SECRET={pair.secret}\n"
+    subprocess.run(words, input=env_file, stdout=subprocess.DEVNULL, text=True, check=True)
 
 
 def start() -> tuple[int, list[str]]:

@@ -44,7 +44,7 @@ from pyinfra.operations import python
 
 def crash():
     request = models._request(settings.weights, {}, models.Plan(fetch=(), restore={}, aside=(), expired=()), token)
-    line = pair.line()
+    text = pair.get_secret_value()
     raise RuntimeError("a crash")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +9,12 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from voicestack.aws import Account, account
 from voicestack.secrets.run import AGENT_PAIR, LIVEKIT_PAIR, SecretsError, read
-from voicestack.secrets.stores import StoreError, parameters, secret
+from voicestack.secrets.sources import parameters
 
 REGION = "eu-central-1"
 EUROPE = [["eu-central-1", "eu-west-1"]]
@@ -40,10 +40,6 @@ def put_parameters(path: str = "/voice/prod", kind: str = "SecureString", **valu
     client = boto3.client("ssm", region_name=REGION)
     for name, value in values.items():
         client.put_parameter(Name=f"{path}/{name}", Value=value, Type=kind)
-
-
-def put_secret(text: str) -> None:
-    boto3.client("secretsmanager", region_name=REGION).create_secret(Name="voice/prod", SecretString=text)
 
 
 def dotenv(directory: Path, text: str, mode: int = 0o600) -> dict[str, str]:
@@ -77,24 +73,28 @@ def test_every_source_is_optional() -> None:
 
 def test_the_first_source_that_has_a_secret_wins_and_is_named(aws: None, tmp_path: Path) -> None:
     put_parameters(HF_TOKEN="hf_parameter", LIVEKIT_API_KEY="APIparameter", LIVEKIT_API_SECRET="q" * 40)
-    put_secret(
-        json.dumps({"AGENT_AWS_ACCESS_KEY_ID": AWS_ID, "AGENT_AWS_SECRET_ACCESS_KEY": AWS_SECRET, "HF_TOKEN": "no"})
-    )
+    put_parameters(AGENT_AWS_ACCESS_KEY_ID=AWS_ID, AGENT_AWS_SECRET_ACCESS_KEY=AWS_SECRET)
     environment = {
         **STORES,
         **dotenv(tmp_path, f"LIVEKIT_API_KEY={KEY}\nLIVEKIT_API_SECRET={SECRET}\nHF_TOKEN=hf_ofthefile\n"),
         "HF_TOKEN": TOKEN,
         "VOICE_SECRETS_SSM": "/voice/prod/",
-        "VOICE_SECRETS_MANAGER": "voice/prod",
     }
     expected = [TOKEN, KEY, SECRET, AWS_ID, AWS_SECRET]
     assert values(environment) == dict(zip(["HF_TOKEN", *LIVEKIT_PAIR, *AGENT_PAIR], expected, strict=True))
     origin = read(environment, EUROPE).origin()
     assert "HF_TOKEN from the environment" in origin
     assert f"LIVEKIT_API_KEY, LIVEKIT_API_SECRET from {tmp_path / 'secrets.env'};" in origin
-    assert "AGENT_AWS_ACCESS_KEY_ID, AGENT_AWS_SECRET_ACCESS_KEY from Secrets Manager voice/prod" in origin
+    assert "AGENT_AWS_ACCESS_KEY_ID, AGENT_AWS_SECRET_ACCESS_KEY from SSM Parameter Store /voice/prod/" in origin
     shown = f"{origin}{read(environment, EUROPE)!r}"
     assert [planted for planted in (TOKEN, SECRET, AWS_SECRET) if planted in shown] == []
+
+
+def test_secrets_manager_is_refused_with_the_store_that_there_is() -> None:
+    for more in ({}, {"VOICE_SECRETS_SSM": "/voice/prod/"}):
+        (problem,) = refusal({**STORES, **more, "VOICE_SECRETS_MANAGER": "voice/prod"})
+        assert problem.startswith("VOICE_SECRETS_MANAGER: Secrets Manager is not asked any more; put them into SSM")
+    assert read({**STORES, "VOICE_SECRETS_MANAGER": ""}, EUROPE).found == {}
 
 
 def test_the_operators_own_aws_credentials_are_not_the_agents() -> None:
@@ -144,13 +144,11 @@ def test_halves_of_a_pair_from_two_sources_are_refused(tmp_path: Path) -> None:
 
 def test_every_problem_of_every_source_is_told_at_once(aws: None, tmp_path: Path) -> None:
     put_parameters(HF_TOKN=TOKEN)
-    put_secret(f'["{SECRET}"]')
     problems = refusal(
         {
             **STORES,
             **dotenv(tmp_path, f"LIVEKIT_API_KEY={KEY}\nDEEPGRAM_API_KEY=HF_TOKEN={TOKEN}\n", mode=0o644),
             "VOICE_SECRETS_SSM": "/voice/prod/",
-            "VOICE_SECRETS_MANAGER": "voice/prod",
             "AGENT_AWS_ACCESS_KEY_ID": f"{KEY} {SECRET}",
         }
     )
@@ -161,7 +159,6 @@ def test_every_problem_of_every_source_is_told_at_once(aws: None, tmp_path: Path
     ]
     assert problems[2:] == [
         "SSM Parameter Store /voice/prod/: HF_TOKN is not known; did you mean HF_TOKEN?",
-        "the secret voice/prod of Secrets Manager must be a JSON object whose values are strings",
         "AGENT_AWS_ACCESS_KEY_ID from the environment: must be AKIA and 16 more capitals and digits",
     ]
 
@@ -182,14 +179,14 @@ def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
 def test_stores_are_asked_in_an_allowed_region_alone(
     monkeypatch: pytest.MonkeyPatch, region: str, allowed: list[list[str]], said: str
 ) -> None:
-    monkeypatch.setattr("voicestack.secrets.stores.account", None)  # whoever asks AWS here, fails
+    monkeypatch.setattr("voicestack.secrets.sources.account", None)  # whoever asks AWS here, fails
     environment = {**STORES, "VOICE_SECRETS_REGION": region, "VOICE_SECRETS_SSM": "/voice/prod/"}
     (problem,) = refusal(environment, allowed)
     assert problem.startswith(said)
 
 
 def test_stores_are_not_asked_where_no_allowed_region_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("voicestack.secrets.stores.account", None)
+    monkeypatch.setattr("voicestack.secrets.sources.account", None)
     assert read({**STORES, "VOICE_SECRETS_SSM": "/voice/prod/"}, []).found == {}
     assert refusal({"VOICE_SECRETS_FILE": "", "VOICE_SECRETS_SSM": "voice/prod"}, []) == [
         "VOICE_SECRETS_SSM: 'voice/prod' must begin with /",
@@ -198,14 +195,12 @@ def test_stores_are_not_asked_where_no_allowed_region_is_known(monkeypatch: pyte
 
 
 def test_stores_are_asked_as_the_role_that_the_run_assumes(aws: None) -> None:
-    """The role is of another account than the operator, and so are the stores."""
+    """The role is of another account than the operator, and so are the parameters."""
     theirs = Account(REGION, ROLE)
     theirs.client("ssm").put_parameter(Name="/voice/prod/HF_TOKEN", Value=TOKEN, Type="SecureString")
-    theirs.client("secretsmanager").create_secret(Name="voice/prod", SecretString=json.dumps({"LIVEKIT_API_KEY": KEY}))
-    with pytest.raises(StoreError, match="no parameter directly below"):
+    with pytest.raises(ValueError, match="no parameter directly below"):
         parameters("/voice/prod", region=REGION)
     assert parameters("/voice/prod", region=REGION, role_arn=ROLE) == {"HF_TOKEN": TOKEN}
-    assert secret("voice/prod", region=REGION, role_arn=ROLE) == {"LIVEKIT_API_KEY": KEY}
     stores = {"VOICE_SECRETS_SSM": "/voice/prod/", "VOICE_ROLE_ARN": ROLE}
     assert read({**STORES, **stores}, EUROPE).found["HF_TOKEN"].value.get_secret_value() == TOKEN
 
@@ -213,17 +208,16 @@ def test_stores_are_asked_as_the_role_that_the_run_assumes(aws: None) -> None:
 @pytest.mark.parametrize("role", ["", ROLE])
 def test_a_profile_that_there_is_not_is_said(aws: None, monkeypatch: pytest.MonkeyPatch, role: str) -> None:
     monkeypatch.setenv("AWS_PROFILE", "typo")
-    environment = {**STORES, "VOICE_SECRETS_SSM": "/a", "VOICE_SECRETS_MANAGER": "b", "VOICE_ROLE_ARN": role}
-    problems = refusal(environment)
-    assert [each.partition(" in ")[0] for each in problems] == ["SSM Parameter Store", "Secrets Manager"]
-    assert all(each.endswith("The config profile (typo) could not be found") for each in problems)
+    (problem,) = refusal({**STORES, "VOICE_SECRETS_SSM": "/a", "VOICE_ROLE_ARN": role})
+    assert problem.startswith(f"SSM Parameter Store in {REGION} cannot be asked (needs ssm:GetParametersByPath")
+    assert problem.endswith("The config profile (typo) could not be found")
 
 
 def test_parameters_must_be_encrypted_and_there(aws: None) -> None:
-    with pytest.raises(StoreError, match="no parameter directly below /voice/prod"):
+    with pytest.raises(ValueError, match="no parameter directly below /voice/prod"):
         parameters("/voice/prod/", region=REGION)
     put_parameters(kind="String", HF_TOKEN=TOKEN)
-    with pytest.raises(StoreError, match="not of type SecureString: /voice/prod/HF_TOKEN") as caught:
+    with pytest.raises(ValueError, match="not of type SecureString: /voice/prod/HF_TOKEN") as caught:
         parameters("/voice/prod/", region=REGION)
     assert TOKEN not in str(caught.value)
 
@@ -234,49 +228,21 @@ def test_more_parameters_than_a_page_and_none_below_another_path(aws: None) -> N
     assert sorted(parameters("/voice/prod", region=REGION)) == sorted(f"NAME_{number}" for number in range(25))
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("hf_notjsonatall", "is not JSON"),
-        ('{"HF_TOKEN": {"deep": "hf_notjsonatall"}}', "whose values are strings"),
-        ('{"HF_TOKEN": "hf_notjsonatall", "HF_TOKEN": "y"}', "has a name twice"),
-    ],
-)
-def test_a_secret_must_be_an_object_of_strings(aws: None, text: str, said: str) -> None:
-    put_secret(text)
-    with pytest.raises(StoreError, match=said) as caught:
-        secret("voice/prod", region=REGION)
-    chain: BaseException | None = caught.value
-    while chain:
-        assert "notjson" not in f"{chain!r}{getattr(chain, 'doc', '')}"
-        chain = chain.__cause__ or (None if chain.__suppress_context__ else chain.__context__)
-
-
 def test_aws_refusals_are_told_without_account_numbers(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Refusing:
-        def get_secret_value(self, **_: Any) -> None:
-            client = boto3.client("secretsmanager", region_name=REGION)
-            words = "User: arn:aws:iam::" + "987654" * 2 + ":user/x is not authorized"
-            raise client.exceptions.ClientError({"Error": {"Code": "AccessDenied", "Message": words}}, "GetSecretValue")
+    words = "User: arn:aws:iam::" + "987654" * 2 + ":user/x is not authorized"
 
-    monkeypatch.setattr("voicestack.secrets.stores.account", lambda *_: Account(REGION))
-    monkeypatch.setattr(Account, "client", lambda *_, **__: Refusing())
-    with pytest.raises(StoreError, match=r"needs secretsmanager:GetSecretValue.*\[account number\]:user/x is not"):
-        secret("voice/prod", region=REGION)
+    def refusing(*_: Any, **__: Any) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": words}}, "GetParametersByPath")
 
-
-def test_a_missing_secret_is_said(aws: None) -> None:
-    with pytest.raises(StoreError, match=r"ResourceNotFoundException"):
-        secret("voice/prod", region=REGION)
+    monkeypatch.setattr(Account, "client", refusing)
+    with pytest.raises(ValueError, match=r"needs ssm:GetParametersByPath.*\[account number\]:user/x is not"):
+        parameters("/voice/prod", region=REGION)
 
 
 def test_debugging_everything_shows_no_answer_of_aws(aws: None, caplog: pytest.LogCaptureFixture) -> None:
     """`pyinfra --debug-all` sets every package's log level to DEBUG, and botocore logs the bodies of answers."""
     put_parameters(HF_TOKEN=TOKEN)
-    put_secret(json.dumps({"LIVEKIT_API_SECRET": SECRET}))
     logging.getLogger("botocore").setLevel(logging.NOTSET)
     with caplog.at_level(logging.DEBUG):
         assert parameters("/voice/prod", region=REGION) == {"HF_TOKEN": TOKEN}
-        assert secret("voice/prod", region=REGION) == {"LIVEKIT_API_SECRET": SECRET}
     assert TOKEN not in caplog.text
-    assert SECRET not in caplog.text

@@ -10,17 +10,16 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from voicestack.secrets.run import READERS, SECRETS, KeyPair
+from voicestack.secrets.run import AGENT_PAIR, LIVEKIT_PAIR, READERS, SECRETS, is_pair, read
 from voicestack.stack import operations
 
-SCRIPT = Path(operations.__file__).parent / "keys.sh"
 STATE = Path(operations.__file__).parent / "state.sh"
 SECRET = "s" * 40
 AWS_ID = "AKIA" + "K" * 16
 
 
-def run(home: Path, stdin: str = "") -> str:
-    words = ["bash", "-euo", "pipefail", str(SCRIPT), str(home)]
+def run(home: Path, stdin: str = "", verb: str = "keep") -> str:
+    words = ["bash", "-euo", "pipefail", str(operations.KEYS), str(home), verb]
     return subprocess.run(words, input=stdin, capture_output=True, text=True, check=True).stdout
 
 
@@ -33,13 +32,17 @@ def files(home: Path) -> dict[str, tuple[str, int]]:
 
 
 def state(home: Path) -> operations.StackState:
-    words = ["bash", "-euo", "pipefail", str(STATE), str(home), "", ""]
+    words = ["bash", "-euo", "pipefail", str(STATE), str(home), "", "", operations.KEYS.read_text()]
     output = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     return operations.Stack().process(output.splitlines())
 
 
-def pair(key: str) -> KeyPair:
-    return KeyPair(SecretStr(key), SecretStr(SECRET))
+def livekits(key: str, secret: str = SECRET) -> str:
+    return f"LIVEKIT_API_KEY={key}\nLIVEKIT_API_SECRET={secret}\n"
+
+
+def agents(secret: str = SECRET) -> str:
+    return f"AWS_ACCESS_KEY_ID={AWS_ID}\nAWS_SECRET_ACCESS_KEY={secret}\n"
 
 
 def test_a_pair_is_made_once_and_kept(tmp_path: Path) -> None:
@@ -63,10 +66,10 @@ def test_a_pair_is_made_once_and_kept(tmp_path: Path) -> None:
 def test_an_imported_pair_replaces_the_old_one_which_stays_beside(tmp_path: Path) -> None:
     run(tmp_path)
     before = files(tmp_path)["livekit/keys.yaml"][0]
-    output = run(tmp_path, f"APIimported {SECRET}\n")
+    output = run(tmp_path, livekits("APIimported"))
     after = files(tmp_path)
     assert after["livekit/keys.yaml"][0] == f"APIimported: {SECRET}\n"
-    assert after["secrets/livekit.env"][0] == f"LIVEKIT_API_KEY=APIimported\nLIVEKIT_API_SECRET={SECRET}\n"
+    assert after["secrets/livekit.env"][0] == livekits("APIimported")
     assert before in [text for name, (text, _) in after.items() if name.startswith("livekit/keys.yaml.2")]
     assert SECRET not in output
 
@@ -74,48 +77,65 @@ def test_an_imported_pair_replaces_the_old_one_which_stays_beside(tmp_path: Path
 def test_the_agents_pair_is_imported_kept_and_removed_when_told(tmp_path: Path) -> None:
     run(tmp_path)
     livekit = files(tmp_path)["livekit/keys.yaml"]
-    output = run(tmp_path, f"\n{AWS_ID} {SECRET}\n")
+    output = run(tmp_path, agents())
     imported = files(tmp_path)
-    assert imported["secrets/bedrock.env"] == (f"AWS_ACCESS_KEY_ID={AWS_ID}\nAWS_SECRET_ACCESS_KEY={SECRET}\n", 0o600)
+    assert imported["secrets/bedrock.env"] == (agents(), 0o600)
     assert imported["livekit/keys.yaml"] == livekit
     assert SECRET not in output
-    assert run(tmp_path, "\n\n") == ""
+    assert run(tmp_path) == ""
     assert files(tmp_path) == imported
-    run(tmp_path, f"\n{AWS_ID} {'t' * 40}\n")
-    output = run(tmp_path, "\nnone\n")
+    run(tmp_path, agents("t" * 40))
+    output = run(tmp_path, verb="none")
     assert "delete it in IAM" in output
     assert [name for name, (text, _) in files(tmp_path).items() if "AWS" in text] == []
     assert files(tmp_path)["livekit/keys.yaml"] == livekit
 
 
-def test_the_gates_rotation_which_sends_one_line_leaves_the_agents_pair(tmp_path: Path) -> None:
-    run(tmp_path, f"\n{AWS_ID} {SECRET}\n")
+def test_the_rotation_which_sends_livekits_pair_alone_leaves_the_agents(tmp_path: Path) -> None:
+    run(tmp_path, agents())
     before = files(tmp_path)["secrets/bedrock.env"]
-    run(tmp_path, f"APIother {SECRET}\n")
+    run(tmp_path, livekits("APIother"))
     assert files(tmp_path)["secrets/bedrock.env"] == before
 
 
 def test_the_files_are_recognised_by_what_was_sent(tmp_path: Path) -> None:
     """Otherwise every run with a pair would replace it by itself."""
-    livekit, agent = pair("APIimported"), pair(AWS_ID)
+    livekit, agent = SecretStr(livekits("APIimported")), SecretStr(agents())
     assert (state(tmp_path).keys_digest, state(tmp_path).agent_keys_digest) == ("", "")
-    run(tmp_path, f"{livekit.line()}\n{agent.line()}\n")
+    assert not operations.has_pairs(state(tmp_path), None, None)
+    run(tmp_path, livekits("APIimported") + agents())
     found = state(tmp_path)
-    assert operations._is_on_host(found.keys_digest, operations._keys_yaml(livekit))
-    assert operations._is_on_host(found.agent_keys_digest, operations._bedrock_env(agent))
-    assert not operations._is_on_host(found.agent_keys_digest, "")
-    assert not operations._is_on_host("", None)
-    run(tmp_path, "\nnone\n")
-    assert operations._is_on_host(state(tmp_path).agent_keys_digest, "")
+    assert operations.has_pairs(found, livekit, agent)
+    assert operations.has_pairs(found, None, None)
+    assert not operations.has_pairs(found, SecretStr(livekits("APIother")), agent)
+    assert not operations.has_pairs(found, livekit, SecretStr(agents("t" * 40)))
+    assert not operations.has_pairs(found, livekit, operations.NO_PAIR)
+    run(tmp_path, verb="none")
+    assert operations.has_pairs(state(tmp_path), livekit, operations.NO_PAIR)
+
+
+def test_a_look_changes_nothing(tmp_path: Path) -> None:
+    state(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("livekit", "agent", "verb"), [(None, None, "keep"), ("L\n", "A\n", "keep"), ("L\n", "", "none")]
+)
+def test_pairs_travel_on_stdin_alone(livekit: str | None, agent: str | None, verb: str) -> None:
+    sent = [None if text is None else SecretStr(text) for text in (livekit, agent)]
+    command = operations.put_pairs(*sent)
+    assert command.connector_arguments["_stdin"] == "".join(filter(None, (livekit, agent)))
+    assert command.get_raw_value().endswith(f"/opt/voice {verb}")
 
 
 @pytest.mark.parametrize("other", ["secrets/livekit.env", "livekit/keys.yaml", "secrets/livekit-digest.env"])
 def test_files_of_two_pairs_are_no_pair_and_the_next_run_mends_them(tmp_path: Path, other: str) -> None:
     """As a run leaves them that is cut off between two."""
-    run(tmp_path, f"APIimported {SECRET}\n")
+    run(tmp_path, livekits("APIimported"))
     before = files(tmp_path)
     text = before[other][0]
-    run(tmp_path, f"APIother {'t' * 40}\n")
+    run(tmp_path, livekits("APIother", "t" * 40))
     (tmp_path / other).write_text(text)
     assert not operations.has_pairs(state(tmp_path), None, None)
     run(tmp_path)
@@ -126,36 +146,52 @@ def test_files_of_two_pairs_are_no_pair_and_the_next_run_mends_them(tmp_path: Pa
 
 
 def test_a_connection_that_is_gone_does_not_end_it_between_two_files(tmp_path: Path) -> None:
-    run(tmp_path, f"APIbefore {SECRET}\n")
+    run(tmp_path, livekits("APIbefore"))
     reader, writer = os.pipe()
     os.close(reader)
-    words = ["bash", "-euo", "pipefail", str(SCRIPT), str(tmp_path)]
-    done = subprocess.run(words, input=f"APInew {'t' * 40}\n", stdout=writer, text=True, check=False)
+    words = ["bash", "-euo", "pipefail", str(operations.KEYS), str(tmp_path), "keep"]
+    done = subprocess.run(words, input=livekits("APInew"), stdout=writer, text=True, check=False)
     os.close(writer)
     assert done.returncode != 0
-    assert operations.has_pairs(state(tmp_path), KeyPair(SecretStr("APInew"), SecretStr("t" * 40)), None)
+    assert operations.has_pairs(state(tmp_path), SecretStr(livekits("APInew")), None)
 
 
 def test_the_files_hold_what_the_map_says(tmp_path: Path) -> None:
-    run(tmp_path, f"APIimported {SECRET}\n{AWS_ID} {SECRET}\n")
-    written = files(tmp_path)
-    in_container = {
-        "AGENT_AWS_ACCESS_KEY_ID": "AWS_ACCESS_KEY_ID",
-        "AGENT_AWS_SECRET_ACCESS_KEY": "AWS_SECRET_ACCESS_KEY",
+    secrets = {
+        **dict(zip(LIVEKIT_PAIR, ("APIimported", SECRET), strict=True)),
+        **dict(zip(AGENT_PAIR, (AWS_ID, SECRET), strict=True)),
     }
+    given = read({**secrets, "VOICE_SECRETS_FILE": ""}, [])
+    sent = {names: given.pair(names) or SecretStr("") for names in (LIVEKIT_PAIR, AGENT_PAIR)}
+    run(tmp_path, "".join(text.get_secret_value() for text in sent.values()))
+    written = files(tmp_path)
     for held in READERS.values():
         for file, names in held.items():
             text = written[file][0]
             if file.endswith(".env"):
-                variables = [line.partition("=")[0] for line in text.splitlines()]
-                assert variables == [in_container.get(name, name) for name in names]
+                assert text == sent[names].get_secret_value()
+                assert is_pair(text, names)
             else:
                 assert yaml.safe_load(text) == {"APIimported": SECRET}
     unread = set(SECRETS) - {name for held in READERS.values() for names in held.values() for name in names}
     assert unread == {"HF_TOKEN"}
 
 
-def test_a_pair_does_not_show_itself() -> None:
-    shown = f"{pair(AWS_ID)} {pair(AWS_ID)!r}"
-    assert SECRET not in shown
-    assert AWS_ID not in shown
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (LIVEKIT_PAIR, ""),
+        (LIVEKIT_PAIR, livekits("APIx", "short")),
+        (LIVEKIT_PAIR, livekits("API x")),
+        (LIVEKIT_PAIR, livekits("APIx") * 2),
+        (LIVEKIT_PAIR, livekits("APIx").removesuffix("\n")),
+        (LIVEKIT_PAIR, f"# mine\n{livekits('APIx')}"),
+        (LIVEKIT_PAIR, agents()),
+        (AGENT_PAIR, agents("short")),
+        (AGENT_PAIR, agents().replace("AKIA", "ASIA")),
+    ],
+    ids=range(9),
+)
+def test_the_file_of_a_pair_has_its_two_lines_alone(names: tuple[str, str], text: str) -> None:
+    assert is_pair(livekits("APIx") if names == LIVEKIT_PAIR else agents(), names)
+    assert not is_pair(text, names)

@@ -1,4 +1,4 @@
-"""The secrets a run may bring: what they look like, who reads them, and where this run's come from.
+"""The secrets a run may bring: what they look like, who reads them, and which of them this run has.
 
 They are never data, arguments of operations or facts, or part of a log line; the process's environment and those of
 its children get none that did not come from it.
@@ -16,33 +16,25 @@ from pyinfra.api.exceptions import PyinfraError
 from voicestack.paths import ROOT
 from voicestack.secrets.sources import Found, gather
 
-SHORTEST_LIVEKIT_SECRET = 32
-"""Characters; LiveKit only logs an error about shorter ones (facts: livekit-caddy-aws-nvidia.md, 1.1)."""
-
 
 class SecretsError(PyinfraError):
     """Secrets are unusable; the message names variables, files and lines, never a value."""
 
 
-class Secret(NamedTuple):
-    """What a secret must look like, in a pattern and in words."""
-
-    shape: re.Pattern[str]
-    must_be: str
-
-
 SECRETS = {
-    "HF_TOKEN": Secret(re.compile(r"[A-Za-z0-9_.-]{8,}"), "at least 8 letters, digits, _ . or -"),
-    "LIVEKIT_API_KEY": Secret(re.compile(r"[A-Za-z0-9_-]+"), "letters, digits, - and _"),
-    "LIVEKIT_API_SECRET": Secret(
-        re.compile(rf"(?=.{{{SHORTEST_LIVEKIT_SECRET},}})[A-Za-z0-9+/_-]+={{0,2}}"),
-        f"at least {SHORTEST_LIVEKIT_SECRET} letters, digits, + / - or _, with = at the end alone",
+    "HF_TOKEN": (r"[A-Za-z0-9_.-]{8,}", "at least 8 letters, digits, _ . or -"),
+    "LIVEKIT_API_KEY": (r"[A-Za-z0-9_-]+", "letters, digits, - and _"),
+    # LiveKit takes a shorter one and only logs an error.
+    "LIVEKIT_API_SECRET": (
+        r"(?=.{32,})[A-Za-z0-9+/_-]+={0,2}",
+        "at least 32 letters, digits, + / - or _, with = at the end alone",
     ),
     # Not AWS_ACCESS_KEY_ID: that is the operator's own, who may do more than ask Bedrock.
-    "AGENT_AWS_ACCESS_KEY_ID": Secret(re.compile(r"AKIA[A-Z0-9]{16}"), "AKIA and 16 more capitals and digits"),
-    "AGENT_AWS_SECRET_ACCESS_KEY": Secret(re.compile(r"[A-Za-z0-9+/]{40}"), "40 letters, digits, + or /"),
+    "AGENT_AWS_ACCESS_KEY_ID": (r"AKIA[A-Z0-9]{16}", "AKIA and 16 more capitals and digits"),
+    "AGENT_AWS_SECRET_ACCESS_KEY": (r"[A-Za-z0-9+/]{40}", "40 letters, digits, + or /"),
 }
-"""Every secret there is. HF_TOKEN is for no service: the fetcher of the weights has it on stdin while it runs."""
+"""Every secret there is: what it must look like, as a pattern and in words. HF_TOKEN is for no service: the fetcher of
+the weights has it on stdin while it runs."""
 
 Names = tuple[str, str]
 LIVEKIT_PAIR = ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
@@ -54,17 +46,6 @@ READERS: Mapping[str, Mapping[str, Names]] = {
 }
 """Service -> file below the stack's home -> the secrets in it: who reads what. keys.sh writes the files, root's alone.
 A service that is not here reads none."""
-
-
-class KeyPair(NamedTuple):
-    """A key's name and what it signs with."""
-
-    key: SecretStr
-    secret: SecretStr
-
-    def line(self) -> str:
-        """As keys.sh reads it: for stdin, and nothing else."""
-        return f"{self.key.get_secret_value()} {self.secret.get_secret_value()}"
 
 
 class RunSecrets(NamedTuple):
@@ -79,40 +60,20 @@ class RunSecrets(NamedTuple):
             stores.setdefault(each.store, []).append(name)
         return "; ".join(f"{', '.join(names)} from {store}" for store, names in stores.items()) or "none given"
 
-    def pair(self, names: Names) -> KeyPair | None:
-        """Both of them, or None; `read` refuses one without the other."""
-        key, secret = (self.found.get(name) for name in names)
-        return KeyPair(key.value, secret.value) if key and secret else None
+    def pair(self, names: Names) -> SecretStr | None:
+        """Both of them as the text of their env file, or None; `read` refuses one without the other."""
+        if not set(names) <= self.found.keys():
+            return None
+        return SecretStr(_env_file({name: self.found[name].value.get_secret_value() for name in names}))
 
 
-def choose(found: Sequence[Found]) -> RunSecrets:
-    """The first of each name in `found`. Pure."""
-    first: dict[str, Found] = {}
-    for each in found:
-        first.setdefault(each.name, each)
-    return RunSecrets(first)
+def is_pair(text: str, names: Names) -> bool:
+    """Whether `text` is the env file of a pair, with values that look as they must."""
+    return re.fullmatch(_env_file({name: f"(?:{SECRETS[name][0]})" for name in names}), text) is not None
 
 
-def misshapen(secrets: RunSecrets) -> list[str]:
-    """A line for each secret that does not look as it must. Pure."""
-    return [
-        f"{name} from {each.source}: must be {SECRETS[name].must_be}"
-        for name, each in secrets.found.items()
-        if not SECRETS[name].shape.fullmatch(each.value.get_secret_value())
-    ]
-
-
-def torn(secrets: RunSecrets) -> list[str]:
-    """A line for each pair that is not whole from one source. Pure."""
-    problems = []
-    for pair in (LIVEKIT_PAIR, AGENT_PAIR):
-        halves = [secrets.found.get(name) for name in pair]
-        if len({half and half.store for half in halves}) > 1:
-            said = [
-                f"{name} from {half.source if half else 'nowhere'}" for name, half in zip(pair, halves, strict=True)
-            ]
-            problems.append(f"{', '.join(said)}: the two belong together and must come from one source")
-    return problems
+def _env_file(values: Mapping[str, str]) -> str:
+    return "".join(f"{name.removeprefix('AGENT_')}={value}\n" for name, value in values.items())
 
 
 def read(environment: Mapping[str, str], allowed_regions: Sequence[Sequence[str]]) -> RunSecrets:
@@ -120,31 +81,45 @@ def read(environment: Mapping[str, str], allowed_regions: Sequence[Sequence[str]
 
     Args:
         environment: the process's.
-        allowed_regions: of each host of the run; AWS's stores are asked only in a region that all of them allow,
-            and not at all where there are none.
+        allowed_regions: of each host of the run; SSM is asked only in a region that all of them allow, and not at all
+            where there are none.
 
     Raises:
         SecretsError: with a line for each problem in any source.
     """
-    found, problems = gather(environment, tuple(SECRETS), allowed_regions)
-    secrets = choose(found)
+    given, problems = gather(environment, tuple(SECRETS), allowed_regions)
+    found: dict[str, Found] = {}
+    for each in given:
+        found.setdefault(each.name, each)
     # What an unreadable source would have given is not known: then nothing is said about what is missing.
-    problems = [*problems, *misshapen(secrets), *([] if problems else torn(secrets))]
+    torn = [] if problems else [_torn({name: found.get(name) for name in pair}) for pair in (LIVEKIT_PAIR, AGENT_PAIR)]
+    for name, each in found.items():
+        shape, must_be = SECRETS[name]
+        if not re.fullmatch(shape, each.value.get_secret_value()):
+            problems.append(f"{name} from {each.source}: must be {must_be}")
+    problems += filter(None, torn)
     if problems:
-        count = "1 secret cannot be used" if len(problems) == 1 else f"{len(problems)} secrets cannot be used"
-        raise SecretsError("\n".join([f"{count}; nothing was changed:", *(f"  - {each}" for each in problems)]))
-    return secrets
+        count = "1 secret" if len(problems) == 1 else f"{len(problems)} secrets"
+        lines = [f"{count} cannot be used; nothing was changed:", *(f"  - {each}" for each in problems)]
+        raise SecretsError("\n".join(lines))
+    return RunSecrets(found)
 
 
-class _Run:
-    """This process's secrets: what `use` was given."""
+def _torn(halves: Mapping[str, Found | None]) -> str:
+    """What to say of a pair that is not whole from one source, or ""."""
+    if len({half and half.store for half in halves.values()}) == 1:
+        return ""
+    said = ", ".join(f"{name} from {half.source if half else 'nowhere'}" for name, half in halves.items())
+    return f"{said}: the two belong together and must come from one source"
 
-    secrets: RunSecrets | None = None
+
+_used: list[RunSecrets] = []
+"""This process's."""
 
 
 def use(secrets: RunSecrets) -> None:
-    """Make them this run's; checks.py does it before pyinfra connects."""
-    _Run.secrets = secrets
+    """Make them this run's, before pyinfra connects."""
+    _used[:] = [secrets]
 
 
 def this_run() -> RunSecrets:
@@ -153,9 +128,9 @@ def this_run() -> RunSecrets:
     Raises:
         SecretsError: if nobody has read them.
     """
-    if _Run.secrets is None:
+    if not _used:
         raise SecretsError(f"config.py was not read: run pyinfra from the repository's root: cd {ROOT}")
-    return _Run.secrets
+    return _used[0]
 
 
 def hub_token() -> str | None:
@@ -164,13 +139,13 @@ def hub_token() -> str | None:
     return token.value.get_secret_value() if token else None
 
 
-def livekit_keys() -> KeyPair | None:
-    """The LiveKit key pair to import; None: the host's own is kept."""
+def livekit_keys() -> SecretStr | None:
+    """The LiveKit key pair to import, as the text of its env file; None: the host's own is kept."""
     return this_run().pair(LIVEKIT_PAIR)
 
 
-def agent_keys() -> KeyPair | None:
-    """The agent's key pair for Bedrock, for a host without an instance role; None: the host's own is kept."""
+def agent_keys() -> SecretStr | None:
+    """The agent's pair for Bedrock, for a host without an instance role, likewise; None: the host's own is kept."""
     return this_run().pair(AGENT_PAIR)
 
 

@@ -1,16 +1,18 @@
-"""Where a run's secrets come from, in this order: environment, .env, SSM Parameter Store, Secrets Manager."""
+"""Where a run's secrets come from, in this order: environment, .env, SSM Parameter Store."""
 
 from __future__ import annotations
 
+import logging
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import SecretStr
 
+from on_host.redaction import redact
+from voicestack.aws import REFUSALS, account
 from voicestack.paths import ROOT
-from voicestack.secrets import stores
 from voicestack.secrets.dotenv import parse, suggestion
 from voicestack.settings import residency
 
@@ -18,9 +20,9 @@ FILE = "VOICE_SECRETS_FILE"
 """Another file than .env beside config.py; empty: none."""
 
 SSM = "VOICE_SECRETS_SSM"
-MANAGER = "VOICE_SECRETS_MANAGER"
 REGION = "VOICE_SECRETS_REGION"
-ROLE_ARN = "VOICE_ROLE_ARN"
+MANAGER = "VOICE_SECRETS_MANAGER"
+"""What older versions asked too; who still sets it must not be left without his secrets in silence."""
 
 
 class Found(NamedTuple):
@@ -41,16 +43,10 @@ Gathered = tuple[list[Found], list[str]]
 
 
 def gather(environment: Mapping[str, str], known: Sequence[str], allowed_regions: Sequence[Sequence[str]]) -> Gathered:
-    """Every secret of every source, the first source first, and a line for each problem.
-
-    Args:
-        environment: the process's; it also says which file and stores there are.
-        known: the names of secrets.
-        allowed_regions: of each host; a store's region must be allowed by all; without any, none is asked.
-    """
+    """Every secret with a `known` name of every source, the first source first, and a line for each problem."""
     found = [Found(name, SecretStr(environment[name]), "the environment") for name in known if environment.get(name)]
     problems: list[str] = []
-    for more, wrong in (_file(environment, known), _stores(environment, known, allowed_regions)):
+    for more, wrong in (_file(environment, known), _parameters(environment, known, allowed_regions)):
         found += more
         problems += wrong
     return found, problems
@@ -64,41 +60,58 @@ def _file(environment: Mapping[str, str], known: Sequence[str]) -> Gathered:
     shown = named or ".env"
     if not path.is_file():
         return [], [f"{FILE}: {shown} is not a file"] if named else []
-    problems = []
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        problems.append(f"{shown}: others than you may read or write it; chmod 600 {path}")
     entries, mistakes = parse(path.read_bytes(), known)
-    found = [Found(each.name, SecretStr(each.value), shown, f" line {each.line}") for each in entries]
-    return found, problems + [f"{shown} {mistake}" for mistake in mistakes]
+    problems = [f"{shown} {mistake}" for mistake in mistakes]
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        problems.insert(0, f"{shown}: others than you may read or write it; chmod 600 {path}")
+    return [Found(each.name, SecretStr(each.value), shown, f" line {each.line}") for each in entries], problems
 
 
-def _stores(environment: Mapping[str, str], known: Sequence[str], allowed_regions: Sequence[Sequence[str]]) -> Gathered:
-    path, name = environment.get(SSM, ""), environment.get(MANAGER, "")
-    if not (path or name):
-        return [], []
-    region = environment.get(REGION, "")
-    problems = [f"{SSM}: {path!r} must begin with /"] if path and not path.startswith("/") else []
-    if not region:
-        problems.append(f"{REGION}: not set; name the region of {' and '.join(each for each in (path, name) if each)}")
-    if problems or not allowed_regions:
+def _parameters(
+    environment: Mapping[str, str], known: Sequence[str], allowed_regions: Sequence[Sequence[str]]
+) -> Gathered:
+    path, region = environment.get(SSM, ""), environment.get(REGION, "")
+    problems = []
+    if environment.get(MANAGER):
+        problems.append(f"{MANAGER}: Secrets Manager is not asked any more; put them into SSM, whose path is in {SSM}")
+    if path and not path.startswith("/"):
+        problems.append(f"{SSM}: {path!r} must begin with /")
+    if path and not region:
+        problems.append(f"{REGION}: not set; name the region of {path}")
+    if problems or not (path and allowed_regions):
         return [], problems
     for allowed in allowed_regions:
         if outside := residency.region(REGION, region, allowed):
             return [], outside
-    found: list[Found] = []
-    asked: list[tuple[str, str, Callable[..., dict[str, str]]]] = [
-        ("SSM Parameter Store", path, stores.parameters),
-        ("Secrets Manager", name, stores.secret),
-    ]
-    for store, place, ask in asked:
-        if not place:
-            continue
-        label = f"{store} {place}"
-        try:
-            values = ask(place, region=region, role_arn=environment.get(ROLE_ARN, "").strip())
-        except stores.StoreError as error:
-            problems.append(str(error))
-            continue
-        found += [Found(name, SecretStr(value), label) for name, value in values.items() if name in known]
-        problems += [f"{label}: {name} is not known{suggestion(name, known)}" for name in values if name not in known]
-    return found, problems
+    label = f"SSM Parameter Store {path}"
+    try:
+        values = parameters(path, region, environment.get("VOICE_ROLE_ARN", "").strip())
+    except ValueError as error:
+        return [], [str(error)]
+    problems = [f"{label}: {name} is not known{suggestion(name, known)}" for name in values if name not in known]
+    return [Found(name, SecretStr(value), label) for name, value in values.items() if name in known], problems
+
+
+def parameters(path: str, region: str, role_arn: str = "") -> dict[str, str]:
+    """Name -> value of the parameters directly below `path` ("/voice/prod/HF_TOKEN" is HF_TOKEN), decrypted.
+
+    Raises:
+        ValueError: SSM cannot be asked, has nothing there, or keeps one of them in clear text; it names no value.
+    """
+    # botocore logs the body of every answer at DEBUG, which `pyinfra --debug-all` prints.
+    logging.getLogger("botocore").setLevel(logging.INFO)
+    where = f"SSM Parameter Store in {region}"
+    try:
+        # An endpoint of somebody's configuration could lie in any region.
+        client = account(region, role_arn).client("ssm", configured_endpoint=False)
+        pages = client.get_paginator("get_parameters_by_path").paginate(Path=path, WithDecryption=True)
+        found = [each for page in pages for each in page["Parameters"]]
+    except REFUSALS as error:
+        # AWS's own words name accounts and users.
+        needs = "needs ssm:GetParametersByPath, kms:Decrypt"
+        raise ValueError(f"{where} cannot be asked ({needs}): {redact(str(error))}") from None
+    if not found:
+        raise ValueError(f"{where} has no parameter directly below {path}")
+    if clear := sorted(each["Name"] for each in found if each["Type"] != "SecureString"):
+        raise ValueError(f"SSM parameters that are not of type SecureString: {', '.join(clear)}")
+    return {each["Name"].rpartition("/")[2]: each["Value"] for each in found}

@@ -6,8 +6,10 @@ import hashlib
 import json
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from pydantic import SecretStr
 from pyinfra.api.command import StringCommand
 from pyinfra.api.facts import FactBase
 from pyinfra.api.operation import operation
@@ -18,7 +20,7 @@ from voicestack.bundle import bundle
 from voicestack.host.ledger import noting
 from voicestack.paths import HOME
 from voicestack.remote import File, Streamed, refuse, script, script_file, unpack
-from voicestack.secrets.run import KeyPair, agent_keys, livekit_keys
+from voicestack.secrets.run import agent_keys, livekit_keys
 from voicestack.settings.model import Settings
 from voicestack.stack.render import HostFacts, render
 
@@ -26,14 +28,18 @@ STAGED = f"{HOME}/.staged"
 BUILD = f"{HOME}/.build"
 PULLER = f"{HOME}/.pull"
 STARTER = f"{HOME}/bin/start.py"
+KEYS = Path(__file__).with_name("keys.sh")
+NO_PAIR = SecretStr("")
+"""The env file of an agent that has no key pair."""
+
 NEVER_STARTED = {"the stack": "was never started"}
 
 
 @dataclass(frozen=True)
 class StackState:
-    """What the stack's home holds: sha256, mode and uid of its files, images at hand, digests of the key files.
+    """What the stack's home holds: sha256, mode and uid of its files, images at hand, sha256 of the pairs' env files.
 
-    A digest is empty where the file is missing.
+    A pair's is empty where there is none, or no whole one.
     """
 
     files: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -47,7 +53,7 @@ class Stack(FactBase[StackState]):
 
     def command(self, files: str = "", images: str = "") -> str:
         """The script with its lists."""
-        return script_file(__file__, "state.sh", HOME, files, images)
+        return script_file(__file__, "state.sh", HOME, files, images, KEYS.read_text(encoding="utf-8"))
 
     def process(self, output: list[str]) -> StackState:
         """Parse the script's lines."""
@@ -153,13 +159,11 @@ def keys(keep_agents: bool) -> Generator[StringCommand, None, None]:
     Args:
         keep_agents: the agent's key pair for AWS is the run's, else the host's, else none; False: none.
     """
-    livekit, agent = livekit_keys(), agent_keys()
-    state = host.get_fact(Stack)
-    if has_pairs(state, livekit, agent) and (keep_agents or _is_on_host(state.agent_keys_digest, "")):
+    livekit, agent = livekit_keys(), agent_keys() if keep_agents else NO_PAIR
+    if has_pairs(host.get_fact(Stack), livekit, agent):
         host.noop("the host has its key pairs")
         return
-    lines = [livekit.line() if livekit else "", "none" if not keep_agents else agent.line() if agent else ""]
-    yield Streamed(script_file(__file__, "keys.sh", HOME), _stdin="\n".join([*lines, ""]))
+    yield put_pairs(livekit, agent)
 
 
 @operation()
@@ -263,24 +267,16 @@ def _fingerprint(file: File) -> tuple[str, str]:
     return hashlib.sha256(file.content).hexdigest(), f"{file.mode:o} {file.uid}"
 
 
-def has_pairs(state: StackState, livekit: KeyPair | None, agent: KeyPair | None) -> bool:
-    """Whether the host has these key pairs; None: any will do, and the agent need have none."""
-    return _is_on_host(state.keys_digest, _keys_yaml(livekit) if livekit else None) and _is_on_host(
-        state.agent_keys_digest, _bedrock_env(agent) if agent else None
+def has_pairs(state: StackState, livekit: SecretStr | None, agent: SecretStr | None) -> bool:
+    """Whether the host has the pairs with these env files; None: any will do, for the agent none as well."""
+    return all(
+        digest and (text is None or hashlib.sha256(text.get_secret_value().encode()).hexdigest() == digest)
+        for digest, text in ((state.keys_digest, livekit), (state.agent_keys_digest, agent))
     )
 
 
-def _is_on_host(digest: str, content: str | None) -> bool:
-    """Whether the file with that digest ("": there is none) has the wanted content; None: any will do."""
-    return bool(digest) and (content is None or hashlib.sha256(content.encode()).hexdigest() == digest)
-
-
-def _keys_yaml(pair: KeyPair) -> str:
-    """LiveKit's file of keys, as keys.sh writes it."""
-    return f"{pair.key.get_secret_value()}: {pair.secret.get_secret_value()}\n"
-
-
-def _bedrock_env(pair: KeyPair) -> str:
-    """The agent's env file, as keys.sh writes it."""
-    key, secret = pair.key.get_secret_value(), pair.secret.get_secret_value()
-    return f"AWS_ACCESS_KEY_ID={key}\nAWS_SECRET_ACCESS_KEY={secret}\n"
+def put_pairs(livekit: SecretStr | None, agent: SecretStr | None) -> StringCommand:
+    """Have the host keep these pairs; None: its own, NO_PAIR: the agent has none."""
+    texts = [text.get_secret_value() for text in (livekit, agent) if text is not None]
+    verb = "none" if agent == NO_PAIR else "keep"
+    return Streamed(script_file(__file__, KEYS.name, HOME, verb), _stdin="".join(texts))

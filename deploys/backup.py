@@ -3,16 +3,20 @@
     pyinfra -y inventories/prod.py deploys/backup.py --data backup_recipients=age1...
 
 The key pairs and Caddy's certificates; no weights, nothing of calls. Changes nothing on the host. It holds the host's
-lock all the same: in the middle of a deploy, or of the gate's rotation, there is a pair that is not meant to stay.
+lock all the same: in the middle of a deploy, or of the verification's rotation, there is a pair that is not meant to
+stay.
 """
 
 from pyinfra.context import host
 
 from voicestack import lock
-from voicestack.backup import save
+from voicestack.backup import operations as backup
 from voicestack.settings.load import load
 
 settings = load(host)
-save.check(settings)
 lock.hold(host)
-save.install(settings)
+backup.save(
+    name=f"Save the keys and certificates of {settings.site.domain}",
+    domain=settings.site.domain,
+    wanted=settings.backup,
+)

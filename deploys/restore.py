@@ -9,10 +9,14 @@ restarted; a host without the stack stays without.
 from pyinfra.context import host
 
 from voicestack import lock
-from voicestack.backup import restore
+from voicestack.backup import operations as backup
 from voicestack.settings.load import load
+from voicestack.stack import operations as stack
 
 settings = load(host)
-restore.check(settings)
+file, identity = backup.to_restore(settings)
 lock.hold(host)
-restore.install(settings)
+backup.restore(name=f"Restore {file}", file=file, identity=identity, with_agents=settings.agent.aws_keys == "keep")
+# Not only if something changed: a run that was broken off before this step has left it to do. A condition all the same,
+# because that is how a dry run shows it: the host can answer only then.
+stack.restart(name="Restart the services that read what was restored", _if=lambda: True)

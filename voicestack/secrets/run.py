@@ -99,8 +99,8 @@ def read(environment: Mapping[str, str], allowed_regions: Sequence[Sequence[str]
             problems.append(f"{name} from {each.source}: must be {must_be}")
     problems += filter(None, torn)
     if problems:
-        count = "1 secret" if len(problems) == 1 else f"{len(problems)} secrets"
-        lines = [f"{count} cannot be used; nothing was changed:", *(f"  - {each}" for each in problems)]
+        count = "1 secret cannot be used" if len(problems) == 1 else f"{len(problems)} secrets cannot be used"
+        lines = [f"{count}; nothing was changed:", *(f"  - {each}" for each in problems)]
         raise SecretsError("\n".join(lines))
     return RunSecrets(found)
 

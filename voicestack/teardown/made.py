@@ -9,7 +9,6 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from voicestack.backup.restore import STAGED as RESTORES_PLACE
 from voicestack.host.docker import DAEMON_JSON
 from voicestack.host.ledger import LEDGER
 from voicestack.host.volume import DROP_IN
@@ -67,7 +66,7 @@ MADE = (
     *_made("always", "the stack's files", *(f"{HOME}/engine/{name}" for name in ("*.py", "logging.json"))),
     *_made("always", "the stack's files", *(f"{HOME}/bin/{name}" for name in _PROGRAMS)),
     *_made("always", "a run that was cut off", *(f"{HOME}/{name}/" for name in (".staged", ".build", ".pull"))),
-    *_made("always", "a run that was cut off", f"{GATES_PLACE}/", f"{RESTORES_PLACE}/", "/run/voice-stack-staging/"),
+    *_made("always", "a run that was cut off", f"{GATES_PLACE}/", "/run/voice-stack-staging/"),
     *_made("always", "start.py", f"{HOME}/releases/", f"{HOME}/.running.json", f"{HOME}/.running.new"),
     *_made("always", "the weights' fetcher", f"{HOME}/weights/"),
     *_made("always", "a restored backup", f"{HOME}/caddy/.restored"),

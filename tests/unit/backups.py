@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -13,13 +14,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from voicestack.backup.bundle import Bundle, Manifest, digests
-from voicestack.backup.places import AGENT_ENV, CADDYS_DATA, LIVEKIT_ENV
+from voicestack import age
+from voicestack.backup.contents import AGENT_ENV, CADDYS_DATA, LIVEKIT_ENV, NOTE, pack
 
 DOMAIN = "voice.example.org"
-SITE = f"{CADDYS_DATA}/certificates/local/{DOMAIN}/{DOMAIN}"
-AUTHORITY = f"{CADDYS_DATA}/pki/authorities/local/root"
-ACCOUNT = f"{CADDYS_DATA}/acme/acme-v02.api.letsencrypt.org-directory/users/operator@example.org/operator"
+SITE = f"{CADDYS_DATA}/caddy/certificates/local/{DOMAIN}/{DOMAIN}"
+AUTHORITY = f"{CADDYS_DATA}/caddy/pki/authorities/local/root"
+ACCOUNT = f"{CADDYS_DATA}/caddy/acme/acme-v02.api.letsencrypt.org-directory/users/operator@example.org/operator"
 LIVEKIT_SECRET = "plantedLivekit" * 3
 AGENT_SECRET = "plantedAWSkey/" * 2 + "plantedAWS+2"
 IDENTITY = pyrage.x25519.Identity.generate()
@@ -82,18 +83,17 @@ def write(root: Path, content: dict[str, bytes]) -> None:
         place.chmod(0o600)
 
 
-def bundle(content: dict[str, bytes] | None = None, domain: str = DOMAIN) -> Bundle:
-    """A backup of `content`, or of all of it."""
-    content = files() if content is None else content
-    manifest = Manifest(
-        domain=domain,
-        host="i-1234567890abcdef0",
-        made="2026-11-23T12:00:00+00:00",
-        commit="unknown",
-        images={"caddy": "caddy:2"},
-        files=digests(content),
-    )
-    return Bundle(manifest, content)
+def backup(content: dict[str, bytes] | None = None, domain: str = DOMAIN) -> bytes:
+    """The tar of a backup of `content`, or of all of it."""
+    note = json.dumps({"domain": domain, "host": "i-1234567890abcdef0", "commit": "unknown"}).encode()
+    return pack({NOTE: note, **(files() if content is None else content)})
+
+
+def backup_file(directory: Path, archived: bytes | None = None) -> Path:
+    """A file that has it, encrypted to RECIPIENT."""
+    path = directory / "backup.tar.age"
+    path.write_bytes(age.encrypt(backup() if archived is None else archived, [RECIPIENT]))
+    return path
 
 
 def identity_file(directory: Path, text: str = "") -> Path:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
 from tests.programs.workplace import furnish
 from tests.programs.workplace import run as run_there
-from tests.unit import archive
-from voicestack.backup.places import AGENT_ENV, CADDYS_DATA, LIVEKIT_ENV
+from tests.unit import backups
+from voicestack.backup.contents import AGENT_ENV, CADDYS_DATA, LIVEKIT_ENV
 
 INVENTORY = """
 voice = [("@local", {"site_domain": "voice.example.org"})]
@@ -22,15 +24,15 @@ DEPLOY = """
 import os
 from pathlib import Path
 from pyinfra.context import host
-from voicestack.backup import bundle, contents, places, restore, save, shelf
+from voicestack.backup import contents, operations as backup
 from voicestack.settings.load import load
 from voicestack.stack import operations as stack
 
 settings = load(host)
-places.ROOT = os.environ["PLACE"] + "/"
-stack.HOME = places.ROOT + "opt/voice"
-restore.STAGED = os.environ["PLACE"] + "-staged"
-print("the run looks at", places.ROOT)
+backup.ROOT = os.environ["PLACE"] + "/"
+backup.HOME = stack.HOME = backup.ROOT + "opt/voice"
+backup.PAUSE_S = 0
+print("the run looks at", backup.ROOT)
 
 
 def crash(*arguments):
@@ -43,22 +45,19 @@ def crash_of_the_disk(*arguments):
 
 match os.environ["CRASH"]:
     case "encrypt":
-        save.encrypt = crash
+        backup.age.encrypt = crash
     case "put":
-        shelf.put = crash_of_the_disk
+        backup.put = crash_of_the_disk
     case "unpack":
-        bundle.unpack = crash
+        contents.unpack = crash
     case "place":
         stack.has_pairs = crash
 
 if settings.restore.file:
-    restore.check(settings)
-    restore.restore(
-        name="Restore", file=settings.restore.file, identity=restore.source(settings).identity, with_agents=True
-    )
+    file, identity = backup.to_restore(settings)
+    backup.restore(name="Restore", file=file, identity=identity, with_agents=True)
 else:
-    save.check(settings)
-    save.install(settings)
+    backup.save(name="Save", domain=settings.site.domain, wanted=settings.backup)
 """
 
 
@@ -67,20 +66,26 @@ def workplace(tmp_path: Path) -> Path:
     furnish(tmp_path, INVENTORY, DEPLOY)
     (tmp_path / "old").mkdir()
     (tmp_path / "new").mkdir()
-    archive.write(tmp_path / "old", archive.files())
+    backups.write(tmp_path / "old", backups.files())
     # What Caddy makes by itself: it has no place in a backup.
-    archive.write(
+    backups.write(
         tmp_path / "old",
-        {f"{CADDYS_DATA}/locks/x.lock": b"{}", f"{CADDYS_DATA}/acme/ca/challenge_tokens/x.json": b"{}"},
+        {f"{CADDYS_DATA}/caddy/locks/x.lock": b"{}", f"{CADDYS_DATA}/caddy/acme/ca/challenge_tokens/x.json": b"{}"},
     )
-    archive.identity_file(tmp_path)
+    backups.identity_file(tmp_path)
     return tmp_path
 
 
 def run(
-    workplace: Path, place: str, *options: str, crash: str = "", pipe: int | None = None
+    workplace: Path,
+    place: str,
+    *options: str,
+    crash: str = "",
+    pipe: int | None = None,
+    secrets: Mapping[str, str] = MappingProxyType({}),
 ) -> subprocess.CompletedProcess[str]:
     environment = {
+        **secrets,
         "VOICE_SECRETS_FILE": "",
         "AGE_IDENTITY_FILE": str(workplace / "identity.txt") if pipe is None else f"/dev/fd/{pipe}",
         "PLACE": str(workplace / place),
@@ -91,7 +96,7 @@ def run(
 
 
 def backup(workplace: Path, *options: str, crash: str = "") -> subprocess.CompletedProcess[str]:
-    wanted = ("--data", f"backup_recipients={archive.RECIPIENT}", "--data", f"backup_directory={workplace}/backups")
+    wanted = ("--data", f"backup_recipients={backups.RECIPIENT}", "--data", f"backup_directory={workplace}/backups")
     return run(workplace, "old", *options, *wanted, crash=crash)
 
 
@@ -108,7 +113,7 @@ def assert_silent(workplace: Path, finished: subprocess.CompletedProcess[str]) -
     assert re.findall(r"[A-Za-z0-9+/]{76}", printed) == []  # as a tar travels, in base64
     hosts = (workplace / "old", workplace / "new")
     files = [path for path in workplace.rglob("*") if path.is_file()]
-    for planted in (*archive.private(), str(archive.IDENTITY)):
+    for planted in (*backups.private(), str(backups.IDENTITY)):
         assert planted not in printed
         holders = [path for path in files if planted in path.read_text(errors="replace")]
         assert {path.stat().st_mode & 0o077 for path in holders} == {0}
@@ -123,15 +128,18 @@ LOUD = [("-vvv", "--diff"), ("--debug-all", "-vvv", "--diff")]
 def test_a_backup_and_its_way_back_show_no_secret(workplace: Path, options: tuple[str, ...]) -> None:
     saved = backup(workplace, *options)
     assert saved.returncode == 0, saved.stderr[-4000:]
-    assert f"{len(archive.files())} files, encrypted to 1 key" in saved.stderr
+    assert f"{len(backups.files())} files, encrypted to 1 public key(s): " in saved.stderr
     assert_silent(workplace, saved)
     back = restored(workplace, *options)
     assert back.returncode == 0, back.stderr[-4000:]
     assert_silent(workplace, back)
-    for path, content in archive.files().items():
+    for path, content in backups.files().items():
         assert (workplace / "new" / path).read_bytes() == content
         assert (workplace / "new" / path).stat().st_mode & 0o777 == 0o600
-    assert not (workplace / "new-staged").exists()
+    again = restored(workplace, *options)
+    assert again.returncode == 0, again.stderr[-4000:]
+    assert "the host has what is in the backup" in again.stderr
+    assert not (workplace / "new/var/lib/voice/caddy/replaced/.new").exists()
 
 
 @pytest.mark.parametrize(
@@ -165,11 +173,10 @@ def test_a_host_without_the_stack_has_nothing_to_save(workplace: Path) -> None:
 
 
 def test_a_certificate_that_stays_torn_is_named_with_the_way_out(workplace: Path) -> None:
-    archive.write(workplace / "old", {f"{archive.SITE}.crt": archive.certificate()[0]})
+    backups.write(workplace / "old", {f"{backups.SITE}.crt": backups.certificate()[0]})
     finished = backup(workplace)
     assert finished.returncode == 1
-    assert finished.stderr.count("not whole, Caddy may be writing") == 4
-    assert f"/{archive.SITE}.crt: its key is missing or another one's" in finished.stderr
+    assert f"/{backups.SITE}.crt: not whole, or without its key" in finished.stderr
     assert "if one certificate stays broken, remove its directory" in finished.stderr
     assert not (workplace / "backups").exists()
 
@@ -178,7 +185,7 @@ def test_an_identity_can_come_through_a_pipe(workplace: Path) -> None:
     """As the shell's <(age -d identity.age) gives it."""
     assert backup(workplace).returncode == 0
     reader, writer = os.pipe()
-    os.write(writer, f"{archive.IDENTITY}\n".encode())
+    os.write(writer, f"{backups.IDENTITY}\n".encode())
     os.close(writer)
     back = restored(workplace, pipe=reader)
     os.close(reader)
@@ -186,23 +193,45 @@ def test_an_identity_can_come_through_a_pipe(workplace: Path) -> None:
 
 
 def test_an_ended_certificate_does_not_take_the_place_of_a_good_one(workplace: Path) -> None:
-    crt, key = archive.certificate(days=-1)
-    archive.write(workplace / "old", {f"{archive.SITE}.crt": crt, f"{archive.SITE}.key": key})
-    archive.write(workplace / "new", {f"{archive.SITE}.crt": archive.files()[f"{archive.SITE}.crt"]})
+    crt, key = backups.certificate(days=-1)
+    backups.write(workplace / "old", {f"{backups.SITE}.crt": crt, f"{backups.SITE}.key": key})
+    backups.write(workplace / "new", {f"{backups.SITE}.crt": backups.files()[f"{backups.SITE}.crt"]})
     assert backup(workplace).returncode == 0
     back = restored(workplace)
     assert back.returncode == 0, back.stderr[-4000:]
-    assert f"not restored, for the certificates have ended: {archive.SITE}.crt, " in back.stderr
-    assert (workplace / "new" / f"{archive.SITE}.crt").read_bytes() == archive.files()[f"{archive.SITE}.crt"]
-    assert (workplace / "new" / f"{archive.AUTHORITY}.crt").exists()
+    assert f"not restored, for a certificate has ended, or agent_aws_keys = 'none': {backups.SITE}.crt, " in back.stderr
+    assert (workplace / "new" / f"{backups.SITE}.crt").read_bytes() == backups.files()[f"{backups.SITE}.crt"]
+    assert (workplace / "new" / f"{backups.AUTHORITY}.crt").exists()
 
 
 def test_the_agents_pair_stays_away_from_a_host_that_shall_have_none(workplace: Path) -> None:
     assert backup(workplace).returncode == 0
-    assert AGENT_ENV in archive.files()
+    assert AGENT_ENV in backups.files()
     deploy = (workplace / "deploy.py").read_text()
     (workplace / "deploy.py").write_text(deploy.replace("with_agents=True", "with_agents=False"))
     back = restored(workplace)
     assert back.returncode == 0, back.stderr[-4000:]
-    assert "the agent's key pair for AWS is not restored: agent_aws_keys = 'none'" in back.stderr
+    assert f"or agent_aws_keys = 'none': {AGENT_ENV}" in back.stderr
     assert (workplace / "new" / AGENT_ENV).read_bytes() == b""
+
+
+def test_a_pair_alone_that_differs_is_restored_and_a_run_that_brings_another_is_told(workplace: Path) -> None:
+    assert backup(workplace).returncode == 0
+    archived = backups.files()
+    backups.write(
+        workplace / "new", {**archived, LIVEKIT_ENV: archived[LIVEKIT_ENV].replace(b"APIplanted", b"APIother")}
+    )
+    (file,) = (workplace / "backups").iterdir()
+    pair = {"LIVEKIT_API_KEY": "APIthird", "LIVEKIT_API_SECRET": "t" * 32}
+    back = run(workplace, "new", "--data", f"restore_file={file}", secrets=pair)
+    assert back.returncode == 0, back.stderr[-4000:]
+    assert "this run brings another LIVEKIT_API_KEY" in back.stderr
+    assert (workplace / "new" / LIVEKIT_ENV).read_bytes() == archived[LIVEKIT_ENV]
+    assert len(list((workplace / "new" / LIVEKIT_ENV).parent.glob("livekit.env.2*"))) == 1
+    assert not (workplace / "new/var/lib/voice/caddy/replaced").exists()
+
+
+def test_nobody_to_encrypt_to_is_no_backup(workplace: Path) -> None:
+    finished = run(workplace, "old")
+    assert finished.returncode == 1
+    assert "backup_recipients: empty; name the public keys" in finished.stderr

@@ -14,7 +14,7 @@ from pyinfra.connectors.util import CommandOutput, OutputLine
 from tests.unit import backups
 from voicestack import age
 from voicestack.backup import operations
-from voicestack.backup.contents import CADDYS_DATA, LIVEKIT_ENV, unpack
+from voicestack.backup.contents import AGENT_ENV, CADDYS_DATA, LIVEKIT_ENV, unpack
 from voicestack.remote import File, tree_on_stdin
 from voicestack.settings.commands import Backup
 
@@ -31,8 +31,8 @@ class Host:
 
     name = "@eic/i-1234567890abcdef0"
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *roots: Path, half: bool = False) -> None:
-        self.roots, self.half, self.said = list(roots), half, list[str]()
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *roots: Path, half: bool = False, fails: bool = False) -> None:
+        self.roots, self.half, self.fails, self.said = list(roots), half, fails, list[str]()
         self.log_styled = lambda line, **_: self.log(line)
         monkeypatch.setattr(operations, "PAUSE_S", 0)
 
@@ -43,7 +43,8 @@ class Host:
         if self.half:
             lines, self.half = lines[: len(lines) // 2], False
         errors = [OutputLine("stderr", line) for line in done.stderr.splitlines()]
-        return done.returncode == 0, CommandOutput([*(OutputLine("stdout", line) for line in lines), *errors])
+        output = CommandOutput([*(OutputLine("stdout", line) for line in lines), *errors])
+        return done.returncode == 0 and not self.fails, output
 
     def log(self, line: str) -> None:
         self.said.append(line)
@@ -86,6 +87,14 @@ def test_a_backup_has_what_the_host_cannot_make_again_and_nothing_else(
     assert saved(tmp_path / "backups", tmp_path) == backups.files()
 
 
+def test_an_agent_without_a_pair_has_an_empty_file_which_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backups.write(tmp_path / "root", {**backups.files(), AGENT_ENV: b""})
+    assert save(Host(monkeypatch, tmp_path / "root"), tmp_path / "backups")
+    assert saved(tmp_path / "backups", tmp_path).keys() == backups.files().keys() - {AGENT_ENV}
+
+
 def test_links_are_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Caddy's container can write in its data."""
     root = tmp_path / "root"
@@ -116,7 +125,10 @@ def test_what_stays_torn_and_a_host_that_cannot_be_read_make_no_backup(
     assert "if one certificate stays broken, remove its directory" in torn.said[-1]
     gone = Host(monkeypatch, *[tmp_path / "nowhere"] * operations.ATTEMPTS)
     assert not save(gone, tmp_path / "backups")
-    assert "nowhere" in gone.said[0]
+    assert "nowhere" in gone.said[1]
+    backups.write(tmp_path / "whole", backups.files())
+    # As tar ends when a file changed while it was read.
+    assert not save(Host(monkeypatch, *[tmp_path / "whole"] * operations.ATTEMPTS, fails=True), tmp_path / "backups")
     assert not (tmp_path / "backups").exists()
 
 

@@ -222,6 +222,20 @@ def test_parameters_must_be_encrypted_and_there(aws: None) -> None:
     assert TOKEN not in str(caught.value)
 
 
+def test_an_endpoint_of_somebodys_configuration_is_not_asked(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could lie in any region."""
+    put_parameters(HF_TOKEN=TOKEN)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", "http://127.0.0.1:1")
+    assert parameters("/voice/prod", region=REGION) == {"HF_TOKEN": TOKEN}
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o620, 0o604, 0o602])
+def test_a_file_that_others_can_read_or_write_is_refused(tmp_path: Path, mode: int) -> None:
+    (problem,) = refusal(dotenv(tmp_path, f"HF_TOKEN={TOKEN}\n", mode))
+    assert problem.endswith(f"others than you may read or write it; chmod 600 {tmp_path}/secrets.env")
+    assert values(dotenv(tmp_path, f"HF_TOKEN={TOKEN}\n")) == {"HF_TOKEN": TOKEN}
+
+
 def test_more_parameters_than_a_page_and_none_below_another_path(aws: None) -> None:
     put_parameters(**{f"NAME_{number}": "x" for number in range(25)})
     put_parameters("/voice/prod/deeper", OTHER="x")

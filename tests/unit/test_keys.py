@@ -181,7 +181,7 @@ def test_the_files_hold_what_the_map_says(tmp_path: Path) -> None:
     ("names", "text"),
     [
         (LIVEKIT_PAIR, ""),
-        (LIVEKIT_PAIR, livekits("APIx", "short")),
+        (LIVEKIT_PAIR, livekits("APIx", "s" * 31)),
         (LIVEKIT_PAIR, livekits("API x")),
         (LIVEKIT_PAIR, livekits("APIx") * 2),
         (LIVEKIT_PAIR, livekits("APIx").removesuffix("\n")),
@@ -194,4 +194,5 @@ def test_the_files_hold_what_the_map_says(tmp_path: Path) -> None:
 )
 def test_the_file_of_a_pair_has_its_two_lines_alone(names: tuple[str, str], text: str) -> None:
     assert is_pair(livekits("APIx") if names == LIVEKIT_PAIR else agents(), names)
+    assert is_pair(livekits("APIx", "s" * 32), LIVEKIT_PAIR)
     assert not is_pair(text, names)

@@ -80,13 +80,16 @@ class Save(StringCommand):
             status, output = host.run_shell_command(
                 self, print_output=False, print_input=state.print_input, **connector_arguments
             )
+            problems = ["the host cannot be read", *output.stderr_lines]
+            if not status:
+                continue
             try:
                 files, _ = contents.members(base64.b64decode("".join(output.stdout_lines), validate=True))
             except ValueError as error:
-                problems = [*output.stderr_lines, f"what the host sent {error}"]
+                problems = [f"what the host sent {error}"]
                 continue
             files = {path: content for path, content in files.items() if content}
-            problems = contents.problems(files) if status else output.stderr_lines
+            problems = contents.problems(files)
             if not problems:
                 return self._keep(host, files), CommandOutput([])
         fix = "run deploys/voice.py, or if one certificate stays broken, remove its directory: Caddy gets a new one"

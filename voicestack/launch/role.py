@@ -1,6 +1,6 @@
 """The instance's role and instance profile: ask Bedrock for the configured model, and nothing else.
 
-The stores of secrets (SSM, Secrets Manager) are read by the controller, not by the host.
+Secrets in SSM are read by the controller, not by the host.
 """
 
 from __future__ import annotations

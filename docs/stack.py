@@ -16,12 +16,12 @@ import yaml
 from on_host.weights.progress import size
 from voicestack.audit.findings import counted
 from voicestack.audit.network import local_ports, public_ports
-from voicestack.gpu.plan import Process
+from voicestack.gpu.plan import GpuProcess
+from voicestack.gpu.speed import sessions
 from voicestack.gpu.units import GIB, gib
 from voicestack.host.disks import CONTAINERDS, DOCKERS, disk_needs, pinned_image_place
 from voicestack.paths import HOME, STATE
 from voicestack.plan.picture import LOOKS
-from voicestack.settings.memory import sessions
 from voicestack.settings.model import Settings
 from voicestack.stack.render import CADDYS_FILE, HostFacts, environments, render
 
@@ -199,7 +199,7 @@ def _card(settings: Settings, index: int) -> Card:
     return Card(f"GPU {index}: {card.card.name}, {gib(card.card.usable)}", (*parts, ("", "free", card.free / GIB)))
 
 
-def _parts(process: Process) -> list[tuple[str, str, float]]:
+def _parts(process: GpuProcess) -> list[tuple[str, str, float]]:
     service = next(name for name in ROLES if name in process.name)
     cache = process.need.kv_cache / GIB
     own = (service, LOOKS[process.name][0], process.need.peak / GIB - cache)

@@ -26,10 +26,10 @@ preflight_disk_headroom_gib = 5  # on a host that is already deployed
 preflight_clock_skew_s = 60  # TLS and LiveKit's tokens fail beyond it
 
 # --- gpu: the card's memory is planned from the wishes below; `python -m voicestack.plan` shows the plan ----------------
-gpu_card = "L4"  # or "A10G", "L40S", "H100", or nvidia-smi's memory.total in MiB of another card, as text
+gpu_card = "L4"  # or, for another card, its memory.total of nvidia-smi in MiB, such as "46068"
 gpu_headroom_gib = 1.5  # stays free; a plan that does not leave it is refused before anything is changed
 
-# --- nvidia: driver and container toolkit (facts: livekit-caddy-aws-nvidia.md, section 6) -----------------------
+# --- nvidia: driver and container toolkit ----------------------------------------------------------------------
 nvidia_branch = "580-server"  # satisfies CUDA 12.9 (vllm-omni 0.18) and CUDA 13.0 (from 0.20)
 nvidia_kernel_modules = "open"  # Turing and newer, recommended by NVIDIA; or "proprietary"
 nvidia_source = "auto"  # auto: "distribution" on Ubuntu (signed, prebuilt modules), "nvidia" on Debian
@@ -194,7 +194,7 @@ talk_token_minutes = 10  # how long a link can be used to join, 1 to 60; a call 
 talk_client_url = "https://registry.npmjs.org/livekit-client/-/livekit-client-2.23.0.tgz"  # or a mirror's
 talk_client_sha256 = "993eafb83afb4c566bb388108ad6469bf499d76200014c96c35fe3b39fee859d"
 
-# --- voxtral: the speech engine (facts: vllm-and-models.md, sections 1 and 4) ------------------------------------
+# --- voxtral: the speech engine ------------------------------------------------------------------------------------
 voxtral_model = "voxtral-4b-tts"  # its name in weights_catalog
 voxtral_port = 8001  # loopback only
 voxtral_voice = "de_female"  # one of VOICES in voicestack/settings/services.py; another word is refused with the list

@@ -32,7 +32,7 @@ GROUPS: tuple[dict[str, Values], ...] = (
             "gpu1": {"guard_placement": "gpu1"},
             "elsewhere": {"guard_placement": "https://guard.example.org:8443"},
         },
-        "card": {name: {"gpu_card": name} for name in ("L4", "A10G", "L40S", "H100")},
+        "card": {name: {"gpu_card": name} for name in ("L4", "46068", "81559")},
         "whisper": {"auto": {}, "cpu": {"agent_whisper_device": "cpu"}},
         "words": {"plain": {}, "awkward": {"agent_greeting": WORDS, "agent_name": "", "guard_eager": False}},
     },

@@ -93,7 +93,7 @@ CHANGED: dict[str, Any] = {
     "agent_start_timeout_s": 200,
     "releases_keep": 3,
     "agent_silent_call_s": 60,
-    "gpu_card": "H100",
+    "gpu_card": "81559",
     "gpu_headroom_gib": 5.0,
     "guard_placement": "gpu1",
     "talk_enabled": False,

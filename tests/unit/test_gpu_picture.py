@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,22 +11,23 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from voicestack.gpu.measured import Measured, read
+from voicestack.gpu.cards import Measured, read
 from voicestack.gpu.units import GIB
 from voicestack.plan.__main__ import main
 from voicestack.plan.picture import svg
 from voicestack.plan.table import table
-from voicestack.settings.load import parse
+from voicestack.settings.load import parse, typed
 from voicestack.settings.model import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 APRIL = (Measured(23_034, 22_451),)
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 def bars(text: str) -> list[tuple[float, float, str]]:
     """Left edge, width and label of every stretch of the bars."""
-    rects = ET.fromstring(text).iter("{http://www.w3.org/2000/svg}rect")  # noqa: S314 - our own
-    named = [(rect, rect.find("{http://www.w3.org/2000/svg}title")) for rect in rects]
+    rects = ET.fromstring(text).iter(f"{SVG}rect")  # noqa: S314 - our own
+    named = [(rect, rect.find(f"{SVG}title")) for rect in rects]
     return [
         (float(rect.attrib["x"]), float(rect.attrib["width"]), title.text or "")
         for rect, title in named
@@ -45,9 +47,7 @@ def test_the_picture_in_the_decision_is_that_of_the_defaults(settings: Settings)
         {},
         {"agent_whisper_device": "cpu"},
         {"guard_placement": "http://10.0.0.7:8000"},
-        {"gpu_card": "L40S"},
-        {"gpu_card": "A10G"},
-        {"gpu_card": "H100"},
+        {"gpu_card": "46068"},
     ],
 )
 def test_the_decisions_figures_are_the_plans(data: dict[str, Any], changes: dict[str, str]) -> None:
@@ -69,8 +69,6 @@ def test_the_pictures_bars_are_as_wide_as_the_memory(settings: Settings) -> None
 
 
 def test_a_plan_that_is_too_large_stays_inside_the_picture(data: dict[str, Any]) -> None:
-    from voicestack.settings.load import typed  # noqa: PLC0415
-
     settings, _ = typed({**data, "guard_sequences": 160})
     drawn = bars(svg(settings.plan, APRIL))
     assert max(left + width for left, width, _ in drawn) <= 960
@@ -79,16 +77,21 @@ def test_a_plan_that_is_too_large_stays_inside_the_picture(data: dict[str, Any])
 
 def test_each_card_has_its_bar_and_its_measurement(data: dict[str, Any]) -> None:
     made = parse({**data, "guard_placement": "gpu1"}).plan
-    text = table(made, (*APRIL, Measured(23_034, 4_400)))
+    text = table(made, (*APRIL, Measured(23_034, 4_300)))
+    assert re.search(
+        r"^GPU 0: L4.*^vllm-voxtral stage 0 .*  9\.95    0\.444$.*^GPU 1: L4.*^vllm-guard", text, re.M | re.S
+    )
     assert "GPU 1: L4" in text
-    assert "nvidia-smi shows 4,400 of 23,034 MiB" in text
+    assert "nvidia-smi shows 4,300 of 23,034 MiB: 1.9% below the plan" in text
     assert svg(made, APRIL).count("used 21.92 GiB</title>") == 1
 
 
 def test_nvidia_smis_lines_are_read_and_others_refused() -> None:
     assert read("23034, 22451\n") == APRIL
-    with pytest.raises(ValueError, match="not the output of `nvidia-smi"):
-        read("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.")
+    assert read("23034, 22451\n\n15360, 0\n") == (*APRIL, Measured(15_360, 0))
+    for other in ("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.", "23034", "1, 2, 3"):
+        with pytest.raises(ValueError, match="not the output of `nvidia-smi"):
+            read(other)
 
 
 def test_the_command_prints_and_draws(
@@ -96,11 +99,12 @@ def test_the_command_prints_and_draws(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("23034, 22451\n"))
     file = tmp_path / "plan.svg"
-    assert main(["--measured", "-", "--svg", str(file), "--price", "1.2"]) == 0
+    assert main(["--measured", "-", "--svg", str(file), "--when", "as <it> was"]) == 0
     printed = capsys.readouterr().out
-    assert "nvidia-smi shows 22,451 of 23,034 MiB" in printed
-    assert "Price: 1.20 an hour are 0.30 for each of 4 calls at once" in printed
-    assert file.read_text().startswith("<svg")
+    assert "nvidia-smi should show 18,920 MiB used while nobody speaks" in printed
+    assert "nvidia-smi shows 22,451 of 23,034 MiB: 18.7% above the plan" in printed
+    assert "Callers: the agent takes 4 at once; the memory would do for 6" in printed
+    assert "GPU 0, as <it> was: 22,451 of 23,034 MiB" in [text.text for text in ET.parse(file).iter(f"{SVG}text")]  # noqa: S314 - our own
 
 
 def test_the_command_says_by_its_status_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,3 +113,6 @@ def test_the_command_says_by_its_status_what_is_wrong(capsys: pytest.CaptureFixt
     assert main(["--data", "guard_sequenzes=160"]) == 2
     assert "did you mean guard_sequences?" in capsys.readouterr().err
     assert main(["--data", "guard_eager"]) == 2
+    assert "--data guard_eager: not KEY=VALUE" in capsys.readouterr().err
+    assert main(["--measured", "/nowhere/at/all"]) == 2
+    assert "/nowhere/at/all" in capsys.readouterr().err

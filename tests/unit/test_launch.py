@@ -144,6 +144,7 @@ def test_the_root_disk_has_room_for_the_image_store_of_the_docker_that_comes(dat
     ("changes", "said"),
     [
         ({"launch_instance_type": "g6e.xlarge"}, "launch_instance_type: g6e.xlarge has an L40S; gpu_card is L4"),
+        ({"gpu_card": "46068"}, "launch_instance_type: g6.xlarge has an L4; gpu_card is 46068"),
         ({"launch_name": "sg-voice"}, "launch_name: sg-voice: EC2 takes no security group whose name begins with sg-"),
         ({"launch_zone": "eu-west-1a"}, "launch_zone: eu-west-1a is not in eu-central-1 (VOICE_REGION)"),
         ({"launch_root_gib": 69}, "launch_root_gib: 69 is less than preflight_disk_root_gib and _docker (70)"),
@@ -164,6 +165,7 @@ def test_what_just_works_is_no_mistake(data: dict[str, Any]) -> None:
     least = with_(data, launch_root_gib=70, launch_models_gib=25, launch_zone="eu-central-1b")
     assert mistakes(least, environment.read({})) == []
     assert mistakes(with_(data, launch_instance_type="x9.large"), environment.read({})) == []  # the operator's word
+    assert mistakes(with_(data, launch_instance_type="g6e.xlarge", gpu_card="46068"), environment.read({})) == []
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_the_scripts_lines_become_a_report() -> None:
         ({"init": "docker-init"}, "process 1 is docker-init, not systemd"),
         ({"uid": 1000}, "does not run as root"),
         ({"gpus": ()}, "no NVIDIA GPU on the PCI bus"),
-        ({"gpus": ("2237",)}, "the GPU is A10G (10de:2237); the memory is planned for L4 (gpu_card)"),
+        ({"gpus": ("2237",)}, "gpu_card: the memory is planned for L4 (10de:27b8), the GPU is 10de:2237; for another"),
         ({"memory_kib": 8 * 2**20}, "8.0 GiB of memory; 11.5 GiB are needed"),
         ({"disks": (Disk("/", "a:/", 2**20), Disk("/models", "a:/", 2**20))}, "1.0 GiB free for /, /models; 35 GiB"),
         ({"sockets": (Socket("tcp", "0.0.0.0:443", "nginx", "-"),)}, "nginx already listens on tcp 0.0.0.0:443"),
@@ -338,6 +338,13 @@ def test_a_card_with_less_memory_than_x(settings: Settings, data: dict[str, Any]
     assert "agent_whisper_device: cuda -> cpu frees 2.96 GiB" in finding
     (finding,) = findings(replace(GOOD, gpu_memory_mib=(15_360,)), settings, has_token=True)
     assert finding.startswith("GPU 0 has 15,360 MiB; gpu_card L4 has 23,034: voxtral_stage0_sequences: card 0")
+
+
+def test_a_card_that_is_named_by_its_memory_may_be_any_and_its_memory_counts(data: dict[str, Any]) -> None:
+    other = parse({**data, "gpu_card": "46068"})
+    assert findings(replace(GOOD, gpus=("26b9",), gpu_memory_mib=(46_068,)), other, has_token=True) == []
+    (finding,) = findings(replace(GOOD, gpus=("2237",), gpu_memory_mib=(15_360,)), other, has_token=True)
+    assert finding.startswith("GPU 0 has 15,360 MiB; gpu_card card of 46,068 MiB has 46,068: voxtral_stage0_sequences")
 
 
 def test_a_second_card_that_is_not_there_is_named(data: dict[str, Any]) -> None:

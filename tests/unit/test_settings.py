@@ -129,7 +129,10 @@ def test_docker_has_a_version_for_each_of_its_packages(data: dict[str, Any], cha
         ({"nvidia_repository_keys": {}}, "nvidia_repository_keys: no key for debian12, debian13, ubuntu2204"),
         ({"guard_placement": "http://8.8.8.8:8000"}, "guard_placement: http://8.8.8.8:8000 would carry what callers"),
         ({"guard_placement": "http://134744072:8000"}, "guard_placement: http://134744072:8000 would carry what"),
-        ({"gpu_card": "T4"}, "gpu_card: 'T4' is not a card known here (L4, L40S, A10G, H100)"),
+        (
+            {"gpu_card": "T4"},
+            "gpu_card: 'T4' is neither L4 nor another card's memory.total of nvidia-smi, in MiB, such",
+        ),
         ({"image_caddy": "caddy"}, "image_caddy: String should match pattern"),
         ({"agent_greeting": "eine\nzweite Zeile"}, "agent_greeting: String should match pattern"),
         ({"site_public_address": "somewhere"}, "site_public_address: 'somewhere' does not appear to be"),

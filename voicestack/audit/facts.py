@@ -70,7 +70,7 @@ class HostState:
         differences: what `start.py --check` said; None if it could not.
         faults: who could not be asked -> their last words.
         reboot: packages that ask for one (one of them may be ""); empty: none is asked for.
-        memory: nvidia-smi's lines for voicestack/gpu/measured.py.
+        memory: nvidia-smi's lines for voicestack/gpu/cards.py.
     """
 
     now: int = 0

@@ -9,8 +9,8 @@ from typing import Any
 from voicestack.audit.facts import HostState
 from voicestack.audit.findings import DEPLOY, Finding, or_ok
 from voicestack.audit.redacted import difference
-from voicestack.gpu.measured import read
-from voicestack.gpu.plan import Plan
+from voicestack.gpu.cards import read
+from voicestack.gpu.plan import MemoryPlan
 from voicestack.gpu.units import MIB
 from voicestack.host.docker import DAEMON_JSON, DockerState, merge, parse_config
 from voicestack.host.nvidia import DriverState
@@ -89,7 +89,7 @@ def reboot(state: HostState) -> list[Finding]:
     return or_ok(found, "reboot", "the host", "nothing asks for one")
 
 
-def memory(planned: Plan, state: HostState) -> list[Finding]:
+def memory(planned: MemoryPlan, state: HostState) -> list[Finding]:
     """What the cards have in use beside the plan: for information, as it moves with every call."""
     cards = read(state.memory)
     return [

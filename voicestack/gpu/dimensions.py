@@ -11,9 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-
-class DimensionsError(ValueError):
-    """The file does not say what a model's memory depends on."""
+KEYS = {
+    "layers": ("n_layers", "num_hidden_layers"),
+    "hidden": ("dim", "hidden_size"),
+    "intermediate": ("hidden_dim", "intermediate_size"),
+    "kv_heads": ("n_kv_heads", "num_key_value_heads"),
+    "head_dim": ("head_dim", "head_dim"),
+    "vocabulary": ("vocab_size", "vocab_size"),
+    "longest": ("max_seq_len", "max_position_embeddings"),
+}
+"""Ours -> the key in a params.json of Mistral's format, and in a config.json of Hugging Face's for a Llama."""
 
 
 @dataclass(frozen=True)
@@ -29,38 +36,15 @@ class Dimensions:
     longest: int
 
 
-MISTRAL = {
-    "layers": "n_layers",
-    "hidden": "dim",
-    "intermediate": "hidden_dim",
-    "kv_heads": "n_kv_heads",
-    "head_dim": "head_dim",
-    "vocabulary": "vocab_size",
-    "longest": "max_seq_len",
-}
-"""Our names -> the keys of a params.json in Mistral's format."""
-
-HUGGING_FACE = {
-    "layers": "num_hidden_layers",
-    "hidden": "hidden_size",
-    "intermediate": "intermediate_size",
-    "kv_heads": "num_key_value_heads",
-    "head_dim": "head_dim",
-    "vocabulary": "vocab_size",
-    "longest": "max_position_embeddings",
-}
-"""Our names -> the keys of a config.json of a Llama in Hugging Face's format."""
-
-
 def dimensions_of(document: Mapping[str, Any]) -> Dimensions:
     """The dimensions in a params.json or config.json, whichever of the two formats it has.
 
     Raises:
-        DimensionsError: with every key that is missing or not a positive number.
+        ValueError: with every key that is missing or not a positive number.
     """
-    keys = MISTRAL if "n_layers" in document else HUGGING_FACE
-    values = {name: document.get(key) for name, key in keys.items()}
-    wrong = [keys[name] for name, value in values.items() if type(value) is not int or value < 1]
-    if wrong:
-        raise DimensionsError(f"no positive whole number for {', '.join(wrong)}")
-    return Dimensions(**{name: int(value) for name, value in values.items() if value is not None})
+    format_ = 0 if "n_layers" in document else 1
+    values = {ours: document.get(keys[format_]) for ours, keys in KEYS.items()}
+    numbers = {ours: value for ours, value in values.items() if type(value) is int and value > 0}
+    if wrong := [KEYS[ours][format_] for ours in values if ours not in numbers]:
+        raise ValueError(f"no positive whole number for {', '.join(wrong)}")
+    return Dimensions(**numbers)

@@ -1,6 +1,6 @@
 """What one process takes of the card. Pure.
 
-vLLM's accounting (facts: vllm-and-models.md, section 4; `vllm_omni/worker/base.py` of the 0.18.0 wheel):
+vLLM's accounting (`vllm/v1/worker/utils.py` and `vllm_omni/worker/base.py` of the 0.18.0 wheels):
 
     requested = ceil(total x utilisation)        at the start at least so much must be free
     KV cache  = requested - (weights + peak of the activations + what CUDA's libraries took meanwhile)
@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from voicestack.gpu.cards import Card
+from voicestack.gpu.cards import GpuCard
 from voicestack.gpu.dimensions import Dimensions
 from voicestack.gpu.units import GIB, MIB
 
@@ -33,7 +33,7 @@ BLOCK_TOKENS = 16
 """vLLM hands out KV cache in blocks of this many tokens; a sequence's last block is rarely full."""
 
 CONTEXT = int(0.19 * GIB)
-"""A CUDA context when vLLM takes its first reading: an idle L4 then has 21.84 of 22.03 GiB free (facts, section 4)."""
+"""A CUDA context when vLLM takes its first reading: an idle L4 then has 21.84 of 22.03 GiB free."""
 
 LIBRARIES = 500 * MIB - CONTEXT
 """What CUDA's libraries and kernels take while the engine warms up, so that context and libraries are together the
@@ -96,37 +96,45 @@ class Engine:
     eager: bool
     chunked: bool
 
-    def with_cache(self, card: Card) -> Need:
-        """With the KV cache given in bytes, for all sequences at their longest."""
-        cache = kv_cache_bytes(self.dimensions, sequences=self.sequences, context=self.context)
-        return self._need(card, cache)
+    @property
+    def is_too_long(self) -> bool:
+        """Whether its context is longer than the model's own: vLLM refuses to start."""
+        return self.context > self.dimensions.longest
 
-    def filling(self, card: Card, utilisation: float) -> Need:
+    def with_cache(self, card: GpuCard) -> Need:
+        """With the KV cache given in bytes, for all sequences at their longest and a spare block for each."""
+        return self._need(card, self.sequences * (self.context + BLOCK_TOKENS) * bytes_per_token(self.dimensions))
+
+    def filling(self, card: GpuCard, utilisation: float) -> Need:
         """With the KV cache that vLLM gives itself from a share of the card; 0 or less: it would not start."""
         without = self._need(card, 0)
         return self._need(card, requested(card, utilisation) - (without.budget - without.graphs))
 
-    def _need(self, card: Card, kv_cache: int) -> Need:
+    def _need(self, card: GpuCard, kv_cache: int) -> Need:
         return Need(
             weights=self.weights,
             kv_cache=kv_cache,
-            activations=activation_bytes(
-                self.dimensions, sequences=self.sequences, tokens=batched_tokens(card, self.context, self.chunked)
-            ),
+            activations=self._activations(card),
             graphs=0 if self.eager else GRAPH * captured_sizes(self.sequences),
             libraries=LIBRARIES,
             context=CONTEXT,
         )
 
+    def _activations(self, card: GpuCard) -> int:
+        """The peak of one step: the feed-forward network's, and the sampler's for each sequence.
 
-def requested(card: Card, utilisation: float) -> int:
-    """What vLLM's start-up check wants free (vllm/v1/worker/utils.py, request_memory)."""
+        In that network, gate and up projection and their product live at once, beside two copies of the hidden state.
+        """
+        tokens = 2048 if card.usable < 70 * GIB else 8192  # vLLM's default for max_num_batched_tokens
+        if not self.chunked:
+            tokens = max(tokens, self.context)  # a whole prompt must fit into a step
+        layer = tokens * (3 * self.dimensions.intermediate + 2 * self.dimensions.hidden) * BYTES_A_VALUE
+        return layer + self.sequences * self.dimensions.vocabulary * LOGIT_BYTES
+
+
+def requested(card: GpuCard, utilisation: float) -> int:
+    """What vLLM's start-up check wants free (its `request_memory`)."""
     return math.ceil(card.usable * utilisation)
-
-
-def utilisation_for(card: Card, need: Need) -> float:
-    """The gpu_memory_utilization to ask for: what the process will allocate, rounded up to a thousandth."""
-    return math.ceil(need.budget / card.usable * 1000) / 1000
 
 
 def bytes_per_token(dimensions: Dimensions) -> int:
@@ -134,32 +142,7 @@ def bytes_per_token(dimensions: Dimensions) -> int:
     return 2 * dimensions.layers * dimensions.kv_heads * dimensions.head_dim * BYTES_A_VALUE
 
 
-def kv_cache_bytes(dimensions: Dimensions, *, sequences: int, context: int) -> int:
-    """Bytes for `sequences` sequences of `context` tokens each, with a spare block for every sequence."""
-    return sequences * (context + BLOCK_TOKENS) * bytes_per_token(dimensions)
-
-
-def activation_bytes(dimensions: Dimensions, *, sequences: int, tokens: int) -> int:
-    """The peak of one step of `tokens` tokens: the feed-forward network's, and the sampler's for each sequence.
-
-    In that network, gate and up projection and their product live at once, beside two copies of the hidden state.
-    """
-    layer = tokens * (3 * dimensions.intermediate + 2 * dimensions.hidden) * BYTES_A_VALUE
-    return layer + sequences * dimensions.vocabulary * LOGIT_BYTES
-
-
-def batched_tokens(card: Card, context: int, chunked: bool) -> int:
-    """vLLM's default for max_num_batched_tokens; without chunked prefill a whole prompt must fit into a step."""
-    default = 2048 if card.usable < 70 * GIB else 8192
-    return default if chunked else max(default, context)
-
-
 def captured_sizes(sequences: int) -> int:
     """How many batch sizes vLLM captures as CUDA graphs: 1, 2, 4, then every eighth, to twice the sequences or 512."""
     largest = min(2 * sequences, 512)
     return sum(1 for size in (1, 2, 4) if size <= largest) + largest // 8
-
-
-def whisper_on_card(file_bytes: int) -> Need:
-    """A Whisper with int8 weights, whose file has float16 weights of `file_bytes` bytes, as a whole process."""
-    return Need(other=int(file_bytes * WHISPER_OF_FILE))

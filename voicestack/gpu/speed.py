@@ -1,12 +1,14 @@
-"""How long Whisper takes, and how many callers one Whisper serves. Pure.
+"""How long Whisper takes, and how many calls at once that makes. Pure.
 
 It recognises one utterance at a time for all calls (agent/README.md), and the encoder always works on 30 s.
 """
 
 from __future__ import annotations
 
-from voicestack.gpu.plan import Device
-from voicestack.gpu.ram import LARGE_V3_FILE
+from voicestack.gpu.plan import Device, MemoryPlan
+
+LARGE_V3_FILE = 3_087_284_237
+"""Bytes of faster-whisper-large-v3's model.bin, with which the times here and the memory in ram.py were measured."""
 
 RECOGNITION_S = {"cpu": 17.5, "cuda": 2.0}
 """Seconds that large-v3 in int8 takes for one utterance. CPU: weights of its shape took 35 s of one core's time (an
@@ -29,3 +31,10 @@ def recognition_s(device: Device, whisper_file: int) -> float:
 def callers_heard(device: Device, whisper_file: int) -> int:
     """How many callers one Whisper keeps up with; 1 at the least, however long that one waits."""
     return max(1, int(TURN_S / recognition_s(device, whisper_file)))
+
+
+def sessions(plan: MemoryPlan) -> int:
+    """Calls at once: as asked for, else the least that Voxtral, a guard of ours and Whisper carry."""
+    wishes = plan.wishes
+    heard = callers_heard(plan.whisper_device, wishes.whisper_file)
+    return wishes.sessions or min(heard, *(engine.sequences for engine in wishes.engines.values()))

@@ -9,8 +9,9 @@ from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
 
 from voicestack.gpu import advice
-from voicestack.gpu.cards import PCI_NAMES, card, measured
+from voicestack.gpu.cards import card, measured
 from voicestack.gpu.plan import SECOND_GPU, on_other_card
+from voicestack.gpu.ram import host_memory
 from voicestack.gpu.units import GIB
 from voicestack.host import pins
 from voicestack.host.disks import CONTAINERDS, DOCKERS, disk_needs, image_place
@@ -21,7 +22,6 @@ from voicestack.host.volume_state import VolumeState, refusals, size_problem
 from voicestack.secrets.run import hub_token
 from voicestack.settings.contradictions import listening_ports
 from voicestack.settings.directory import unknown_content
-from voicestack.settings.memory import host_memory
 from voicestack.settings.model import Settings
 
 NAT64 = ip_network("64:ff9b::/96")
@@ -169,9 +169,12 @@ def _cards(report: HostReport, settings: Settings) -> list[str]:
         return ["no NVIDIA GPU on the PCI bus; choose an instance type that has one (g6.xlarge: one L4)"]
     if len(report.gpus) < count:
         return [f"guard_placement: {SECOND_GPU}, but the host has one GPU; use gpu0, or the address of another host"]
-    if planned.pci_ids and not set(report.gpus[:count]) <= set(planned.pci_ids):
-        found = ", ".join(_gpu_name(gpu) for gpu in report.gpus)
-        return [f"the GPU is {found}; the memory is planned for {planned.name} (gpu_card)"]
+    if planned.pci_id and set(report.gpus[:count]) != {planned.pci_id}:
+        found = ", ".join(f"10de:{gpu}" for gpu in report.gpus)
+        return [
+            f"gpu_card: the memory is planned for {planned.name} (10de:{planned.pci_id}), the GPU is {found}; for "
+            "another card set it to nvidia-smi's memory.total in MiB"
+        ]
     problems = []
     for index, total_mib in enumerate(report.gpu_memory_mib[:count]):
         if total_mib < planned.total_mib:
@@ -179,10 +182,6 @@ def _cards(report: HostReport, settings: Settings) -> list[str]:
             unfit = advice.problems(on_other_card(settings.plan, measured(total_mib)))
             problems += [f"{what}: {problem}" for problem in unfit]
     return problems
-
-
-def _gpu_name(device: str) -> str:
-    return f"{PCI_NAMES.get(device, 'an unknown card')} (10de:{device})"
 
 
 def _disks(report: HostReport, settings: Settings, volume: VolumeState | None) -> list[str]:

@@ -9,12 +9,13 @@ from typing import Any
 from voicestack.connect.ec2 import InstancesError, tags_of
 from voicestack.connect.environment import Environment
 from voicestack.connect.models_volume import HOST, PART
+from voicestack.gpu.cards import L4
 from voicestack.host.disks import disk_needs, pinned_image_place
 from voicestack.settings import residency
 from voicestack.settings.model import Settings
 
 CARDS = {"g5": "A10G", "g6": "L4", "gr6": "L4", "g6e": "L40S", "p5": "H100"}
-"""Family of instance types -> its card, as gpu_card names it (aws.amazon.com/ec2/instance-types)."""
+"""Family of instance types -> its card (aws.amazon.com/ec2/instance-types)."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def mistakes(settings: Settings, environment: Environment) -> list[str]:
     if launch.zone and not launch.zone.startswith(environment.region):
         problems.append(f"launch_zone: {launch.zone} is not in {environment.region} (VOICE_REGION)")
     has = CARDS.get(launch.instance_type.partition(".")[0])
-    if has and has != settings.gpu.card:
+    if has and (has == L4.name) != (settings.gpu.card == L4.name):
         problems.append(f"launch_instance_type: {launch.instance_type} has an {has}; gpu_card is {settings.gpu.card}")
     return problems + _size_mistakes(settings)
 

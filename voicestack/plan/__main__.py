@@ -15,17 +15,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from voicestack.gpu.measured import Measured, read
+from voicestack.gpu.cards import read
 from voicestack.plan.picture import svg
 from voicestack.plan.table import table
 from voicestack.settings.group_data import flat
 from voicestack.settings.load import SettingsError, report, typed
-
-
-def _measured(source: str) -> tuple[Measured, ...]:
-    if not source:
-        return ()
-    return read(sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8"))
 
 
 def main(words: list[str]) -> int:
@@ -37,7 +31,6 @@ def main(words: list[str]) -> int:
     parser.add_argument("--group", default="prod", help="the file of group_data over all.py (default: prod)")
     parser.add_argument("--measured", default="", metavar="FILE", help="nvidia-smi's total and used MiB; - is stdin")
     parser.add_argument("--when", default="measured", help="what the picture calls the measurement")
-    parser.add_argument("--price", type=float, default=0, metavar="P", help="what an hour of the host costs you")
     parser.add_argument("--svg", default="", metavar="FILE", help="draw the plan there")
     arguments = parser.parse_args(words)
     try:
@@ -45,12 +38,15 @@ def main(words: list[str]) -> int:
         settings, unknown = typed({"site_domain": "host.invalid", **flat(arguments.group, arguments.data)})
         if unknown:
             raise SettingsError(report(unknown))
-        measured = _measured(arguments.measured)
+        source = arguments.measured
+        measured = (
+            read(sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")) if source else ()
+        )
     except (SettingsError, ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     made = settings.plan
-    sys.stdout.write(table(made, measured, arguments.price))
+    sys.stdout.write(table(made, measured))
     if arguments.svg:
         Path(arguments.svg).write_text(svg(made, measured, arguments.when), encoding="utf-8")
     return 0 if made.fits else 1

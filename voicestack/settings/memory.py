@@ -5,9 +5,9 @@ from __future__ import annotations
 from on_host.weights.architecture import GUARD_SHAPE, VOXTRAL_SHAPE
 from voicestack.gpu.cards import card
 from voicestack.gpu.dimensions import dimensions_of
-from voicestack.gpu.plan import Model, Plan, Wishes
-from voicestack.gpu.ram import LARGE_V3_FILE, Ram, ram
-from voicestack.gpu.speed import callers_heard
+from voicestack.gpu.memory import Engine
+from voicestack.gpu.plan import Wishes
+from voicestack.gpu.speed import LARGE_V3_FILE
 from voicestack.gpu.units import GIB
 from voicestack.settings.catalog import Catalog
 from voicestack.settings.host import Gpu
@@ -26,37 +26,26 @@ def wishes(gpu: Gpu, voxtral: Voxtral, guard: Guard, agent: Agent, catalog: Cata
     return Wishes(
         card=card(gpu.card),
         headroom=int(gpu.headroom_gib * GIB),
-        voxtral=Model(_weights(catalog, voxtral.model, "voxtral_tts"), dimensions_of(VOXTRAL_SHAPE)),
-        stage0_sequences=voxtral.stage0_sequences,
-        stage0_context=voxtral.stage0_context,
-        stage0_eager=voxtral.stage0_eager,
-        guard=Model(_weights(catalog, guard.model, "llama_guard_3"), dimensions_of(GUARD_SHAPE)),
-        guard_sequences=guard.sequences,
-        guard_context=guard.context,
-        guard_eager=guard.eager,
+        stage0=Engine(
+            _weights(catalog, voxtral.model, "voxtral_tts"),
+            dimensions_of(VOXTRAL_SHAPE),
+            voxtral.stage0_sequences,
+            voxtral.stage0_context,
+            voxtral.stage0_eager,
+            chunked=False,  # its stage file turns chunked prefill off
+        ),
+        guard=Engine(
+            _weights(catalog, guard.model, "llama_guard_3"),
+            dimensions_of(GUARD_SHAPE),
+            guard.sequences,
+            guard.context,
+            guard.eager,
+            chunked=True,
+        ),
         guard_placement=guard.placement,
         whisper_file=_weights(catalog, agent.whisper_model, "whisper_ct2"),
         whisper_device=agent.whisper_device,
         sessions=None if agent.max_sessions == "auto" else agent.max_sessions,
-    )
-
-
-def sessions(plan: Plan) -> int:
-    """Calls at once: as asked for, else the least that Voxtral, a guard of ours and Whisper carry."""
-    asked = plan.wishes
-    if asked.sessions is not None:
-        return asked.sessions
-    judged = asked.guard_sequences if asked.guard_is_here else asked.stage0_sequences
-    return min(asked.stage0_sequences, judged, callers_heard(plan.whisper_device, asked.whisper_file))
-
-
-def host_memory(plan: Plan) -> Ram:
-    """What the plan takes of the host's memory."""
-    return ram(
-        whisper_file=plan.wishes.whisper_file,
-        device=plan.whisper_device,
-        sessions=sessions(plan),
-        guard_is_here=plan.wishes.guard_is_here,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from voicestack import images
-from voicestack.gpu.plan import Plan, make
+from voicestack.gpu.plan import MemoryPlan, make
 from voicestack.images import Build
 from voicestack.settings.catalog import Model
 from voicestack.settings.commands import Audit, Backup, Gate, Launch, Releases, Restore, Rollback, Teardown
@@ -48,7 +48,7 @@ class Settings(Section):
         return {name: model for name, model in self.weights.catalog.items() if name in used}
 
     @cached_property
-    def plan(self) -> Plan:
+    def plan(self) -> MemoryPlan:
         """The card's memory, whether it fits or not."""
         return make(wishes(self.gpu, self.voxtral, self.guard, self.agent, self.weights.catalog))
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from voicestack.bundle import CODE, bundle
+from voicestack.gpu.ram import host_memory
+from voicestack.gpu.speed import sessions
 from voicestack.paths import ROOT, STATE
 from voicestack.remote import File
 from voicestack.secrets.run import env_files
 from voicestack.settings import omni
-from voicestack.settings.memory import host_memory, sessions
 from voicestack.settings.model import Settings
 
 TEMPLATES = ROOT / "templates"

@@ -37,7 +37,7 @@ def test_everything_that_is_wrong_is_told_at_once_and_aws_is_not_asked(
     monkeypatch.setenv("VOICE_REGION", "us-east-1")
     monkeypatch.setenv("VOICE_TAG", "Role=voi*")
     monkeypatch.setenv("VOICE_SSH_FROM", "0.0.0.0/0,203.0.113.7/24")
-    wrong = ("launch_root_gib=20", "launch_models_gib=10", "gpu_card=A10G", "launch_nmae=x", "livekit_tcp_port=443")
+    wrong = ("launch_root_gib=20", "launch_models_gib=10", "gpu_card=46068", "launch_nmae=x", "livekit_tcp_port=443")
     assert cloud.launch("--yes", *(word for each in wrong for word in ("--data", each))) == 2
     assert cloud.calls == []
     said = capsys.readouterr().err

@@ -9,8 +9,8 @@ from typing import Any
 
 from tests.render.matrix import Case
 from tests.render.readers import compose
+from voicestack.gpu.speed import sessions
 from voicestack.paths import ROOT
-from voicestack.settings.memory import sessions
 
 _WEIGHTS = ("config.json", "model.bin", "tokenizer.json", "vocabulary.json")
 

@@ -13,8 +13,8 @@ from on_host.engine import gpu_start
 from tests.lab import readers
 from tests.lab.vllm import flags
 from tests.render.matrix import Case
+from voicestack.gpu.ram import host_memory
 from voicestack.settings import omni
-from voicestack.settings.memory import host_memory
 from voicestack.stack import render
 
 Model = dict[str, Any]

@@ -93,7 +93,7 @@ def _case(**changes: Any) -> matrix.Case:
     """Nothing is as its reader would have it without being told."""
     ports = {"livekit_port": 7890, "livekit_tcp_port": 7891, "guard_port": 9000, "voxtral_port": 9001}
     stun = {"livekit_stun_servers": ["stun.example.org:3478"]}
-    return matrix.case(**{**ports, **stun, "gpu_card": "L40S", **changes})
+    return matrix.case(**{**ports, **stun, "gpu_card": "46068", **changes})
 
 
 VARIANTS: dict[str, list[dict[str, Any]]] = {

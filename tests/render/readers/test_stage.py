@@ -12,7 +12,7 @@ from tests.render.readers import stage
 from voicestack.settings import omni
 
 TUNED = {
-    "gpu_card": "H100",
+    "gpu_card": "81559",
     "voxtral_stage0_sequences": 8,
     "voxtral_stage0_context": 16384,
     "voxtral_stage0_eager": True,

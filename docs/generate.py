@@ -1,7 +1,7 @@
 """Writes what documents repeat of group_data and of the code: `.venv/bin/python -m docs.generate`.
 
-README.md has the table of settings (of group_data/all.py) and the stack as text, docs/architecture.md the stack as a
-chart and tables; the stack is the one that group_data/prod.py makes. A unit test compares.
+README.md has the stack that group_data/prod.py makes as text, docs/settings.md what group_data/all.py says of every
+setting, docs/architecture.md which package imports which. A unit test compares.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ import ast
 import io
 import re
 import tokenize
-from pathlib import Path
 
-from docs import mermaid, picture
-from docs.stack import stack
+import grimp
+
+from docs import picture
+from voicestack.paths import ROOT
 from voicestack.settings.group_data import flat
 from voicestack.settings.load import typed
 from voicestack.settings.model import Settings
 
-ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "group_data" / "all.py"
 LONGEST_VALUE = 60
-NO_DEFAULT = re.compile(r"^# (\w+) has no default: (.+)$", re.MULTILINE)
+NO_DEFAULT = re.compile(r"# (\w+) has no default: (.+)")
+HEADING = re.compile(r"# --- (.+?) -+")
 
 
 class NoPlaceError(ValueError):
@@ -29,22 +30,43 @@ class NoPlaceError(ValueError):
 
 
 def settings_table(source: str) -> str:
-    """A Markdown table of every setting: name, default, what its comment says."""
+    """A Markdown table of group_data/all.py: its sections, and every setting's name, default, and comment."""
     comments = {
-        token.start[0]: token.string.lstrip("# ")
+        token.start[0]: token.string
         for token in tokenize.generate_tokens(io.StringIO(source).readline)
         if token.type == tokenize.COMMENT
     }
-    rows = ["| setting | default | |", "| --- | --- | --- |"]
-    rows += [f"| `{name}` | none | {text} |" for name, text in NO_DEFAULT.findall(source)]
+    rows = {0: "| setting | default | |\n| --- | --- | --- |"}
+    for number, comment in comments.items():
+        if heading := HEADING.fullmatch(comment):
+            rows[number] = f"| **{heading[1]}** | | |"
+        elif none := NO_DEFAULT.fullmatch(comment):
+            rows[number] = f"| `{none[1]}` | none | {none[2]} |"
     for node in ast.parse(source).body:
-        if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
-            continue
-        if (name := node.targets[0].id)[0] != "_":
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id[0] != "_":
             value = ast.get_source_segment(source, node.value) or ""
             shown = f"`{value}`" if len(value) <= LONGEST_VALUE and "\n" not in value else "see group_data/all.py"
-            rows.append(f"| `{name}` | {shown} | {comments.get(node.lineno, '')} |")
-    return "\n".join(rows) + "\n"
+            comment = comments.get(node.lineno, "").lstrip("# ")
+            rows[node.lineno] = f"| `{node.targets[0].id}` | {shown} | {comment} |"
+    return "\n".join(rows[number] for number in sorted(rows)) + "\n"
+
+
+def imports() -> str:
+    """A Mermaid chart of which package imports which; what follows from other arrows has none. Ends in a newline."""
+    graph = grimp.build_graph("deploys", "voicestack", "on_host", cache_dir=None)
+    names = sorted({"deploys"} | graph.find_children("voicestack") | graph.find_children("on_host"))
+    for name in names:
+        graph.squash_module(name)
+    direct = {name: graph.find_modules_directly_imported_by(name).intersection(names) for name in names}
+
+    def below(name: str) -> set[str]:
+        return direct[name].union(*map(below, direct[name]))
+
+    lines = ["flowchart TB"]
+    for name in names:
+        arrows = sorted(direct[name].difference(*map(below, direct[name])))
+        lines += [f"    {name} --> {other}" for other in arrows] or [f"    {name}"]
+    return "\n".join(lines) + "\n"
 
 
 def parts(source: str, settings: Settings) -> dict[str, dict[str, str]]:
@@ -54,14 +76,10 @@ def parts(source: str, settings: Settings) -> dict[str, dict[str, str]]:
         source: group_data/all.py.
         settings: whose stack is drawn.
     """
-    drawn = stack(settings)
     return {
-        "README.md": {"settings": settings_table(source), "stack": f"```\n{picture.drawn(drawn)}```\n"},
-        "docs/architecture.md": {
-            "chart": f"```mermaid\n{mermaid.chart(drawn)}```\n",
-            "ports": mermaid.ports(drawn),
-            "disks": mermaid.disks(drawn),
-        },
+        "README.md": {"stack": f"```\n{picture.drawn(settings)}```\n"},
+        "docs/settings.md": {"settings": settings_table(source)},
+        "docs/architecture.md": {"imports": f"```mermaid\n{imports()}```\n"},
     }
 
 

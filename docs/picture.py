@@ -1,102 +1,193 @@
-"""The stack as text: boxes and arrows, for the README and a terminal. Pure."""
+"""The stack as text, for the README and a terminal: who listens where, who asks whom, what lies on which disk. Pure.
+
+All of it comes from the settings and from the files that a deploy would render of them; here stand only the words.
+"""
 
 from __future__ import annotations
 
+import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from itertools import zip_longest
+from typing import Any
+from urllib.parse import urlsplit
 
-from docs.stack import BROWSER, Card, Question, Stack
+import yaml
 
-WIDTH = 104
-BOX, GAP = 58, 2
-"""Letters of a box, and between two that stand side by side."""
+from voicestack.audit.network import local_ports, public_ports
+from voicestack.gpu.plan import CardPlan
+from voicestack.gpu.speed import sessions
+from voicestack.gpu.units import GIB, gib
+from voicestack.host.disks import CONTAINERDS, DOCKERS, disk_needs, pinned_image_place
+from voicestack.paths import HOME, STATE
+from voicestack.plan.picture import LOOKS
+from voicestack.settings.model import Settings
+from voicestack.stack.render import CADDYS_FILE, HostFacts, environments, render
 
-GUTTER = "  |  "
+ROLES = {
+    "caddy": "TLS, certificates",
+    "livekit": "SFU: rooms, media",
+    "voice-agent": "the conversation, {calls} at once; {model} hears on {device}",
+    "vllm-voxtral": "speaks: {model}",
+    "vllm-guard": "judges: {model}",
+}
+"""Service -> what it is for; its model is the one that it mounts."""
+
+LISTENS = {
+    "tcp 443": ("caddy", "signalling (wss)"),
+    "tcp 80": ("caddy", "leads to 443"),
+    "livekit_tcp_port": ("livekit", "media over TCP"),
+    "livekit_turn_port": ("livekit", "TURN, STUN"),
+    "livekit_port": ("livekit", "signalling, API"),
+    "caddy_health_port": ("caddy", "health"),
+    "voxtral_port": ("vllm-voxtral", "HTTP"),
+    "guard_port": ("vllm-guard", "HTTP"),
+    "agent_health_port": ("voice-agent", "health, metrics"),
+}
+"""The setting of a port (Caddy's two have none) -> who listens there, and for what."""
+
+ENGINES = {"vllm-voxtral": "sentences to speak", "vllm-guard": "texts to judge"}
+"""Engine -> what the agent asks it for."""
+
+LOOPBACK = "127.0.0.1"
+BOX, GAP, WIDTH = 58, 2, 104
+"""Letters of a box, between two that stand side by side, and of a line."""
+
+PASSING = "  |  "
 """Left of what the browser's media passes by."""
 
-INDENT = " " * len(GUTTER)
+INDENT = " " * len(PASSING)
 
 
-def drawn(stack: Stack) -> str:
-    """The picture; ends in a newline."""
-    servers = "".join(f" --> {each.what} {each.whom}" for each in _outside(stack, BROWSER))
+class UndrawnError(ValueError):
+    """The rendered files have something that has no words here."""
+
+
+def drawn(settings: Settings) -> str:
+    """The picture; ends in a newline.
+
+    Raises:
+        UndrawnError: a service or a port without words here, a service that is told to ask where nobody listens.
+    """
+    files = render(settings, HostFacts(public_address="192.0.2.1", agent_image="voice-agent"))
+    compose, caddyfile = yaml.safe_load(files["compose.yml"].content), files[CADDYS_FILE].content.decode()
+    if unknown := sorted(compose["services"].keys() - ROLES.keys()):
+        raise UndrawnError(f"compose.yml has {', '.join(unknown)}: give it a role and a place in docs/picture.py")
+    listens, outside = _listens(settings), _outside(settings, caddyfile)
+    _check_upstreams(settings, caddyfile, {place for _, _, place in listens})
+    roles = _roles(settings, compose["services"])
+
+    def box(service: str, width: int = BOX) -> list[str]:
+        rows = [roles[service], *(f"{place} {what}" for owner, what, place in listens if owner == service)]
+        return _box(service, rows, outside.get(service, []), width)
+
+    here = [name for name in ENGINES if name in roles]
+    width = (BOX - GAP * (len(here) - 1)) // len(here)
+    engines = zip_longest(*(["  |  " + ENGINES[name], "  v", *box(name, width)] for name in here), fillvalue="")
+    livekit = box("livekit")
     lines = [
-        f" {BROWSER}{servers}",
-        f"{GUTTER}  |",
-        f"{GUTTER}  v",
-        *(f"{GUTTER}{line}" for line in _box(stack, "caddy", BOX)),
-        *(f"{GUTTER}{line}" for line in _down(stack, "caddy", "livekit")),
-        *_reached(_box(stack, "livekit", BOX)),
-        f"{INDENT}  ^",
-        f"{INDENT}  |  {_what(stack, 'voice-agent', 'livekit')}",
-        *(f"{INDENT}{line}" for line in _box(stack, "voice-agent", BOX)),
-        *(f"{INDENT}{line}".rstrip() for line in _engines(stack)),
+        f" browser{''.join(f' --> STUN {server}' for server in settings.livekit.stun_servers)}",
+        *(f"{PASSING}{line}" for line in ("  |", "  v", *box("caddy"), "  |  signalling", "  v", livekit[0])),
+        f"  +->{livekit[1]}",
+        *(f"{INDENT}{line}" for line in (*livekit[2:], "  ^", "  |  as its worker", *box("voice-agent"))),
+        *(INDENT + (" " * GAP).join(f"{line:<{width}}" for line in row).rstrip() for row in engines),
         "",
-        *(f"{INDENT}{line}" for card in stack.cards for line in _card(card)),
+        *(f"{INDENT}{line}" for index, card in enumerate(settings.plan.cards) for line in _card(index, card)),
         "",
-        *_disks(stack),
+        *_disks(settings, compose["volumes"]),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _what(stack: Stack, who: str, whom: str) -> str:
-    return ", ".join(each.what for each in stack.questions if (each.who, each.whom) == (who, whom))
-
-
-def _outside(stack: Stack, who: str) -> list[Question]:
-    return [each for each in stack.questions if each.who == who and each.outside]
-
-
-def _down(stack: Stack, who: str, whom: str) -> list[str]:
-    return [f"  |  {_what(stack, who, whom)}", "  v"]
-
-
-def _box(stack: Stack, service: str, width: int) -> list[str]:
-    """What a service is for and where it listens; to its right whom it asks outside, two lines each."""
-    listens = [f"{each.place} {each.what}" for each in stack.listeners if each.service == service]
-    rows = [
-        row
-        for each in (stack.services[service], *listens)
-        for row in textwrap.wrap(each, width - 4, break_on_hyphens=False)
+def _listens(settings: Settings) -> list[tuple[str, str, str]]:
+    """Service, what for, and where: what the world can reach first."""
+    livekit = settings.livekit
+    media = [("livekit", "media", f"{livekit.rtc_port_start}-{livekit.rtc_port_end}/udp")]
+    if livekit.turn_enabled:
+        relays = f"{livekit.turn_relay_port_start}-{livekit.turn_relay_port_end}/udp"
+        media.append(("livekit", "media that TURN relays", relays))
+    return [
+        *((*_words(*key, name), f"{key[1]}/{key[0]}") for key, name in public_ports(settings).items()),
+        *media,
+        *((*_words(*key, name), f"{LOOPBACK}:{key[1]}") for key, name in local_ports(settings).items()),
     ]
-    asked = _outside(stack, service)
-    rows += [""] * (2 * len(asked) - len(rows))
-    inside = [f"| {row:<{width - 4}} |{_beside(asked, number)}" for number, row in enumerate(rows)]
-    return [f"+- {service} {'-' * (width - len(service) - 5)}+", *inside, f"+{'-' * (width - 2)}+"]
 
 
-def _beside(asked: Sequence[Question], number: int) -> str:
-    """The line `number` of the list of those who are asked outside."""
-    lines = [line for each in asked for line in (f" --> {each.whom}, {each.where}".rstrip(", "), f"     {each.what}")]
-    return "".join(lines[number : number + 1])
+def _words(protocol: str, port: int, name: str) -> tuple[str, str]:
+    found = LISTENS.get(name) or LISTENS.get(f"{protocol} {port}")
+    if found is None:
+        raise UndrawnError(f"{name} listens on {protocol} {port}: docs/picture.py has no words for it")
+    return found
 
 
-def _reached(box: Sequence[str]) -> list[str]:
-    """A box that the browser's media reaches past Caddy: the gutter ends in it."""
-    return [f"{GUTTER}{box[0]}", f"  +->{box[1]}", *(f"{INDENT}{line}" for line in box[2:])]
+def _outside(settings: Settings, caddyfile: str) -> dict[str, list[str]]:
+    """Service -> whom it asks beyond the host, and for what, in two lines each."""
+    authorities = re.findall(r"^\s*acme_ca https://([^/\s]+)", caddyfile, re.MULTILINE)
+    bedrock = urlsplit(settings.agent.bedrock_url).hostname or settings.site.region
+    guard = [] if settings.guard.is_here else [f" --> {urlsplit(settings.guard.url).netloc}", "     texts to judge"]
+    return {
+        "caddy": [line for name in authorities for line in (f" --> Let's Encrypt, {name}", "     certificates")],
+        "voice-agent": [*guard, f" --> Bedrock, {bedrock}", f"     {settings.agent.bedrock_model}"],
+    }
 
 
-def _engines(stack: Stack) -> list[str]:
-    """Those of the engines that are on this host, side by side."""
-    here = [name for name in ("vllm-voxtral", "vllm-guard") if name in stack.services]
-    width = (BOX - GAP * (len(here) - 1)) // len(here)
-    columns = [[*_down(stack, "voice-agent", name), *_box(stack, name, width)] for name in here]
-    rows = zip_longest(*columns, fillvalue="")
-    return [(" " * GAP).join(f"{line:<{width}}" for line in row) for row in rows]
+def _check_upstreams(settings: Settings, caddyfile: str, places: Iterable[str]) -> None:
+    told = [f"http://{address}" for address in re.findall(r"^\s*reverse_proxy (\S+)", caddyfile, re.MULTILINE)]
+    asked = environments(settings)["voice-agent"]
+    told += [asked[name] for name in ("LIVEKIT_URL", "TTS_URL", "GUARD_URL")]
+    for url in told:
+        address = urlsplit(url)
+        if address.hostname == LOOPBACK and address.netloc not in places:
+            raise UndrawnError(f"{url} is to be asked, where none of the services listens")
 
 
-def _card(card: Card) -> list[str]:
-    return [card.name, f"[ {' | '.join(f'{what} {amount:.2f}' for _, what, amount in card.parts)} ]"]
+def _roles(settings: Settings, services: Mapping[str, Any]) -> dict[str, str]:
+    """Service -> what it is for, with the model that it mounts."""
+    calls, device = sessions(settings.plan), "the card" if settings.plan.whisper_device == "cuda" else "the CPU"
+    words = {"calls": "1 call" if calls == 1 else f"{calls} calls", "device": device}
+    mounts = {
+        service: name
+        for name in settings.models
+        for service, each in services.items()
+        if any(volume.startswith(f"{settings.model_path(name)}:") for volume in each["volumes"])
+    }
+    return {name: ROLES[name].format(model=mounts.get(name, ""), **words) for name in services}
 
 
-def _disks(stack: Stack) -> list[str]:
-    wide = max(len(path) for path in stack.disks)
-    lines = []
-    for path, (need, what) in stack.disks.items():
+def _box(name: str, texts: Iterable[str], beside: list[str], width: int) -> list[str]:
+    rows = [row for text in texts for row in textwrap.wrap(text, width - 4, break_on_hyphens=False)]
+    rows += [""] * (len(beside) - len(rows))
+    inside = [f"| {row:<{width - 4}} |{line}" for row, line in zip_longest(rows, beside, fillvalue="")]
+    return [f"+- {name} {'-' * (width - len(name) - 5)}+", *inside, f"+{'-' * (width - 2)}+"]
+
+
+def _card(index: int, plan: CardPlan) -> list[str]:
+    parts = []
+    for process in plan.processes:
+        cache = process.kv_cache_bytes
+        parts.append((LOOKS[process.name][0], process.need.peak - cache))
+        parts += [("KV cache", cache)] if cache else []
+    shown = " | ".join(f"{what} {size / GIB:.2f}" for what, size in (*parts, ("free", plan.free)))
+    return [f"GPU {index}: {plan.card.name}, {gib(plan.card.usable)}", f"[ {shown} ]"]
+
+
+def _disks(settings: Settings, volumes: Iterable[str]) -> list[str]:
+    models, images = [], pinned_image_place(settings)
+    for name, model in settings.models.items():
+        size = sum(pin.size or 0 for pin in model.files.values())
+        models.append(f"{name} {size / 1e9:.1f} GB" if size else name)
+    lies = {
+        "/": f"{HOME}: files, secrets, the last {settings.releases.keep} releases; {STATE}: certificates; "
+        "/var/log/voice: who ran what",
+        DOCKERS: f"{'images; ' if images == DOCKERS else ''}volumes {', '.join(volumes)}",
+        CONTAINERDS: "images",
+        settings.weights.directory: f"{', '.join(models)}; what is fetched (.staging) or was replaced (.replaced)",
+    }
+    needs = disk_needs(settings, images)
+    lines, wide = [], max(map(len, needs))
+    for path, need in needs.items():
         head = f"{INDENT}{path:<{wide}}  {need:>3g} GiB  "
-        rest = " " * len(head)
         lines += textwrap.wrap(
-            what, WIDTH, initial_indent=head, subsequent_indent=rest, break_on_hyphens=False, break_long_words=False
+            head + lies[path], WIDTH, subsequent_indent=" " * len(head), break_on_hyphens=False, drop_whitespace=True
         )
     return lines

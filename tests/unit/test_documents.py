@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from docs import generate, mermaid, picture
-from docs.stack import LISTENS, UndrawnError, stack
+from docs import generate, picture
 from voicestack.host.preflight import port_ranges
 from voicestack.settings.load import parse, typed
 from voicestack.settings.model import KEYS
@@ -27,7 +26,7 @@ every_variant = pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIAN
 PORTS = sorted(key for key in KEYS if re.search(r"_port(_start|_end)?$", key))
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/architecture.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/settings.md", "docs/architecture.md"])
 def test_what_documents_repeat_is_what_the_generator_makes(document: str) -> None:
     """If this fails: `.venv/bin/python -m docs.generate`."""
     made = generate.parts(generate.SOURCE.read_text(), generate.of_production())[document]
@@ -35,7 +34,7 @@ def test_what_documents_repeat_is_what_the_generator_makes(document: str) -> Non
     assert generate.with_parts(text, made) == text
 
 
-def test_the_readme_says_what_every_setting_is() -> None:
+def test_the_reference_says_what_every_setting_is() -> None:
     table = generate.settings_table(generate.SOURCE.read_text())
     rows = re.findall(r"^\| `(\w+)` \| .+? \| (.*) \|$", table, re.MULTILINE)
     assert sorted(name for name, _ in rows) == sorted(KEYS)
@@ -48,32 +47,59 @@ def test_a_document_without_a_place_is_not_left_as_it_is() -> None:
         generate.with_parts("<!-- ports: made by docs/generate.py -->\n", {"ports": "x"})
 
 
+def test_the_layouts_arrows_are_the_imports_and_what_follows_from_them() -> None:
+    """An arrow that nobody imports, or an import to which no way of arrows leads."""
+    word = re.compile(r"^ *(?:from|import) ((?:voicestack|on_host)\.\w+)", re.MULTILINE)
+    imports = set()
+    for path in (path for house in ("deploys", "voicestack", "on_host") for path in (ROOT / house).rglob("*.py")):
+        house, inside = path.relative_to(ROOT).parts[:2]
+        name = house if house == "deploys" else f"{house}.{inside.removesuffix('.py')}"
+        text = re.sub(
+            r"^( *)from (on_host|voicestack) import (\w+)", r"\1import \2.\3", path.read_text(), flags=re.MULTILINE
+        )
+        imports |= {(name, other) for other in word.findall(text) if other != name}
+    arrows = set(re.findall(r"^    (\S+) --> (\S+)$", generate.imports(), re.MULTILINE))
+    ways = set(arrows)
+    while more := {(a, d) for a, b in ways for c, d in arrows if b == c} - ways:
+        ways |= more
+    assert arrows <= imports <= ways
+    assert {(a, b) for a, b in arrows if any((a, c) in ways and (c, b) in ways for _, c in arrows)} == set()
+
+
 @pytest.mark.parametrize("key", PORTS)
 def test_another_port_is_another_picture(data: dict[str, Any], key: str) -> None:
     port = data[key] + 10
-    assert str(port) not in picture.drawn(stack(parse(data)))
+    assert str(port) not in picture.drawn(parse(data))
     # Not parsed: alone, the end of one range may reach into the next one.
-    changed = stack(typed({**data, key: port})[0])
-    for made in (picture.drawn(changed), mermaid.chart(changed), mermaid.ports(changed)):
-        assert re.search(rf"\b{port}\b", made), made
+    assert re.search(rf"\b{port}\b", picture.drawn(typed({**data, key: port})[0]))
 
 
 @every_variant
 def test_every_service_and_every_port_is_drawn(data: dict[str, Any], changes: dict[str, Any]) -> None:
     settings = parse({**data, **changes})
-    drawn = stack(settings)
-    text, chart = picture.drawn(drawn), mermaid.chart(drawn)
-    for service in render.services(settings):
-        assert f"+- {service} -" in text
-        assert f'["{service}<br/>' in chart
-    ports = {(each.protocol, each.ports) for each in drawn.listeners}
-    assert ports == {
+    drawn = picture.drawn(settings)
+    assert re.findall(r"\+- ([\w-]+) -", drawn) == [name for name in picture.ROLES if name in render.services(settings)]
+    world = re.findall(r"\| ([\d-]+)/(tcp|udp) ", drawn)
+    here = [(port, "tcp") for port in re.findall(r"\| 127\.0\.0\.1:(\d+) ", drawn)]
+    assert sorted((protocol, ports) for ports, protocol in world + here) == sorted(
         (protocol, str(first) if first == last else f"{first}-{last}")
         for protocol, first, last in port_ranges(settings)
-    }
-    for each in drawn.questions:
-        assert each.what in text
-        assert each.what in chart
+    )
+
+
+@pytest.mark.parametrize(
+    ("variant", "asked"),
+    [
+        ("defaults", r"--> Let's Encrypt, acme-v02\.api\.letsencrypt\.org\n.* {5}certificates\n"),
+        ("defaults", r"--> Bedrock, eu-central-1\n.* {5}eu\.mistral\.pixtral-large-2502-v1:0\n"),
+        ("defaults", r"  \|  sentences to speak +\|  texts to judge\n"),
+        ("a guard elsewhere", r"--> guard\.example\.org:8443\n.* {5}texts to judge\n"),
+        ("no TURN", r"^ browser --> STUN stun\.example\.org:3478\n"),
+    ],
+)
+def test_whom_the_stack_asks_is_drawn(data: dict[str, Any], variant: str, asked: str) -> None:
+    assert re.search(asked, picture.drawn(parse({**data, **VARIANTS[variant]})))
+    assert "Let's Encrypt" not in picture.drawn(parse({**data, **VARIANTS["the page"]}))
 
 
 @every_variant
@@ -83,7 +109,7 @@ def test_boxes_are_closed(data: dict[str, Any], changes: dict[str, Any]) -> None
     catalog = {**data["weights_catalog"], "a-name-that-is-longer-than-a-box-of-the-picture": model}
     wide = {"voxtral_model": "a-name-that-is-longer-than-a-box-of-the-picture", "weights_catalog": catalog}
     for settings in (parse({**data, **changes}), parse({**data, **wide, **changes})):
-        lines = picture.drawn(stack(settings)).splitlines()
+        lines = picture.drawn(settings).splitlines()
         tops = [(number, match) for number, line in enumerate(lines) for match in re.finditer(r"\+- .*?-\+", line)]
         assert len(tops) == len(render.services(settings))
         for number, top in tops:
@@ -100,14 +126,14 @@ def test_a_service_that_nobody_drew_is_an_error(
         (tmp_path / template.name).write_bytes(template.read_bytes())
     (tmp_path / "compose.yml.j2").write_text(compose.replace("services:\n", "services:\n  redis: {image: redis:8}\n"))
     monkeypatch.setattr(render, "TEMPLATES", tmp_path)
-    with pytest.raises(UndrawnError, match="has redis: give it a role"):
-        stack(parse(data))
+    with pytest.raises(picture.UndrawnError, match="has redis: give it a role"):
+        picture.drawn(parse(data))
 
 
 def test_a_port_that_nobody_has_words_for_is_an_error(data: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(LISTENS, "guard_port")
-    with pytest.raises(UndrawnError, match="guard_port listens on tcp 8000"):
-        stack(parse(data))
+    monkeypatch.delitem(picture.LISTENS, "guard_port")
+    with pytest.raises(picture.UndrawnError, match="guard_port listens on tcp 8000"):
+        picture.drawn(parse(data))
 
 
 def test_caddys_upstream_is_read_from_its_file(
@@ -118,26 +144,28 @@ def test_caddys_upstream_is_read_from_its_file(
             template.read_text().replace("127.0.0.1:{{ livekit.port }} {", "127.0.0.1:1 {")
         )
     monkeypatch.setattr(render, "TEMPLATES", tmp_path)
-    with pytest.raises(UndrawnError, match="where none of the services listens"):
-        stack(parse(data))
+    with pytest.raises(picture.UndrawnError, match="where none of the services listens"):
+        picture.drawn(parse(data))
 
 
-def test_the_models_are_those_in_use_and_who_mounts_them(data: dict[str, Any]) -> None:
-    assert stack(parse(data)).models == {
-        "voxtral-4b-tts": ("8.0 GB", ("vllm-voxtral",)),
-        "llama-guard-3-1b": ("3.0 GB", ("vllm-guard",)),
-        "faster-whisper-large-v3": ("3.1 GB", ("voice-agent",)),
-    }
-    elsewhere = stack(parse({**data, **VARIANTS["a guard elsewhere"]}))
-    assert "llama-guard-3-1b" not in elsewhere.models
-    assert [each.where for each in elsewhere.questions if each.whom == "another host"] == ["guard.example.org:8443"]
+def test_the_models_are_those_in_use_and_their_services_name_them(data: dict[str, Any]) -> None:
+    drawn, elsewhere = (picture.drawn(parse({**data, **VARIANTS[each]})) for each in ("defaults", "a guard elsewhere"))
+    for words in ("speaks: voxtral-4b-tts", "judges: llama-guard-3-1b", "faster-whisper-large-v3 hears on the card"):
+        assert words in drawn
+    kept = r"voxtral-4b-tts 8\.0 GB, llama-guard-3-1b 3\.0 GB, faster-whisper-large-v3\s+3\.1 GB;"
+    assert re.search(kept, drawn)
+    assert "llama-guard" not in elsewhere
+    assert re.search(r"1 call at once;.*\n.*faster-whisper-large-v3 hears on the CPU", elsewhere)
 
 
 def test_a_cards_parts_are_the_card(data: dict[str, Any]) -> None:
     for changes in VARIANTS.values():
-        for card in stack(parse({**data, **changes})).cards:
-            total = float(card.name.split()[-2])
-            assert sum(amount for _, _, amount in card.parts) == pytest.approx(total, abs=0.01)
+        bars = re.findall(r"GPU \d: .+, ([\d.]+) GiB\n +\[ (.+) \]", picture.drawn(parse({**data, **changes})))
+        assert len(bars) == (2 if changes.get("guard_placement") == "gpu1" else 1)
+        for total, parts in bars:
+            assert sum(float(part) for part in re.findall(r"[\d.]+(?= \||$)", parts)) == pytest.approx(
+                float(total), abs=0.05
+            )
 
 
 def findings() -> dict[str, set[int]]:

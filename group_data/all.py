@@ -283,6 +283,5 @@ launch_zone = ""  # an availability zone; empty: where the volume is, else the f
 
 # --- teardown: deploys/teardown.py removes the stack; what else it removes (docs/decisions/teardown.md) ---------------
 teardown_confirm = ""  # must say site_domain: nothing is removed by mistake; give it with --data, do not write it here
-teardown_packages = False  # True: also driver, toolkit, Docker, repositories, as far as the deploys installed them
 teardown_weights = False  # True: also the models in weights_directory, replaced ones too
 teardown_secrets = False  # True: key pairs and certificates are deleted, not moved to /var/backups/voice on the host

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from pyinfra.api.host import Host
     from pyinfra.api.state import State
 
+STAGING = "/run/voice-stack-staging"
+"""On a host: where the files lie that are about to be placed."""
+
 
 @dataclass(frozen=True)
 class File:
@@ -95,15 +98,14 @@ def unpack(files: Mapping[str, File], directory: str) -> StringCommand:
 
 def place(files: Mapping[str, File]) -> StringCommand:
     """Write `files` (absolute path -> File), each beside its place and then renamed, in one ssh execution."""
-    staging = "/run/voice-stack-staging"
     moves = " && ".join(
         shlex.join(["install", "-d", str(Path(path).parent)])
         + " && "
-        + shlex.join(["cp", "-p", f"{staging}{path}", f"{path}.new"])
+        + shlex.join(["cp", "-p", f"{STAGING}{path}", f"{path}.new"])
         + " && "
         + shlex.join(["mv", "-f", f"{path}.new", path])
         for path in sorted(files)
     )
-    body = f"umask 077; rm -rf {staging}; mkdir {staging}; base64 -d | tar -xzp --numeric-owner -C {staging}"
+    body = f"umask 077; rm -rf {STAGING}; mkdir {STAGING}; base64 -d | tar -xzp --numeric-owner -C {STAGING}"
     relative = {path.lstrip("/"): file for path, file in files.items()}
-    return StringCommand(script(f"{body}; umask 022; {moves}; rm -rf {staging}"), _stdin=tree_on_stdin(relative))
+    return StringCommand(script(f"{body}; umask 022; {moves}; rm -rf {STAGING}"), _stdin=tree_on_stdin(relative))

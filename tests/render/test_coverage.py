@@ -128,7 +128,7 @@ UNRENDERED = {
     **{key: PREFLIGHT for key in KEYS if key.startswith("preflight_")},
     **{key: GATE for key in KEYS if key.startswith("gate_")},
     **{key: "deploys/audit.py's own (tests/unit/test_audit.py)" for key in KEYS if key.startswith("audit_")},
-    **{key: "deploys/teardown.py's own (tests/unit/test_removal.py)" for key in KEYS if key.startswith("teardown_")},
+    **{key: "deploys/teardown.py's own (tests/unit/test_teardown.py)" for key in KEYS if key.startswith("teardown_")},
     **{key: "voicestack.launch's own (tests/programs/launching)" for key in KEYS if key.startswith("launch_")},
 }
 """Setting -> why no rendered file changes with it."""

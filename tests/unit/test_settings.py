@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from agent.voice_agent.residency import EU
+from voicestack import parts
+from voicestack.host.disks import CONTAINERDS, DOCKERS
 from voicestack.settings.load import SettingsError, parse
 from voicestack.settings.model import KEYS
-from voicestack.teardown.made import CONTAINERDS_PLACE, DIRECTORIES, DOCKERS_PLACE, KEPT_ASIDE, MADE
+from voicestack.teardown.plan import KEPT_ASIDE
 
 
 def refusal(data: dict[str, Any]) -> str:
@@ -204,8 +206,9 @@ def test_weights_directory_is_refused_unless_the_stack_may_own_it(data: dict[str
 
 
 def test_no_directory_that_the_deploys_fill_nor_one_above_it_can_hold_the_weights(data: dict[str, Any]) -> None:
-    made = [each.path.partition("*")[0] for each in MADE if each.is_tree]
-    for place in (*made, *DIRECTORIES, KEPT_ASIDE, DOCKERS_PLACE, CONTAINERDS_PLACE):
+    known = parts.patterns(parts.stack_files(parse(data)))
+    trees = [path for path in known if path.endswith("/")]
+    for place in (*trees, *parts.directories(known), KEPT_ASIDE, DOCKERS, CONTAINERDS):
         for directory in (PurePosixPath(place), *PurePosixPath(place).parents):
             assert "weights_directory: " in refusal({**data, "weights_directory": str(directory)}), directory
 

@@ -8,9 +8,7 @@ from voicestack.audit.facts import Container, HostState
 from voicestack.audit.findings import DEPLOY, Finding, or_ok
 from voicestack.audit.redacted import redact
 from voicestack.audit.wanted import Service
-
-OF_A_RUN = frozenset(["voice-gate", "voice-gpu-proof"])
-"""Containers that a run of this repository uses for a moment."""
+from voicestack.parts import OF_A_RUN
 
 
 def containers(wanted: Mapping[str, Service], state: HostState) -> list[Finding]:

@@ -8,11 +8,9 @@ from collections.abc import Mapping
 from voicestack.audit.facts import HostState
 from voicestack.audit.findings import DEPLOY, Finding, or_ok
 from voicestack.audit.redacted import difference
+from voicestack.parts import kind
 from voicestack.paths import HOME
 from voicestack.remote import File
-
-OURS = (f"{HOME}/.running.json", f"{HOME}/livekit/keys.yaml", f"{HOME}/caddy/.restored")
-"""Below the stack's home, written on the host; keys.yaml leaves dated predecessors."""
 
 DIRECTORIES = (f"{HOME}/secrets", f"{HOME}/releases")
 """Root's alone; the releases hold the services' env files as they were."""
@@ -59,6 +57,6 @@ def secrets(state: HostState) -> list[Finding]:
 
 def others(wanted: Mapping[str, File], state: HostState) -> list[Finding]:
     """Files in the stack's home that come neither from this repository nor from the stack itself."""
-    strangers = [path for path in state.others if path not in wanted and not path.startswith(OURS)]
+    strangers = [path for path in state.others if path not in wanted and kind(path) is None]
     fix = "look where it comes from; nothing here reads it or removes it"
     return [Finding("files", "warn", path, "does not come from this repository", fix) for path in strangers]

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import yaml
 
-from voicestack.host import base, docker, nvidia
 from voicestack.host.packages import PackageSet
-from voicestack.host.platform import Platform, driver_pinning_packages, repositories
+from voicestack.host.platform import Platform
+from voicestack.parts import stack_files, wanted_packages
 from voicestack.paths import HOME
 from voicestack.remote import File
 from voicestack.settings.model import Settings
-from voicestack.stack.render import HostFacts, render
 
 
 @dataclass(frozen=True)
@@ -37,24 +36,9 @@ class Wanted:
 def wanted(settings: Settings, platform: Platform, public_address: str) -> Wanted:
     """Everything that a run of deploys/voice.py leaves on a host, but for weights and daemon.json, which is merged."""
     packages = wanted_packages(settings, platform)
-    facts = HostFacts(public_address=public_address, agent_image=settings.agent_build.name)
-    stack = {f"{HOME}/{path}": file for path, file in render(settings, facts).items()}
+    stack = stack_files(settings, public_address)
     system = {path: File(text.encode()) for path, text in packages.all_files.items()}
     return Wanted({**stack, **system}, services(stack[f"{HOME}/compose.yml"].content), packages)
-
-
-def wanted_packages(settings: Settings, platform: Platform) -> PackageSet:
-    """The sets of the deploy's steps as one."""
-    driver, engine = nvidia.wanted_packages(settings, platform), docker.wanted_packages(settings, platform)
-    base_packages = (*base.BASE_PACKAGES, *driver_pinning_packages(settings, platform))
-    return PackageSet(
-        install={**dict.fromkeys(base_packages, ""), **driver.install, **engine.install},
-        absent=engine.absent,
-        repositories=repositories(settings, platform),
-        files={**base.wanted_files(settings), **driver.files},
-        hold=(*driver.hold, *engine.hold),
-        hold_if_installed=driver.hold_if_installed,
-    )
 
 
 def services(compose: bytes) -> dict[str, Service]:

@@ -15,6 +15,7 @@ from voicestack.remote import File, place, script
 from voicestack.settings.model import Settings
 
 BASE_PACKAGES = ("ca-certificates", "curl", "gpg", "iproute2", "kmod", "python3", "python3-venv")
+SYSCTL = "/etc/sysctl.d/60-voice.conf"
 
 
 def install(settings: Settings, platform: Platform) -> None:
@@ -45,7 +46,7 @@ After=nvidia-persistenced.service {UVM_SERVICE}
 def wanted_files(settings: Settings) -> dict[str, str]:
     """Path -> text of what the kernel and systemd read."""
     return {
-        "/etc/sysctl.d/60-voice.conf": kernel_parameters(settings),
+        SYSCTL: kernel_parameters(settings),
         "/etc/systemd/system/docker.service.d/10-voice-gpu.conf": DOCKER_AFTER_GPU,
     }
 
@@ -73,4 +74,4 @@ def settings_files(files: Mapping[str, str]) -> Generator[StringCommand, None, N
         host.noop(f"{len(files)} files are as wanted")
         return
     yield place({path: File(files[path].encode()) for path in change.files})
-    yield StringCommand(script("/usr/lib/systemd/systemd-sysctl /etc/sysctl.d/60-voice.conf; systemctl daemon-reload"))
+    yield StringCommand(script(f"/usr/lib/systemd/systemd-sysctl {SYSCTL}; systemctl daemon-reload"))

@@ -83,6 +83,5 @@ class Teardown(Section):
     """What deploys/teardown.py takes down beyond the stack; `confirm` must be the site's name."""
 
     confirm: SingleLine
-    packages: bool
     weights: bool
     secrets: bool

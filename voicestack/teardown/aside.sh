@@ -5,19 +5,7 @@ place=$1/$(date -u +%Y%m%dT%H%M%SZ)
 mkdir -p "$1"
 chmod 700 "$1"
 mkdir "$place"
-
-# The directories on the way have the modes of the ones that they stand for: the way back copies them, too.
-mirror() { # $1: a directory
-    if [ -d "$place$1" ]; then return; fi
-    mirror "$(dirname "$1")"
-    install -d -m "$(stat -L -c %a "$1")" "$place$1"
-}
-paths=()
-while IFS= read -r path; do
-    case $path in /?*/?*) ;; *) echo "not a path to move: $path" >&2 && exit 1 ;; esac
-    paths+=("${path%/}")
-done
-# Before the first path moves: a run that is cut off leaves a directory that says what it is.
+# First: a run that is cut off leaves a directory that says what it is.
 way_back="cp -a $place/*/ /"
 cat >"$place/README" <<README
 Key pairs, certificates and environments that deploys/teardown.py took out of use. To have them again, before the next
@@ -25,12 +13,13 @@ run of deploys/voice.py on this host:
 
     $way_back
 
-If that run was cut off, the next one moved the rest to another directory beside this one: copy both, this one first.
+If that run was cut off, the next one made another directory beside this one: copy both, this one first.
 README
-for path in "${paths[@]}"; do
-    mirror "$(dirname "$path")"
-    mv "$path" "$place$path"
-done
+mapfile -t paths
+# The directories on the way keep their modes, which the way back copies, too: cp looks at those of relative paths alone.
+cd /
+cp -a --parents -- "${paths[@]#/}" "$place"
+rm -rf --one-file-system -- "${paths[@]%/}"
 echo "moved to $place; the way back, before the next run of deploys/voice.py: $way_back"
 others=$(find "$1" -mindepth 1 -maxdepth 1 -type d -name '2*Z' ! -path "$place" | sort | paste -sd ' ')
 [ -z "$others" ] || echo "from earlier runs, each with a README (if the last of them was cut off, copy it first): $others"

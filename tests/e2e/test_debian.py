@@ -30,8 +30,8 @@ from tests.e2e.conftest import (
 from tests.lab.hub.models import NEWER
 from tests.lab.lock import locked
 from voicestack.host import docker
-from voicestack.host.ledger import noting
 from voicestack.host.nvidia import UVM_SERVICE
+from voicestack.remote import script_file
 from voicestack.secrets.run import SECRETS
 from voicestack.settings.model import Settings
 from voicestack.stack.render import SERVICES
@@ -311,7 +311,7 @@ def test_the_proof_says_why_cuda_does_not_work_where_nvidia_smi_does(host: LabHo
     """A container without nvidia-uvm's nodes; the toolkit's hook would make them if it were let."""
     config = "/etc/nvidia-container-runtime/config.toml"
     program = (ROOT / "voicestack/host/docker_gpu_proof.py").read_text()
-    proof = noting(docker.__file__, "docker_gpu_proof.sh", settings.image.agent_base, "no proof", program)
+    proof = script_file(docker.__file__, "docker_gpu_proof.sh", settings.image.agent_base, "no proof", program)
     before = host.shell("cat /var/lib/voice/gpu-proof")
     host.shell(
         f"sed -i 's/^load-kmods = true/load-kmods = false/' {config} && rm /dev/nvidia-uvm /dev/nvidia-uvm-tools"

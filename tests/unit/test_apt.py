@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from voicestack.host import packages, preflight
-from voicestack.host.ledger import with_apt
+from voicestack.host.apt import with_apt
 from voicestack.host.packages import parse_state
 from voicestack.host.report import parse_report
 from voicestack.remote import script_file

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from voicestack.host import packages
+from voicestack.host.apt import with_apt
 from voicestack.host.base import DOCKER_AFTER_GPU
-from voicestack.host.ledger import with_apt
 from voicestack.host.nvidia import UVM_SERVICE, Driver, DriverState, wanted_packages
 from voicestack.host.packages import AptState, difference
 from voicestack.host.platform import Platform

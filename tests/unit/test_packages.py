@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from voicestack.host import packages
-from voicestack.host.ledger import with_apt
+from voicestack.host.apt import with_apt
 from voicestack.host.nvidia import wanted_packages
 from voicestack.host.packages import AptState, PackageSet, difference, not_ours_alone, parse_state
 from voicestack.host.platform import Platform, driver_packages, repositories

@@ -15,7 +15,6 @@ from pyinfra.api.facts import FactBase
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
-from voicestack.host.ledger import noting
 from voicestack.host.packages import PackageSet, packages
 from voicestack.host.platform import DISTRIBUTION_DOCKER_PACKAGES, DOCKER_CONFLICTS, Platform, docker_versions
 from voicestack.remote import File, Streamed, place, refuse, script, script_file
@@ -195,4 +194,4 @@ def prove_gpu(image: str) -> Generator[StringCommand, None, None]:
         host.noop("proven with this driver, toolkit, Docker and daemon.json")
         return
     # daemon.json may be changed by an earlier operation of this run: ask again for what is to be proven.
-    yield Streamed(noting(__file__, _PROOF.name, image, state.proof_to_record, _PROOF_PROGRAM))
+    yield Streamed(script_file(__file__, _PROOF.name, image, state.proof_to_record, _PROOF_PROGRAM))

@@ -3,13 +3,12 @@
 # stack's cases; the engines have more rights. Neither image nor request names driver capabilities: the toolkit's default
 # is utility and compute.
 # Arguments: an image that is at hand or can be pulled | the proof to record | the program that asks CUDA
-# (docker_gpu_proof.py). Runs behind voicestack/host/ledger.sh.
+# (docker_gpu_proof.py).
 image=$1 proof=$2 program=$3
 name=voice-gpu-proof
 docker rm -f $name >/dev/null 2>&1 || true
 trap 'docker rm -f $name >/dev/null 2>&1' EXIT
 echo "pulling $image"
-docker image inspect "$image" >/dev/null 2>&1 || note image "$image"
 docker pull -q "$image" >/dev/null
 docker run -d --name $name --gpus driver=nvidia,device=0 --user 10001:10001 --read-only --tmpfs /tmp --init \
     --cap-drop ALL --security-opt no-new-privileges:true --network host --entrypoint sleep "$image" 120 >/dev/null

@@ -11,7 +11,7 @@ from pyinfra.api.facts import FactBase
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
-from voicestack.host.ledger import with_apt
+from voicestack.host.apt import with_apt
 from voicestack.host.platform import Repository
 from voicestack.remote import File, Streamed, place, refuse, script_file
 

@@ -1,4 +1,4 @@
-# Moves others' entries for our repositories aside, each to NAME.before-voice; deploys/teardown.py brings them back.
+# Moves others' entries for our repositories aside, each to NAME.before-voice, which nothing reads.
 # Arguments: the files.
 for file; do
     kept=$file.before-voice

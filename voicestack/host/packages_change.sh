@@ -1,7 +1,7 @@
 # Brings apt to the wanted state, printing apt's own lines as progress. The files are already in place.
 # Arguments: repositories as KEYRING|KEY_URL|FINGERPRINT | packages to remove | packages to install as
 # NAME[=VERSION] | packages to hold | packages to install with those, where apt can (five words, space-separated lists).
-# Runs behind voicestack/host/apt.sh and ledger.sh.
+# Runs behind voicestack/host/apt.sh.
 repositories=$1 remove=$2 install=$3 hold=$4 where_possible=$5
 
 # gpg makes its directory wherever it is called, be it for looking at a key.
@@ -33,7 +33,6 @@ mend
 # shellcheck disable=SC2086 # the lists are lists
 {
     if [ -n "$remove" ]; then
-        apt_get --simulate remove $remove | note_packages
         patiently apt_get remove $remove
     fi
     if [ -n "$install" ]; then
@@ -46,11 +45,9 @@ mend
                 echo "goes without $name: $(grep -m 1 -E '^E:|Depends:' <<<"$said" || true)"
             fi
         done
-        apt_get --simulate install "${how[@]}" $install | note_packages
         patiently apt_get install "${how[@]}" $install
     fi
     if [ -n "$hold" ]; then
-        note held $hold
         patiently apt-mark hold $hold
     fi
 }

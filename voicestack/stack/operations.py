@@ -17,7 +17,6 @@ from pyinfra.context import host
 
 from on_host import language_model
 from voicestack.bundle import bundle
-from voicestack.host.ledger import noting
 from voicestack.paths import HOME
 from voicestack.remote import File, Streamed, refuse, script, script_file, unpack
 from voicestack.secrets.run import agent_keys, livekit_keys
@@ -176,7 +175,7 @@ def pull(images: tuple[str, ...]) -> Generator[StringCommand, None, None]:
         host.noop(f"{len(wanted)} images are at hand")
         return
     yield unpack(bundle("start"), PULLER)
-    yield Streamed(noting(__file__, "pull.sh", PULLER, *missing))
+    yield Streamed(script_file(__file__, "pull.sh", PULLER, *missing))
 
 
 @operation()

@@ -15,7 +15,7 @@ from pyinfra.context import host
 
 from on_host.weights.progress import size
 from voicestack.bundle import bundle
-from voicestack.host.ledger import with_apt
+from voicestack.host.apt import with_apt
 from voicestack.remote import File, Streamed, refuse, script_file, tree_on_stdin
 from voicestack.secrets.run import hub_token
 from voicestack.settings.catalog import Catalog

@@ -2,7 +2,7 @@
 # Arguments: the home | "" or the environment's key | the Python index's address | the requirements' file.
 # The environment is named by its lock, so an unchanged lock installs nothing. It counts once its last step was done
 # and its Python still starts: a release upgrade of the distribution removes the one it was made with.
-# Runs behind voicestack/host/apt.sh and ledger.sh.
+# Runs behind voicestack/host/apt.sh.
 home=$1 key=$2 index=$3 lock=$4
 umask 022
 mkdir -p "$home"
@@ -15,7 +15,6 @@ install_python() {
     echo "Installing $*"
     mend
     fresh_lists
-    apt_get --simulate install --no-install-recommends "$@" | note_packages
     patiently apt_get install --no-install-recommends "$@"
 }
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
+from pyinfra.api.host import Host
 
 from tests.conftest import default_data
 from voicestack.host.volume import DROP_IN
@@ -11,7 +14,8 @@ from voicestack.paths import HOME, STATE
 from voicestack.settings.load import parse as parse_settings
 from voicestack.settings.model import Settings
 from voicestack.stack.render import SERVICES
-from voicestack.teardown.operations import steps
+from voicestack.teardown import operations
+from voicestack.teardown.operations import examine, steps
 from voicestack.teardown.plan import KEPT_ASIDE, Takedown, read
 from voicestack.teardown.told import told
 
@@ -61,6 +65,7 @@ def test_a_host_with_nothing_of_ours_loses_nothing_and_all_that_there_is_is_told
         "image sha256:metrics grafana/grafana:11",
         "image sha256:x <none>:<none>",
         "image sha256:m voice-agent:mine",
+        "image sha256:n voice-agent:0123456789abcdef-mine",
         "volume - mine",
         "volume another voice_gpu-start",
         "volume voice voice_data",
@@ -70,7 +75,7 @@ def test_a_host_with_nothing_of_ours_loses_nothing_and_all_that_there_is_is_told
     )
     assert going(strangers) == []
     said = told(FOR_GOOD, strangers)
-    assert len([line for line in said if line.startswith("stays, not ours: ")]) == 13
+    assert len([line for line in said if line.startswith("stays, not ours: ")]) == 14
     assert not [line for line in said if line.startswith("goes")]
 
 
@@ -194,3 +199,52 @@ def test_a_bare_host_has_nothing_to_tell_but_the_record() -> None:
     assert told(FOR_GOOD, plan("docker absent")) == record
     assert told(FOR_GOOD, plan("docker gone"))[0].startswith("stays: /var/lib/docker; Docker is gone")
     assert told(FOR_GOOD, plan()) == ["the host did not answer (see the output above)"]
+
+
+class Asked:
+    """A host that says what `lines` are and remembers what it was asked."""
+
+    def __init__(self, *lines: str) -> None:
+        self.lines, self.asked = ["\t".join(line.split(" ")) for line in lines], dict[str, str]()
+
+    def get_fact(self, _: type, **asked: str) -> list[str]:
+        self.asked = asked
+        return self.lines
+
+    def noop(self, _: str) -> None:
+        pass
+
+
+def test_the_host_is_asked_for_all_that_there_may_be() -> None:
+    host = Asked("docker absent", f"path {HOME}/compose.yml")
+    assert examine(cast(Host, host), SETTINGS).files == (f"{HOME}/compose.yml",)
+    trees, others = host.asked["trees"].split(" "), host.asked["others"].split(" ")
+    assert set(trees) == {path for path in KNOWN if path.endswith("/") and path.startswith(("/opt", "/var/lib"))}
+    assert set(others) & KNOWN.keys() == KNOWN.keys() - {path for path in KNOWN if path.startswith((HOME, STATE))}
+    assert {"/etc/docker/daemon.json", "/etc/apt/keyrings/voice-docker.gpg"} < set(others)
+    assert host.asked["weights"] == "/models"
+    assert {SETTINGS.image.livekit, SETTINGS.image.agent_base} < set(host.asked["images"].split(" "))
+
+
+def commands(monkeypatch: pytest.MonkeyPatch, host: Asked, operation: Any, **arguments: Any) -> list[str]:
+    """What an operation would run there, each with its stdin."""
+    monkeypatch.setattr(operations, "host", host)
+    found = list(operation._inner(**arguments))
+    return [f"{each.get_raw_value()}\n{each.connector_arguments.get('_stdin', '')}" for each in found]
+
+
+def test_nothing_goes_without_the_sites_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    confirm = operations.confirm
+    assert commands(monkeypatch, Asked(), confirm, said="a.example.org", domain="a.example.org") == []
+    for said in ("", "b.example.org"):
+        (refused,) = commands(monkeypatch, Asked(), confirm, said=said, domain="a.example.org")
+        assert "nothing was changed" in refused
+        assert "--data teardown_confirm=a.example.org" in refused
+
+
+def test_a_step_is_done_as_far_as_the_host_still_has_what_it_takes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = {"step": "Remove the stack's files", "settings": SETTINGS}
+    (command,) = commands(monkeypatch, Asked(f"path {HOME}/compose.yml"), operations.take, **step)
+    assert command.endswith(f"\n{HOME}/compose.yml\n")
+    assert "Deletes what is named on stdin" in command
+    assert commands(monkeypatch, Asked("docker answers"), operations.take, **step) == []

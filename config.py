@@ -3,7 +3,7 @@
 from pyinfra.context import config, ctx_state
 
 from voicestack.before_connecting import check_before_connecting
-from voicestack.connect.transport import harden
+from voicestack.pyinfra_insides import harden
 
 config.REQUIRE_PYINFRA_VERSION = "~=3.10"
 

@@ -15,6 +15,7 @@ from pyinfra.connectors.ssh import SSHConnector
 
 from voicestack.connect import prerequisites
 from voicestack.paths import ROOT
+from voicestack.pyinfra_insides import when_hosts_are_known
 from voicestack.secrets import run as secrets
 from voicestack.secrets.run import RunSecrets, SecretsError
 from voicestack.settings.load import SettingsError, parse, run_is_checked
@@ -33,18 +34,8 @@ class NoHostsError(PyinfraError):
 
 
 def check_before_connecting(state: State) -> None:
-    """Have `state` check the settings of its voice hosts once it knows inventory, data and limits.
-
-    pyinfra offers no hook between loading the inventory and connecting (its callbacks are reset in between), so
-    the state's `init`, which is the last step before the connections, is wrapped.
-    """
-    original = state.init
-
-    def init(*arguments: Any, **options: Any) -> None:
-        original(*arguments, **options)
-        check(state)
-
-    state.init = init  # type: ignore[method-assign]
+    """Have `state` check the settings of its voice hosts once it knows inventory, data and limits."""
+    when_hosts_are_known(state, check)
 
 
 def check(state: State) -> None:

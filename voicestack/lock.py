@@ -17,10 +17,10 @@ from pyinfra.api.command import StringCommand
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.state import BaseStateCallback, State
-from pyinfra.connectors.util import make_unix_command_for_host
 
 from voicestack.boot import await_next_boot
 from voicestack.git import head
+from voicestack.pyinfra_insides import begin_program, operations
 from voicestack.remote import script_file
 
 HELD = "held"
@@ -58,9 +58,7 @@ class Lock:
         """
         host = self._host
         script = StringCommand(script_file(__file__, "lock.sh", run(), self._process))
-        command = make_unix_command_for_host(host.state, host, script, _sudo=host.data.get("_sudo", False))
-        client = host.connector.client  # type: ignore[attr-defined]
-        self._stdin, stdout, stderr = client.exec_command(command.get_raw_value())
+        self._stdin, stdout, stderr = begin_program(host, script)
         first, _, process = stdout.readline().strip().partition(" ")
         if first == HELD:
             self._process = process
@@ -111,12 +109,12 @@ class Recorder(BaseStateCallback):
 
     def operation_host_start(self, state: State, host: Host, op_hash: str) -> None:  # type: ignore[override]
         """The host begins an operation."""
-        if host.name in self.locks and op_hash in state.ops[host]:
+        if host.name in self.locks and op_hash in operations(state, host):
             self.locks[host.name].began()
 
     def operation_host_success(self, state: State, host: Host, op_hash: str, retry_count: int = 0) -> None:  # type: ignore[override]
         """It ended well."""
-        if host.name in self.locks and op_hash == list(state.ops[host])[-1]:
+        if host.name in self.locks and op_hash == list(operations(state, host))[-1]:
             self.locks[host.name].ended("done")
 
     def operation_host_error(  # type: ignore[override]
@@ -129,10 +127,10 @@ class Recorder(BaseStateCallback):
     def operation_end(self, state: State, op_hash: str) -> None:  # type: ignore[override]
         """Only now does pyinfra know whether the operation changed something; without this step it says "done"."""
         for host in state.active_hosts:
-            operations = state.ops[host]
-            if (lock := self.locks.get(host.name)) and operations and op_hash == list(operations)[-1]:
-                changed = sum(each.operation_meta.did_change() for each in operations.values())
-                lock.ended(f"done: {changed} of {len(operations)} operations changed something")
+            its = operations(state, host)
+            if (lock := self.locks.get(host.name)) and its and op_hash == list(its)[-1]:
+                changed = sum(each.did_change() for each in its.values())
+                lock.ended(f"done: {changed} of {len(its)} operations changed something")
 
 
 def hold(host: Host) -> None:

@@ -14,15 +14,14 @@ import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyinfra.api.command import StringCommand
-from pyinfra.connectors.util import CommandOutput
+
+from voicestack.pyinfra_insides import OwnCommand
 
 if TYPE_CHECKING:
-    from pyinfra.api.arguments import ConnectorArguments
     from pyinfra.api.host import Host
-    from pyinfra.api.state import State
 
 STAGING = "/run/voice-stack-staging"
 """On a host: where the files lie that are about to be placed."""
@@ -37,20 +36,16 @@ class File:
     uid: int = 0
 
 
-class Streamed(StringCommand):
+class Streamed(OwnCommand):
     """A shell command whose output lines appear while it runs, without any flag.
 
     Use it for whatever takes longer than a breath: installs, downloads, warm-ups. The command must print
     whole lines (no carriage-return progress bars) and nothing secret.
     """
 
-    def execute(self, state: State, host: Host, connector_arguments: ConnectorArguments) -> tuple[bool, CommandOutput]:
-        """Run it; the output is not returned, because pyinfra would print it again on failure."""
-        connector_arguments.update(self.connector_arguments)
-        status, _ = host.run_shell_command(
-            self, print_output=True, print_input=state.print_input, **connector_arguments
-        )
-        return status, CommandOutput([])
+    def carry_out(self, host: Host, arguments: dict[str, Any]) -> bool:
+        """Run it."""
+        return host.run_shell_command(self, print_output=True, **arguments)[0]
 
 
 def script(body: str, *arguments: str) -> str:

@@ -41,7 +41,7 @@ from voicestack.aws import ATTEMPTS, account
 from voicestack.boot import await_next_boot
 from voicestack.connect import instance_connect, tunnel
 from voicestack.connect.pushed_key import PushedKey
-from voicestack.connect.transport import harden
+from voicestack.pyinfra_insides import harden
 from voicestack.remote import script_file
 
 ROOT = Path(__file__).resolve().parents[2]

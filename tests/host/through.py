@@ -9,7 +9,7 @@ import paramiko
 import testinfra.host
 from testinfra.backend.paramiko import ParamikoBackend
 
-from voicestack.connect.transport import harden
+from voicestack.pyinfra_insides import harden
 
 
 class ThroughPyinfra(ParamikoBackend):  # type: ignore[misc]  # testinfra has no types

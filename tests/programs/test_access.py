@@ -23,7 +23,7 @@ from voicestack.aws import Account, account
 from voicestack.before_connecting import NoHostsError, check
 from voicestack.connect import environment
 from voicestack.connect.ec2 import InstancesError, running_instances
-from voicestack.connect.transport import harden
+from voicestack.pyinfra_insides import harden
 from voicestack.settings.load import SettingsError
 
 REGION = "eu-central-1"

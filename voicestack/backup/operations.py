@@ -17,13 +17,12 @@ import time
 from collections.abc import Generator
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 from pyinfra.api.command import StringCommand
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.operation import operation
-from pyinfra.connectors.util import CommandOutput
 from pyinfra.context import host
 
 from voicestack import age
@@ -31,6 +30,7 @@ from voicestack.backup import contents
 from voicestack.backup.contents import AGENT_ENV, CADDYS_DATA, LIVEKIT_ENV, NOTE
 from voicestack.lock import commit
 from voicestack.paths import HOME
+from voicestack.pyinfra_insides import OwnCommand
 from voicestack.remote import File, Streamed, refuse, script, script_file, tree_on_stdin
 from voicestack.secrets.run import livekit_keys
 from voicestack.settings.commands import Backup
@@ -38,9 +38,7 @@ from voicestack.settings.model import Settings
 from voicestack.stack import operations as stack
 
 if TYPE_CHECKING:
-    from pyinfra.api.arguments import ConnectorArguments
     from pyinfra.api.host import Host
-    from pyinfra.api.state import State
 
 ROOT = "/"
 IDENTITY = "AGE_IDENTITY_FILE"
@@ -65,21 +63,19 @@ def save(domain: str, wanted: Backup) -> Generator[StringCommand, None, None]:
         yield refuse("backup_recipients: empty; name the public keys that may read it, age1... of `age-keygen`")
 
 
-class Save(StringCommand):
+class Save(OwnCommand):
     """Reads the host, encrypts, and writes the file; says of the content only the names."""
 
     def __init__(self, domain: str, wanted: Backup) -> None:
         super().__init__(script(READ, ROOT, LIVEKIT_ENV, AGENT_ENV, CADDYS_DATA))
         self._domain, self._wanted = domain, wanted
 
-    def execute(self, state: State, host: Host, connector_arguments: ConnectorArguments) -> tuple[bool, CommandOutput]:
-        """Do it; nothing is returned, because pyinfra would print it."""
+    def carry_out(self, host: Host, arguments: dict[str, Any]) -> bool:
+        """Do it."""
         problems: list[str] = []
         for attempt in range(ATTEMPTS):
             time.sleep(PAUSE_S if attempt else 0)
-            status, output = host.run_shell_command(
-                self, print_output=False, print_input=state.print_input, **connector_arguments
-            )
+            status, output = host.run_shell_command(self, print_output=False, **arguments)
             problems = ["the host cannot be read", *output.stderr_lines]
             if not status:
                 continue
@@ -91,9 +87,9 @@ class Save(StringCommand):
             files = {path: content for path, content in files.items() if content}
             problems = contents.problems(files)
             if not problems:
-                return self._keep(host, files), CommandOutput([])
+                return self._keep(host, files)
         fix = "run deploys/voice.py, or if one certificate stays broken, remove its directory: Caddy gets a new one"
-        return _failed(host, problems, fix), CommandOutput([])
+        return _failed(host, problems, fix)
 
     def _keep(self, host: Host, files: contents.Files) -> bool:
         now = datetime.now(timezone.utc)

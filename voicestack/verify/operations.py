@@ -7,7 +7,7 @@ import json
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyinfra.api.command import StringCommand
 from pyinfra.api.operation import operation
@@ -24,10 +24,7 @@ from voicestack.verify.document import Documents
 from voicestack.verify.request import request
 
 if TYPE_CHECKING:
-    from pyinfra.api.arguments import ConnectorArguments
     from pyinfra.api.host import Host
-    from pyinfra.api.state import State
-    from pyinfra.connectors.util import CommandOutput
 
 PLACE = "/run/voice-gate"
 DOCUMENTS = Documents()
@@ -47,12 +44,11 @@ class Verify(Streamed):
         super().__init__(program, _stdin=stdin)
         self._report, self._recordings = report, recordings
 
-    def execute(self, state: State, host: Host, connector_arguments: ConnectorArguments) -> tuple[bool, CommandOutput]:
-        """Run both; nothing is returned, because pyinfra would print it again on failure."""
+    def carry_out(self, host: Host, arguments: dict[str, Any]) -> bool:
+        """Run both."""
+        finished = super().carry_out(host, arguments)
         # The first command's stdin is not the second one's.
-        fetch = connector_arguments.copy()
-        finished = super().execute(state, host, connector_arguments)
-        _, output = host.run_shell_command(StringCommand(script(FETCH, PLACE)), **fetch)
+        _, output = host.run_shell_command(StringCommand(script(FETCH, PLACE)), **{**arguments, "_stdin": None})
         if output.stdout:
             DOCUMENTS.add(host.name, json.loads(output.stdout), self._report, self._recordings)
         return finished

@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.ssh_executions [debian|ubuntu]
 
 Makes a fresh lab host, deploys twice, prints one table. Every execution is a round trip: at 40 ms of delay a run
-costs about 2.2 x 40 ms x executions more than here (facts: pyinfra-and-peers.md, section 4).
+costs about 2.2 x 40 ms x executions more than here (docs/decisions/pyinfra.md).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from tests.lab.places import INVENTORY
 
@@ -39,28 +40,27 @@ cli()
 """pyinfra's command line with paramiko's one way to run a command counted."""
 
 
-def run(name: str, *options: str) -> tuple[float, int, int]:
-    """One deploy: wall seconds, ssh executions, changed operations."""
-    with tempfile.NamedTemporaryFile() as counted:
+def run(name: str) -> tuple[float, int, int]:
+    """The whole deploy: wall seconds, ssh executions, changed operations."""
+    seconds, executions, answer = counted(name, "deploys/voice.py", "-y")
+    return seconds, executions, answer["results"]["totals"]["success"]
+
+
+def counted(name: str, deploy: str, *options: str, **environment: str) -> tuple[float, int, Any]:
+    """One run of pyinfra on a lab host: wall seconds, ssh executions, its JSON document."""
+    with tempfile.NamedTemporaryFile() as file:
         environment = {
             **os.environ,
+            **environment,
             "HF_TOKEN": json.loads((STATE / "lab.json").read_text())["hub"]["token"],
             "VOICE_SECRETS_FILE": "",
-            "EXECUTIONS_FILE": counted.name,
+            "EXECUTIONS_FILE": file.name,
         }
-        words = [sys.executable, "-c", COUNTER, "-y", "--json", "--limit", name, *options]
+        words = [sys.executable, "-c", COUNTER, "--json", "--limit", name, *options, INVENTORY, deploy]
         started = time.monotonic()
-        finished = subprocess.run(
-            [*words, INVENTORY, "deploys/voice.py"],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
+        finished = subprocess.run(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
         seconds = time.monotonic() - started
-        changed = json.loads(finished.stdout)["results"]["totals"]["success"]
-        return seconds, int(Path(counted.name).read_text()), changed
+        return seconds, int(Path(file.name).read_text()), json.loads(finished.stdout)
 
 
 def main() -> None:

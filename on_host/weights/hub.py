@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import httpx2
-from httpcore2._sync.http11 import HTTP11Connection
 from huggingface_hub import HfApi, RepoFile, get_hf_file_metadata, hf_hub_url
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.utils import build_hf_headers, get_session  # type: ignore[attr-defined]
@@ -28,11 +27,6 @@ TIMEOUT_S = 30.0
 
 MAX_WAIT_S = 300.0
 """The longest wait that a server may ask for."""
-
-
-# The client's transport takes 64 KiB at a time from the line, which costs more than hashing does. There is no setting
-# for it; the lock pins the version in which this one is read (test_fetch.py looks).
-HTTP11Connection.READ_NUM_BYTES = 1024 * 1024
 
 
 class Hub:

@@ -279,7 +279,7 @@ def test_a_flipped_byte_is_found_by_the_deep_verification_and_that_file_alone_is
 
 
 def test_finding_01_the_wrong_variant_already_there_is_recognised_moved_aside_and_kept(host: LabHost) -> None:
-    """As in the handover: the directory of the speaking model held the listening one, left by an exploration."""
+    """Found on a real host: the directory of the speaking model held the listening one, left by an exploration."""
     host.shell("rm -r /models/.replaced")
     fill = " && ".join(
         f"curl -sfL -o {file} {hub_url()}/{MINI}/resolve/{'3b' * 20}/{file}"

@@ -31,7 +31,7 @@ def files(draw: st.DrawFn) -> tuple[list[str], list[Entry]]:
 
 
 def test_finding_15_two_keys_merged_into_one_line_are_named_with_their_line() -> None:
-    """The handover's line 5, word for word but for the token."""
+    """The line that broke a real bring-up, word for word but for the token."""
     token = "hf_" + "x" * 34
     text = f"# voice\n\nLIVEKIT_API_KEY=APIx\n\nDEEPGRAM_API_KEY=HF_TOKEN={token}\n"
     said = "DEEPGRAM_API_KEY= is followed by HF_TOKEN= on the same line: two lines were merged; put each on its own"

@@ -50,7 +50,7 @@ def test_the_owners_setup_of_april_is_reproduced() -> None:
 
 
 def test_voxtral_alone_with_the_images_own_stage_file_is_reproduced() -> None:
-    """The handover's 19.4 GB are GiB: the shares alone are more than 19.4e9 bytes."""
+    """The 19.4 GB that were reported are GiB: the shares alone are more than 19.4e9 bytes."""
     at_rest = SPEECH.filling(L4, 0.8).at_rest + STAGE_1
     assert at_rest / GIB == pytest.approx(19.4, rel=0.03)
     assert requested(L4, 0.8) + STAGE_1 > 19.4e9

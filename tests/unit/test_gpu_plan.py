@@ -44,7 +44,7 @@ def planned(asked: dict[str, Any]) -> MemoryPlan:
 
 
 def assert_vllm_starts(card: CardPlan) -> None:
-    """vLLM's own checks (voicestack/gpu/memory.py), each one started last, all others at their most."""
+    """vLLM's own checks (vllm/v1/worker/utils.py), each one started last, all others at their most."""
     for process in card.processes:
         if process.utilisation is None:
             continue

@@ -17,7 +17,7 @@ from pyinfra.api.exceptions import ConnectError
 from voicestack.aws import ATTEMPTS, REFUSALS, code, who
 
 VALID_S = 60
-"""The host's sshd takes a pushed key for so long (facts: livekit-caddy-aws-nvidia.md, 5.1)."""
+"""The host's sshd takes a pushed key for so long, by AWS's documentation of SendSSHPublicKey."""
 
 _CAUSES = {
     "AccessDeniedException": "not allowed: your credentials need ec2-instance-connect:SendSSHPublicKey on {instance}, "

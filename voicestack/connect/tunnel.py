@@ -1,8 +1,8 @@
 """TCP to an instance without a public address, through an EC2 Instance Connect Endpoint.
 
-The endpoint speaks WebSocket: a GET of /openTunnel whose signature is in the URL, then TCP's bytes in binary frames
-(facts: livekit-caddy-aws-nvidia.md, 5.1). It ends every tunnel after an hour at the latest; instance_connect.py opens
-another one before that.
+The endpoint speaks WebSocket: a GET of /openTunnel whose signature is in the URL, then TCP's bytes in binary frames, as
+AWS's command line does it (docs/decisions/instance-connect.md). It ends every tunnel after an hour at the latest;
+instance_connect.py opens another one before that.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Bytes and their names. The handover's "GB" are GiB: its 2.81 GB of weights are vLLM's "2.81 GiB"."""
+"""Bytes and their names."""
 
 from __future__ import annotations
 

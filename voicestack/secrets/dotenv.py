@@ -1,7 +1,7 @@
 """A .env file, read strictly: what is not exactly one known NAME=VALUE a line is a mistake, told by its line. Pure.
 
-Lenient readers turn a lost line break into one long value, keep the quotes or the carriage return as part of a secret,
-and let the last of two lines win. No message here repeats a value.
+Lenient readers turn a lost line break into one long value (finding 15 in docs/runbook.md), keep the quotes or the
+carriage return as part of a secret, and let the last of two lines win. No message here repeats a value.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ VOICES = frozenset(
         "hi_female",
     ]
 )
-"""The twenty voices of Voxtral-4B-TTS-2603 (facts: vllm-and-models.md, 1.6)."""
+"""The twenty voices of Voxtral-4B-TTS-2603 (`voice` in its params.json)."""
 
 
 class Image(Section):

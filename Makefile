@@ -1,12 +1,19 @@
 # Two commands do everything on a fresh Debian 12 or 13 (as root): `make demo` and `make test`.
+.DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 PYTHON := .venv/bin/python
 UV := .venv-lock/bin/uv
 E2E := e2e-debian e2e-ubuntu e2e-spare
 
-.PHONY: setup check lint test unit lab-test program-test render-test agent-test e2e $(E2E) demo demo-down lock
+.PHONY: help setup check lint test unit lab-test program-test render-test agent-test e2e $(E2E) demo demo-down lock
 
+## what there is
+help:
+	@awk '/^## / {about = substr($$0, 4); next} /^[a-z0-9-]+:/ && about {sub(/:.*/, ""); printf "make %-13s %s\n", $$0, about} {about = ""}' \
+	    $(MAKEFILE_LIST)
+
+## .venv with everything that a run and the tests need
 setup: .venv/.complete
 
 .venv/.complete: requirements-test.txt pyproject.toml
@@ -24,9 +31,11 @@ agent/.venv/.complete: agent/requirements-test.txt | setup
 	touch $@
 
 # The quick part: the tests alone took 19.8 s on two cores (`make unit`), 36 s with what reads the code beside them.
+## the quick part: lint and unit
 check: setup
 	$(MAKE) --no-print-directory --output-sync=target -j2 lint unit
 
+## what reads the code: ruff, mypy, import-linter, shellcheck, hadolint, and that nothing secret is in it
 lint: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -37,24 +46,27 @@ lint: setup
 	.venv/bin/shellcheck $$(grep -rlE '^#!.*/(env )?(ba)?sh$$' .ci tests/lab/hardware tests/lab/nvidia)
 	.venv/bin/hadolint */Dockerfile
 
+## pure functions, rendered files, scripts
 unit: setup
 	$(PYTHON) -m pytest -q -n auto --dist worksteal tests/unit tests/render --ignore-glob='*/test_lab_*' \
 	    --ignore=tests/render/readers
 
-# What is ours, run as the programs they are: pyinfra up to its first connection, the fetcher, the engines' entrypoint.
+## pyinfra up to its first connection, the fetcher, the engines' entrypoint: as the programs they are
 program-test: setup
 	$(PYTHON) -m pytest -q -n auto --dist worksteal tests/programs
 
 # The lab's stand-ins refuse what the real things refuse: that is tested before anything relies on it.
+## the lab's stand-ins
 lab-test: setup
 	$(PYTHON) -m pytest -q -n auto --dist worksteal tests/unit/test_lab_*.py
 
-# Every rendered file by the program that reads it, in a network of its own: as root.
+## every rendered file, by the program that reads it (as root)
 render-test: setup
 	$(PYTHON) -m tests.lab requirements
 	$(PYTHON) -m tests.lab readers
 	$(PYTHON) -m pytest -q -n auto --dist worksteal tests/render/readers
 
+## the agent, with a real SFU and Whisper (as root: without a network)
 agent-test: setup agent/.venv/.complete
 	$(PYTHON) -m tests.lab requirements
 	export LIVEKIT_SERVER="$$($(PYTHON) -m tests.lab livekit)"; cd agent && .venv/bin/python -m pytest -q
@@ -64,6 +76,7 @@ e2e-debian: LANE := debian doctor gate restore
 e2e-ubuntu: LANE := instance_connect lab ubuntu ubuntu_releases talk commands ubuntu_teardown
 e2e-spare: LANE := interrupted rebuild weights
 
+## deploys on three simulated hosts, and what they say when something is broken (as root)
 e2e: setup
 	$(PYTHON) -m tests.lab requirements
 	$(MAKE) --no-print-directory --output-sync=target --keep-going -j3 $(E2E)
@@ -73,15 +86,19 @@ $(E2E):
 	$(PYTHON) -m pytest -q --durations=10 $(LANE:%=tests/e2e/test_%.py)
 
 # Cheap things first: what a second can tell need not wait for the lab.
+## everything
 test: check lab-test program-test render-test agent-test e2e
 
+## boots a simulated GPU host, deploys onto it, calls it and hears the answer (as root)
 demo: setup
 	$(PYTHON) -m tests.lab requirements
 	$(PYTHON) -m tests.lab demo
 
+## removes the lab
 demo-down: setup
 	$(PYTHON) -m tests.lab down
 
+## resolves requirements*.in anew
 lock:
 	python3 -m venv .venv-lock && .venv-lock/bin/pip install --quiet uv
 	$(UV) pip compile -q --generate-hashes --universal --python-version 3.10 --custom-compile-command "make lock" \

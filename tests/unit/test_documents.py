@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from docs import generate, picture
 from voicestack.host.preflight import port_ranges
@@ -169,13 +171,13 @@ def test_a_cards_parts_are_the_card(data: dict[str, Any]) -> None:
 
 
 def findings() -> dict[str, set[int]]:
-    """Test -> the handover's findings that its name says it is about."""
+    """Test -> the findings that its name says it is about."""
     names = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     tests = re.findall(r"def (test_finding((?:_(?:and_)?\d\d)+)_\w+)\(", names)
     return {test: {int(number) for number in re.findall(r"\d\d", numbers)} for test, numbers in tests}
 
 
-def test_every_finding_of_the_handover_has_a_test_named_after_it() -> None:
+def test_every_finding_has_a_test_named_after_it() -> None:
     assert set().union(*findings().values()) == set(range(1, 19))
 
 
@@ -212,7 +214,17 @@ def test_what_the_runbook_quotes_is_what_this_repository_says() -> None:
 
 
 def documents() -> list[Path]:
-    return [ROOT / "README.md", ROOT / "agent" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    root = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+    return [*root, ROOT / "agent" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def test_the_readme_is_short_and_begins_with_what_is_unproven_and_what_the_voice_may_not_be_used_for() -> None:
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert len(lines) <= 130
+    beginning = " ".join(lines[:10])
+    assert "Never run on real hardware" in beginning
+    for each in ("card", "AWS", "Bedrock", "Hub", "Voxtral-4B-TTS-2603", "CC-BY-NC", "No commercial use"):
+        assert each in beginning
 
 
 def test_the_readme_begins_with_what_is_unproven_and_what_the_voice_may_not_be_used_for() -> None:
@@ -230,16 +242,60 @@ def test_the_readme_lists_every_deploy() -> None:
     assert sorted(rows) == sorted(deploys)
 
 
+def test_every_document_can_be_reached_from_the_readme() -> None:
+    reached, waiting = set[Path](), [ROOT / "README.md"]
+    while waiting:
+        document = waiting.pop()
+        if document not in reached:
+            reached.add(document)
+            waiting += [
+                (document.parent / link).resolve() for link in re.findall(r"\]\(([^)#:]+\.md)", document.read_text())
+            ]
+    # The decisions' directory is linked as a whole, the agent's README is the image's own.
+    apart = {ROOT / "agent" / "README.md", *(ROOT / "docs" / "decisions").iterdir()}
+    assert {*documents()} - apart - reached == set()
+
+
+def anchors(document: Path) -> set[str]:
+    """What a link into it may name, as GitHub makes it of headings."""
+    headings = re.findall(
+        r"^#+ (.+)$", re.sub(r"^```.*?^```", "", document.read_text(), flags=re.M | re.S), re.MULTILINE
+    )
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("document", documents(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_a_document_points_to_is_there(document: Path) -> None:
     text = document.read_text()
-    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", text)
-    assert [link for link in links if not (document.parent / link).exists()] == []
+    links = re.findall(r"\]\((?!https?://)([^)#]*)(?:#([^)]+))?\)", text)
+    places = [(document.parent / link if link else document, anchor) for link, anchor in links]
+    assert [
+        str(place) for place, anchor in places if not place.exists() or (anchor and anchor not in anchors(place))
+    ] == []
     # A file of the repository in a command or in a sentence; "x.{py,sh}" are two. agent/ has commands of its own.
     top = "deploys|voicestack|on_host|docs|tests|inventories|group_data|templates|benchmarks"
     named = re.findall(rf"(?<![\w/.-])((?:{top})/[\w/.-]*(?:\w|\{{[\w,]+\}}))", text)
-    places = (ROOT, ROOT / "agent", document.parent)
-    assert [path for path in named if "{" not in path and not any((each / path).exists() for each in places)] == []
+    roots = (ROOT, ROOT / "agent", document.parent)
+    assert [path for path in named if "{" not in path and not any((each / path).exists() for each in roots)] == []
     makefile = (ROOT / "Makefile").read_text()
     targets = re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)
     assert [target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []
+
+
+def test_nothing_cites_what_a_reader_of_this_repository_does_not_have() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    sheet = re.compile("fact" + r"s(?:: [\w-]+\.md|, section)|hand" + "over", re.IGNORECASE)
+    texts = {name: (ROOT / name).read_text(errors="replace") for name in listed if (ROOT / name).is_file()}
+    assert sorted(name for name, text in texts.items() if sheet.search(text)) == []
+
+
+def test_make_alone_lists_every_target() -> None:
+    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"^make ([\w-]+) +\S", listed, re.MULTILINE)) == {*phony.split()} - {"$(E2E)"}
+
+
+def test_before_a_commit_runs_what_make_lint_runs() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    (hook,) = [hook for repository in config["repos"] for hook in repository["hooks"]]
+    assert (hook["entry"], hook["always_run"], hook["pass_filenames"]) == ("make lint", True, False)

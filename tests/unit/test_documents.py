@@ -256,6 +256,12 @@ def test_every_document_can_be_reached_from_the_readme() -> None:
     assert {*documents()} - apart - reached == set()
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "decisions").glob("*.md")), ids=lambda path: path.stem)
+def test_a_decision_says_what_was_chosen_in_which_context_and_what_would_change_it(path: Path) -> None:
+    text = path.read_text()
+    assert [word for word in ("Context", "Choice", "hat would change it") if word not in text] == []
+
+
 def anchors(document: Path) -> set[str]:
     """What a link into it may name, as GitHub makes it of headings."""
     headings = re.findall(

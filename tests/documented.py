@@ -36,8 +36,9 @@ class Documented(NamedTuple):
 
 
 def documents() -> list[Path]:
-    """The README of the repository and the agent's, and everything in docs."""
-    return [ROOT / "README.md", ROOT / "agent" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    """Those of the top level, the agent's README, and everything in docs."""
+    top = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "agent/README.md")]
+    return [*top, *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def commands_in(text: str) -> list[tuple[str, bool]]:

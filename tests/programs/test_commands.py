@@ -68,10 +68,8 @@ def test_a_rebuilds_variables_are_what_a_launch_needs(operator: Operator, amazon
 
 def test_the_cards_plan_is_printed_and_drawn(operator: Operator) -> None:
     assert "free" in operator.succeeds(documented_command(".venv/bin/python -m voicestack.plan"))
-    printed = operator.succeeds(
-        documented_command(".venv/bin/python -m voicestack.plan --data gpu_card=L40S --price 2.50")
-    )
-    assert "L40S" in printed
+    printed = operator.succeeds(documented_command(".venv/bin/python -m voicestack.plan --data gpu_card=46068"))
+    assert "card of 46,068 MiB" in printed
     operator.succeeds(
         documented_command(
             "ssh HOST nvidia-smi --query-gpu=memory.total,memory.used --format=csv,noheader,nounits | "

@@ -108,7 +108,7 @@ def test_preflight_finds_it_before_anything_is_changed(place: Path, settings: Se
 def test_preflight_finds_nothing_in_an_empty_an_own_and_a_hand_made_directory(
     tmp_path: Path, settings: Settings
 ) -> None:
-    """Finding 1: in the handover's /models the right name held the wrong model; that one is replaced."""
+    """Finding 1: in a hand-made /models the right name held the wrong model; that one is replaced."""
     write(tmp_path / "models", {"guard/model.safetensors": b"wrong", "lost+found/x": b"", ".hidden": b""})
     assert looked_at(tmp_path / "models", "guard", "voxtral") == []
     assert looked_at(tmp_path / "absent", "guard") == []

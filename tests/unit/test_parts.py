@@ -10,9 +10,20 @@ import yaml
 from tests.conftest import default_data
 from voicestack.audit.files import REQUIRED_SECRETS
 from voicestack.audit.wanted import wanted
-from voicestack.host.platform import Platform
+from voicestack.host import base, docker, nvidia
+from voicestack.host.platform import Platform, driver_pinning_packages, repositories
 from voicestack.host.volume import DROP_IN, wanted_files
-from voicestack.parts import BUILT, OF_COMPOSE, PROJECT, directories, kind, machine_files, patterns, stack_files
+from voicestack.parts import (
+    BUILT,
+    OF_COMPOSE,
+    PROJECT,
+    directories,
+    kind,
+    machine_files,
+    patterns,
+    stack_files,
+    wanted_packages,
+)
 from voicestack.paths import HOME, STATE
 from voicestack.settings.load import parse as parse_settings
 from voicestack.settings.model import Settings
@@ -33,6 +44,21 @@ def test_every_file_that_a_deploy_writes_is_the_stacks_or_the_machines(settings:
     ours = {path for path in written if kind(path, known)}
     assert written - ours == {path for path in machine_files(settings) if path in written}
     assert {path for path in ours if not path.startswith(f"{HOME}/")} == {"/etc/sysctl.d/60-voice.conf"}
+
+
+@pytest.mark.parametrize("platform", PLATFORMS, ids=lambda each: str(each.distribution))
+def test_the_sets_of_packages_of_each_step_are_in_the_whole(settings: Settings, platform: Platform) -> None:
+    whole = wanted_packages(settings, platform)
+    steps = [nvidia.wanted_packages(settings, platform), docker.wanted_packages(settings, platform)]
+    assert whole.repositories == repositories(settings, platform)
+    assert whole.install.keys() >= {*base.BASE_PACKAGES, *driver_pinning_packages(settings, platform)}
+    for step in steps:
+        assert whole.install.items() >= step.install.items()
+        assert set(whole.absent) >= set(step.absent)
+        assert set(whole.hold) >= set(step.hold)
+        assert set(whole.hold_if_installed) >= set(step.hold_if_installed)
+    assert whole.absent
+    assert any(step.hold_if_installed for step in steps) == (platform.distribution == "ubuntu")
 
 
 def test_what_a_guard_elsewhere_leaves_behind_is_the_stacks_too() -> None:

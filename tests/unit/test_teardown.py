@@ -194,6 +194,13 @@ def test_a_person_is_told_what_goes_what_stays_and_how_to_have_it_go() -> None:
     assert [line for line in told(SETTINGS, found) if line in in_any_case] == in_any_case
 
 
+@pytest.mark.parametrize("line", [f"path {HOME}/secrets/bedrock.env", f"aside {KEPT_ASIDE}/20261123T120000Z"])
+def test_deleting_keys_here_or_those_kept_aside_is_said_not_to_be_revoking(line: str) -> None:
+    assert any("not revoking" in said for said in told(FOR_GOOD, plan("docker absent", line)))
+    assert not any("not revoking" in said for said in told(FOR_GOOD, plan("docker absent")))
+    assert not any("not revoking" in said for said in told(SETTINGS, plan("docker absent", line)))
+
+
 def test_a_bare_host_has_nothing_to_tell_but_the_record() -> None:
     record = ["stays: the record of runs, /var/log/voice/runs.jsonl"]
     assert told(FOR_GOOD, plan("docker absent")) == record

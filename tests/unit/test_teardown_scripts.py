@@ -11,7 +11,7 @@ import pytest
 from voicestack.parts import Kind
 from voicestack.remote import script_file
 from voicestack.teardown import operations
-from voicestack.teardown.plan import HostImage, Takedown, read
+from voicestack.teardown.plan import HostContainer, HostImage, Takedown, read
 
 HARMLESS = (
     "basename",
@@ -148,12 +148,14 @@ def test_models_go_and_what_is_not_one_stays(host: Host) -> None:
     found = host.state(weights=models)
     assert set(found.models) == {"guard", ".replaced/old", ".staging", ".lock"}
     assert set(found.beside) == {"exploration", ".replaced/exploration", "linked"}
+    assert not found.mounted
     words = (str(models), f"{models}/.replaced", str(models))
     host.run("delete.sh", *words, stdin="".join(f"{models}/{name}\n" for name in found.models))
     assert files(models) == [".replaced/exploration/x", "exploration/x", "lost+found/x"]
     shutil.rmtree(models)
     (models / ".replaced").mkdir(parents=True)
     host.has("mountpoint")
+    assert host.state(weights=models).mounted
     host.run("delete.sh", *words)
     assert (models / ".replaced").exists()
     host.has("mountpoint", "false")
@@ -209,6 +211,37 @@ def test_docker_is_absent_silent_or_answers(host: Host, unit: str, version: str,
     assert host.state().docker.replace("gone", "absent") == said
 
 
+def test_each_column_of_docker_is_what_it_is_taken_for(host: Host) -> None:
+    host.has("systemctl")
+    values = {
+        '{{index .Config.Labels "com.docker.compose.project"}}': "voice",
+        '{{index .Config.Labels "com.docker.compose.project.working_dir"}}': "/opt/voice",
+        '{{index .Config.Labels "com.docker.compose.service"}}': "caddy",
+        "{{.Image}}": "sha256:c",
+        "{{.Config.Image}}": "caddy:2",
+        "{{.Id}}": "1111",
+        "{{slice .Name 1}}": "voice-caddy-1",
+        '{{.Label "com.docker.compose.project"}}': "voice",
+        "{{.Name}}": "voice_default",
+    }
+    (host.root / "values").write_text("".join(f"s|{text}|{value}|g\n" for text, value in values.items()))
+    said = f'sed -f {host.root}/values <<<"$text"'
+    host.has(
+        "docker",
+        f"""
+        text=
+        case "$*" in "ps -aq"*) echo 1111 ;; "inspect -f"*" 1111") text=$3 ;; "network ls"*) text=$4 ;; esac
+        [ -z "$text" ] || {said}""",
+    )
+    found = host.state()
+    assert found.containers == (
+        HostContainer("voice", "/opt/voice", "caddy", "sha256:c", "caddy:2", "1111", "voice-caddy-1"),
+    )
+    assert found.of_compose == ("network voice_default",)
+    host.has("docker", 'case "$*" in "volume ls"*) sed "s/{{.Label.*}}\t.*/voice\tvoice_gpu-start/" <<<"$4" ;; esac')
+    assert host.state().of_compose == ("volume voice_gpu-start",)
+
+
 def test_images_are_asked_for_by_what_settings_files_and_releases_name(host: Host) -> None:
     """Docker 29 lists those without a name only where all are asked for."""
     host.has("systemctl")
@@ -244,7 +277,9 @@ def test_docker_starts_without_the_volume_that_has_gone_and_however_often_it_cou
     assert refused.returncode == 1
     assert "Docker is installed and does not start; mend or remove it" in refused.stderr
     host.calls()
-    assert host.run("docker.sh", str(wait)).returncode == 0
+    started = host.run("docker.sh", str(wait))
+    assert started.returncode == 0
+    assert "Docker no longer waits for the weights' volume, which is not here" in started.stdout
     assert [call for call in host.calls() if call.startswith("systemctl")] == [
         "systemctl daemon-reload",
         "systemctl reset-failed docker.socket docker.service",
@@ -300,9 +335,11 @@ def test_an_image_that_stays_is_told_and_one_that_went_with_another_name_is_not(
 def test_the_build_cache_goes_and_is_told_if_it_does_not(host: Host) -> None:
     """The next run would find no image and not ask again."""
     host.has_real("rm")
-    host.has("docker")
+    # Buildx has a place for its notes that goes again.
+    host.has("docker", 'case "$*" in "builder prune"*) [ -d "${BUILDX_CONFIG:-}" ] ;; esac')
     assert host.run("images.sh", "cache", stdin="caddy:2\n").stdout == ""
     assert "docker builder prune --all --force" in host.calls()
+    assert not list(host.root.glob("tmp.*"))
     host.has("docker", 'case "$*" in "builder prune"*) exit 1 ;; esac')
     done = host.run("images.sh", "cache", stdin="caddy:2\n")
     assert done.returncode == 0, done.stderr
@@ -320,12 +357,14 @@ def test_what_is_moved_aside_is_roots_alone_and_comes_back_with_one_command(host
     (source / "opt/voice/secrets").chmod(0o700)
     (source / "opt/voice").chmod(0o755)
     (source / "opt/voice/secrets/livekit.env").chmod(0o600)
+    backups.mkdir(mode=0o755)
     paths = [f"{source}/opt/voice/secrets/livekit.env", f"{source}/var/lib/voice/caddy/data/"]
     done = host.run("aside.sh", str(backups), stdin="".join(f"{path}\n" for path in paths))
     assert done.returncode == 0, done.stderr
     assert files(source) == ["opt/voice/compose.yml"]
     assert backups.stat().st_mode & 0o777 == 0o700
     (place,) = backups.iterdir()
+    assert place.stat().st_mode & 0o777 == 0o700
     kept = place / str(source).lstrip("/") / "opt/voice"
     modes = [path.stat().st_mode & 0o777 for path in (kept, kept / "secrets", kept / "secrets/livekit.env")]
     assert modes == [0o755, 0o700, 0o600]

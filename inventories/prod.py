@@ -4,14 +4,6 @@ What may be chosen, by environment variables, is listed in voicestack/connect/en
 as boto3 finds them.
 """
 
-from pathlib import Path
-
-from pyinfra.api.exceptions import PyinfraError
-
-try:
-    from voicestack.connect.environment import read
-except ModuleNotFoundError:
-    root = Path(__file__).resolve().parents[1]
-    raise PyinfraError(f"run pyinfra from the repository's root: cd {root}") from None
+from voicestack.connect.environment import read
 
 voice = [read().inventory]

@@ -13,7 +13,7 @@ from pyinfra.api.host import Host
 from pyinfra.api.state import State
 from pyinfra.connectors.ssh import SSHConnector
 
-from voicestack.connect import prerequisites
+from voicestack.connect import prerequisites, runs_a_deploy
 from voicestack.paths import ROOT
 from voicestack.pyinfra_insides import when_hosts_are_known
 from voicestack.secrets import run as secrets
@@ -34,7 +34,14 @@ class NoHostsError(PyinfraError):
 
 
 def check_before_connecting(state: State) -> None:
-    """Have `state` check the settings of its voice hosts once it knows inventory, data and limits."""
+    """Have `state` check the settings of its voice hosts once it knows inventory, data and limits.
+
+    Raises:
+        PyinfraError: Python finds voicestack elsewhere than beside the config.py that calls this.
+    """
+    here = Path("config.py").resolve().parent
+    if here != ROOT:
+        raise PyinfraError(f"this clone, {here}, would run the code of another one, {ROOT}: run `make setup` here")
     when_hosts_are_known(state, check)
 
 
@@ -53,7 +60,7 @@ def check(state: State) -> None:
     if not limited:
         names = ", ".join(sorted(host.name for host in state.inventory))
         raise NoHostsError(f"--limit matches none of the inventory's hosts ({names})")
-    if _runs_a_deploy(sys.argv[1:]):
+    if runs_a_deploy(sys.argv[1:]):
         _refuse_foreign(limited)
     ours: list[Any] = [host for host in limited if GROUP in host.groups]
     loaded: list[Settings] = []
@@ -74,11 +81,6 @@ def check(state: State) -> None:
         raise SettingsError("\n".join([*problems, *_also_needed(ours)]))
     secrets.use(given)
     run_is_checked()
-
-
-def _runs_a_deploy(words: list[str]) -> bool:
-    """Whether one of pyinfra's arguments is a file of deploys/."""
-    return any(word.endswith(".py") and Path(word).resolve().parent == ROOT / "deploys" for word in words)
 
 
 def _refuse_foreign(hosts: list[Host]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from on_host.redaction import redact
-from on_host.start import compare, holding, reach, releases
+from on_host.start import compare, reach, releases
 from on_host.start.compare import Started, Wanted
 from on_host.start.containers import HOME, compose, containers, docker
 from on_host.start.waiting import NotHealthyError, await_health, failure, say
@@ -143,15 +143,14 @@ def process_of(service: str) -> tuple[str, str]:
 def reload(service: str, how: Mapping[str, Any]) -> None:
     """Have a running service read its file again, and ask its own health check at once: Docker asks later.
 
-    `how` is its entry in start.json; an old release's has no ports.
+    `how` is its entry in start.json.
 
     Raises:
         NotHealthyError: it refuses the file and goes on with the one before, or is not healthy with the new one.
     """
     container = containers()[service]
     check = container["Config"]["Healthcheck"]["Test"][1:]
-    with holding.held(how.get("ports", [])):
-        ask(service, container["Id"], how["command"], "refuses its new file")
+    ask(service, container["Id"], how["command"], "refuses its new file")
     ask(service, container["Id"], check, "is not healthy with its new file")
     say(f"{service}: reloaded")
 

@@ -150,7 +150,7 @@ def test_a_caddyfile_that_caddy_cannot_run_leaves_the_old_one_serving(host: LabH
     before = host.containers()
     with steady(host) as seen:
         broken(host, "caddy", said="caddy refuses its new file", root=tmp_path)
-    assert_nothing_failed(seen, reloads=0)
+    assert_calls_go_on(seen, reloads=0)
     assert host.containers() == before
 
 
@@ -171,24 +171,25 @@ def steady(host: LabHost) -> Iterator[dict[str, Any]]:
         seen.update(json.loads(host.shell(f"{agent} cat /tmp/steady.json")))
 
 
-def assert_nothing_failed(seen: dict[str, Any], reloads: int) -> None:
+def assert_calls_go_on(seen: dict[str, Any], reloads: int) -> None:
+    """A reload may lose a few requests that begin in its moment (docs/decisions/releases.md), and nothing else."""
     ARTEFACTS.mkdir(exist_ok=True)
     (ARTEFACTS / "steady.json").write_text(json.dumps(seen))
     assert seen["requests"] >= 20
-    assert seen["failed"] == []
+    assert len(seen["failed"]) <= 5 * reloads, seen["failed"]
     assert seen["websocket_open"]
     # A reload closes a kept connection once, between two requests, as any server may.
     assert seen["reopened"] <= reloads
 
 
-def test_a_changed_caddyfile_is_reloaded_and_no_caller_notices(host: LabHost) -> None:
+def test_a_changed_caddyfile_is_reloaded_and_calls_go_on(host: LabHost) -> None:
     before = host.containers()
     with steady(host) as seen:
         for level in ("WARN", "INFO"):
             run = host.deploy("--data", f"caddy_log_level={level}")
             assert run.status == 0, run.printed[-4000:]
             assert "caddy: reloaded" in run.printed
-    assert_nothing_failed(seen, reloads=2)
+    assert_calls_go_on(seen, reloads=2)
     assert host.containers() == before
     running = host.shell(
         "docker exec voice-caddy-1 curl -s --unix-socket /config/admin.sock http://localhost/config/logging/logs/default"

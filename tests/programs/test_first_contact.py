@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -113,38 +114,40 @@ def test_a_secret_that_cannot_be_used_is_in_the_list(nothing: dict[str, str]) ->
 HERE = f"run pyinfra from the repository's root: cd {ROOT}"
 
 
-@pytest.mark.parametrize("inventory", ["prod.py", "example.py", "lab.py"])
+def own(place: Path) -> Path:
+    """An inventory that lies nowhere near this repository's."""
+    (place / "mine.py").write_text('voice = ["voice.example.org"]\n')
+    return place / "mine.py"
+
+
+@pytest.mark.parametrize(
+    "inventory", ["inventories/prod.py", "inventories/example.py", "own", "@local", "@eic/tag:A=b"]
+)
+@pytest.mark.parametrize("config", ["", "from pyinfra.context import config\n\nconfig.SUDO = True\n"])
 def test_a_run_from_another_directory_is_told_where_to_go(
-    nothing: dict[str, str], tmp_path: Path, inventory: str
+    nothing: dict[str, str], tmp_path: Path, inventory: str, config: str
 ) -> None:
-    error = said(ROOT / "inventories" / inventory, ROOT / "deploys/voice.py", environment=nothing, cwd=tmp_path)
-    assert HERE in error
+    """Another directory's config.py does not count: nothing was checked, and group_data was not read."""
+    if config:
+        (tmp_path / "config.py").write_text(config)
+    named = own(tmp_path) if inventory == "own" else inventory if inventory.startswith("@") else ROOT / inventory
+    error = said(named, ROOT / "deploys/voice.py", environment=nothing, cwd=tmp_path)
+    assert f"config.py was not read: {HERE}" in error
     assert len(error.strip().splitlines()) == 1
 
 
-def test_another_directorys_config_does_not_count(nothing: dict[str, str], tmp_path: Path, ec2: Ec2Server) -> None:
-    """Even where Python finds the deploys: nothing was checked, and group_data was not read."""
-    (tmp_path / "config.py").write_text("from pyinfra.context import config\n\nconfig.SUDO = True\n")
-    ec2.instances = [Instance("voice-1")]
-    given = {**nothing, **credentials(ec2), "PYTHONPATH": str(ROOT)}
-    for inventory in ("prod.py", "example.py"):
-        words = (ROOT / "inventories" / inventory, ROOT / "deploys/voice.py")
-        assert HERE in said(*words, environment=given, cwd=tmp_path)
-
-
-def test_a_deploy_whose_run_was_not_checked_does_nothing(nothing: dict[str, str], tmp_path: Path) -> None:
-    """With an inventory of somebody's own nothing of ours is read before pyinfra connects."""
-    run = subprocess.run(
-        [PYINFRA, "-y", "@local", ROOT / "deploys/voice.py"],
-        cwd=tmp_path,
-        env={**nothing, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 1
-    assert f"config.py was not read: {HERE}" in run.stderr
-    assert "Traceback" not in run.stderr
+def test_a_clone_runs_its_own_code_whatever_is_installed(nothing: dict[str, str], tmp_path: Path) -> None:
+    """This clone is the one that is installed in the environment that the other one's run uses."""
+    for part in ("config.py", "deploys", "inventories", "group_data", "voicestack", "on_host", "agent/voice_agent"):
+        copy = shutil.copy if (ROOT / part).is_file() else shutil.copytree
+        copy(ROOT / part, tmp_path / part)
+    checks = tmp_path / "voicestack" / "before_connecting.py"
+    checks.write_text(checks.read_text().replace("the inventory has no hosts", "the other clone says no"))
+    words = ("inventories/nowhere.py", "deploys/voice.py")
+    assert "the other clone says no" in said(*words, environment=nothing, cwd=tmp_path)
+    shutil.rmtree(tmp_path / "voicestack")
+    error = said(*words, environment=nothing, cwd=tmp_path)
+    assert f"this clone, {tmp_path}, would run the code of another one, {ROOT}: run `make setup` here" in error
 
 
 def test_chdir_to_the_root_is_a_run_from_the_root(nothing: dict[str, str], tmp_path: Path) -> None:

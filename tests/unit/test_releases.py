@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from on_host.start import (
-    adopt,
     compare,
     releases,
     start,
@@ -317,19 +316,6 @@ def test_what_is_not_kept_yet_is_a_difference(host: Host, monkeypatch: pytest.Mo
     assert start.check() == {}
     host.ids["caddy:2"] = "sha256:other"
     assert start.check() == start.NOT_KEPT
-
-
-def test_what_runs_on_an_older_host_is_its_first_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path, "older")
-    (tmp_path / "bin" / "start.json").write_text('{"groups": [["caddy"]]}')
-    caddy = {"Config": {"Image": "caddy:2"}, "Image": "sha256:good"}
-    monkeypatch.setattr(adopt, "containers", lambda: {"caddy": caddy})
-    adopt.adopt(tmp_path, {"groups": [], "files": [*FILES, "env/new.env"], "reloads": {}})
-    first = releases.current(tmp_path)
-    assert first is not None
-    assert (first.number, first.healthy, first.images) == (1, True, IMAGES)
-    kept = json.loads((tmp_path / "releases" / "1" / "bin" / "start.json").read_text())
-    assert kept == {"groups": [["caddy"]], "files": [*FILES, "env/new.env"], "reloads": {}}
 
 
 def test_a_broken_line_to_the_reader_ends_nothing() -> None:

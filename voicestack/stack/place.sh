@@ -20,9 +20,6 @@ if grep -qiE 'could not|error|invalid|unmarshal' <<<"$livekit_says"; then
     exit 1
 fi
 
-if [ -e "$home/bin/start.json" ] && [ ! -e "$home/releases" ]; then
-    python3 "$staged/bin/adopt.py" "$home"
-fi
 # A container that started after a file was edited by hand has read the edit, and to Compose nothing changes when it is
 # mended. Such a file gets this moment as its time of change (rendered ones have 1970): later than the container's start,
 # which start.py sees.

@@ -33,11 +33,9 @@ RELOADS = {
             *("caddy", "reload", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"),
             *("--address", "unix//config/admin.sock"),
         ],
-        "ports": [443, 80],
     }
 }
-"""Service -> the mounted files that it reads again without a restart, the command in its container that says so, and
-the ports whose new connections wait meanwhile (target/holding.py)."""
+"""Service -> the mounted files that it reads again without a restart, and the command in its container that says so."""
 
 CALLERS = {"caddy": ("tcp://127.0.0.1:443",)}
 """Service -> where callers connect. Not https: the certificate may be on its way, and deploys/verify.py asks for it."""

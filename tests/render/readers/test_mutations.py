@@ -34,7 +34,7 @@ MUTATIONS = {
         Mutation("a port for the whole world", '"127.0.0.1:{{ voxtral.port }}:', '"{{ voxtral.port }}:'),
         Mutation("a variable for Compose", "name={{ voxtral.model }}", "name=${MODEL}"),
         Mutation("a health check in a shell", '["CMD", "/opt/venv', '["CMD-SHELL", "/opt/venv'),
-        Mutation("another port's health", "127.0.0.1:{{ livekit.port }}/", "127.0.0.1:{{ livekit.tcp_port }}/"),
+        Mutation("another port's health", 'health["livekit"]', 'health["caddy"]'),
         Mutation("a mount beside the path", "./voxtral:/etc/voxtral:ro", "./voxtral:/etc/voxtrals:ro"),
         Mutation(
             "the secrets forgotten",
@@ -46,6 +46,7 @@ MUTATIONS = {
         Mutation("a flag for every stage", "- --omni\n", "- --omni\n      - --max-num-seqs=4\n", NEW),
     ],
     "Caddyfile.j2": [
+        {"site_acme_email": "operator@example.org"},
         Mutation("a directive misspelt", "else %}\n\treverse_proxy", "else %}\n\treverse_proxi"),
         Mutation("the admin API on a port", "unix//config/admin.sock|0600", "127.0.0.1:2019"),
         Mutation("the health check for everyone", "\tbind 127.0.0.1\n", ""),

@@ -46,7 +46,6 @@ MUTATIONS = {
         Mutation("a flag for every stage", "- --omni\n", "- --omni\n      - --max-num-seqs=4\n", NEW),
     ],
     "Caddyfile.j2": [
-        {"site_acme_email": "operator@example.org"},
         Mutation("a directive misspelt", "else %}\n\treverse_proxy", "else %}\n\treverse_proxi"),
         Mutation("the admin API on a port", "unix//config/admin.sock|0600", "127.0.0.1:2019"),
         Mutation("the health check for everyone", "\tbind 127.0.0.1\n", ""),
@@ -102,6 +101,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "Caddyfile.j2": [
         *({"site_acme": acme, "caddy_log_level": "WARN"} for acme in ("internal", "staging", "production")),
         {"site_acme": "internal", "talk_enabled": True},
+        {"site_acme_email": "operator@example.org"},
     ],
     "livekit.yaml.j2": [{}, {"livekit_log_level": "error"}],
     "voxtral_tts.yaml.j2": [

@@ -1,1 +1,1 @@
-"""Programs in the engines' containers: each a file of its own, which needs nothing of the others."""
+"""Programs in containers, the engines' and the proof's: each a file of its own, which needs nothing of the others."""

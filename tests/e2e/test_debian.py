@@ -310,7 +310,7 @@ def test_after_a_reboot_all_are_healthy_again_in_order(host: LabHost) -> None:
 def test_the_proof_says_why_cuda_does_not_work_where_nvidia_smi_does(host: LabHost, settings: Settings) -> None:
     """A container without nvidia-uvm's nodes; the toolkit's hook would make them if it were let."""
     config = "/etc/nvidia-container-runtime/config.toml"
-    program = (ROOT / "voicestack/host/docker_gpu_proof.py").read_text()
+    program = (ROOT / "on_host/engine/gpu_proof.py").read_text()
     proof = script_file(docker.__file__, "docker_gpu_proof.sh", settings.image.agent_base, "no proof", program)
     before = host.shell("cat /var/lib/voice/gpu-proof")
     host.shell(

@@ -104,7 +104,7 @@ def test_nvidia_smi_fails_as_the_real_one_does(card: Card) -> None:
 
 
 def test_cuda_fails_as_the_real_one_does_and_the_proof_says_why(card: Card, tmp_path: Path) -> None:
-    """voicestack/host/docker_gpu_proof.py in front of the stand-in, with a directory in the place of /run and /dev."""
+    """on_host/engine/gpu_proof.py in front of the stand-in, with a directory in the place of /run and /dev."""
     text = (ROOT / "tests/lab/nvidia/libcuda.s").read_text()
     text = text.replace("/run/nvidia-lab.grant", f"{card.state}.grant").replace("/run/nvidia-lab", str(card.state))
     control, uvm, grant = tmp_path / "nvidiactl", tmp_path / "nvidia-uvm", Path(f"{card.state}.grant")
@@ -112,7 +112,7 @@ def test_cuda_fails_as_the_real_one_does_and_the_proof_says_why(card: Card, tmp_
     library.parent.mkdir()
 
     def cuda() -> tuple[int, str]:
-        program = [sys.executable, str(ROOT / "voicestack/host/docker_gpu_proof.py")]
+        program = [sys.executable, str(ROOT / "on_host/engine/gpu_proof.py")]
         environment = {"LD_LIBRARY_PATH": str(library.parent)}
         done = subprocess.run(program, capture_output=True, text=True, check=False, env=environment)
         return done.returncode, done.stdout + done.stderr

@@ -15,6 +15,7 @@ from pyinfra.api.facts import FactBase
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
+from voicestack.bundle import CODE
 from voicestack.host.packages import PackageSet, packages
 from voicestack.host.platform import DISTRIBUTION_DOCKER_PACKAGES, DOCKER_CONFLICTS, Platform, docker_versions
 from voicestack.remote import File, Streamed, place, refuse, script, script_file
@@ -24,7 +25,7 @@ DAEMON_JSON = "/etc/docker/daemon.json"
 CGROUP_DRIVER = "native.cgroupdriver"
 
 _PROOF = Path(__file__).with_name("docker_gpu_proof.sh")
-_PROOF_PROGRAM = _PROOF.with_suffix(".py").read_text(encoding="utf-8")
+_PROOF_PROGRAM = (CODE / "engine" / "gpu_proof.py").read_text(encoding="utf-8")
 PROOF_DIGEST = hashlib.sha256((_PROOF.read_text(encoding="utf-8") + _PROOF_PROGRAM).encode()).hexdigest()[:16]
 """What a host was proven by: another proof than the one on record proves it anew."""
 

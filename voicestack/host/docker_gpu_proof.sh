@@ -3,7 +3,7 @@
 # stack's cases; the engines have more rights. Neither image nor request names driver capabilities: the toolkit's default
 # is utility and compute.
 # Arguments: an image that is at hand or can be pulled | the proof to record | the program that asks CUDA
-# (docker_gpu_proof.py).
+# (on_host/engine/gpu_proof.py).
 image=$1 proof=$2 program=$3
 name=voice-gpu-proof
 docker rm -f $name >/dev/null 2>&1 || true

@@ -149,15 +149,10 @@ def test_a_host_with_half_a_deploy_and_no_docker_is_taken_down_too(host: LabHost
 def test_the_documents_command_takes_down_what_an_operator_has_on_ec2(host: LabHost, tmp_path: Path) -> None:
     """A host that has nothing: what the command does to one that has all is above."""
     with operator_of(host, tmp_path) as operator:
-        for command in (
+        operator.succeeds(
             documented_command(
                 ".venv/bin/pyinfra --limit HOST inventories/prod.py deploys/teardown.py "
                 "--data teardown_confirm=voice.example.org",
                 {"HOST": NAME, "voice.example.org": DOMAIN},
-            ),
-            documented_command(
-                ".venv/bin/pyinfra --limit HOST inventories/prod.py deploys/teardown.py --data teardown_confirm=DOMAIN",
-                {"HOST": NAME, "DOMAIN": DOMAIN},
-            ),
-        ):
-            operator.succeeds(command)
+            )
+        )

@@ -101,6 +101,10 @@ def test_no_command_is_called_untested_that_a_test_runs() -> None:
     ] == []
 
 
+def test_what_tests_type_stands_in_a_document() -> None:
+    assert sorted(typed_by_tests().keys() - {each.command for each in commands()}) == []
+
+
 def test_what_is_only_mentioned_is_still_there() -> None:
     assert MENTIONED - {each.command for each in commands()} == set()
 

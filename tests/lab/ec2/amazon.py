@@ -63,6 +63,7 @@ class Amazon(ControlledServer):
         profile.write_text(f"[profile {PROFILE}]\naws_access_key_id = testing\naws_secret_access_key = testing\n")
         self.environment = {
             "AWS_CONFIG_FILE": str(profile),
+            "AWS_PROFILE": PROFILE,
             "AWS_ENDPOINT_URL": f"https://localhost:{self.server_port}",
             "AWS_CA_BUNDLE": str(trusted),
             "AWS_EC2_METADATA_DISABLED": "true",

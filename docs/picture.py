@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from voicestack.audit.network import local_ports, public_ports
 from voicestack.gpu.plan import CardPlan
 from voicestack.gpu.speed import sessions
 from voicestack.gpu.units import GIB, gib
@@ -22,6 +21,7 @@ from voicestack.host.disks import CONTAINERDS, DOCKERS, disk_needs, pinned_image
 from voicestack.paths import HOME, STATE
 from voicestack.plan.picture import LOOKS
 from voicestack.settings.model import Settings
+from voicestack.settings.ports import listeners
 from voicestack.stack.render import CADDYS_FILE, HostFacts, environments, render
 
 ROLES = {
@@ -32,19 +32,6 @@ ROLES = {
     "vllm-guard": "judges: {model}",
 }
 """Service -> what it is for; its model is the one that it mounts."""
-
-LISTENS = {
-    "tcp 443": ("caddy", "signalling (wss)"),
-    "tcp 80": ("caddy", "leads to 443"),
-    "livekit_tcp_port": ("livekit", "media over TCP"),
-    "livekit_turn_port": ("livekit", "TURN, STUN"),
-    "livekit_port": ("livekit", "signalling, API"),
-    "caddy_health_port": ("caddy", "health"),
-    "voxtral_port": ("vllm-voxtral", "HTTP"),
-    "guard_port": ("vllm-guard", "HTTP"),
-    "agent_health_port": ("voice-agent", "health, metrics"),
-}
-"""The setting of a port (Caddy's two have none) -> who listens there, and for what."""
 
 ENGINES = {"vllm-voxtral": "sentences to speak", "vllm-guard": "texts to judge"}
 """Engine -> what the agent asks it for."""
@@ -101,23 +88,10 @@ def drawn(settings: Settings) -> str:
 
 def _listens(settings: Settings) -> list[tuple[str, str, str]]:
     """Service, what for, and where: what the world can reach first."""
-    livekit = settings.livekit
-    media = [("livekit", "media", f"{livekit.rtc_port_start}-{livekit.rtc_port_end}/udp")]
-    if livekit.turn_enabled:
-        relays = f"{livekit.turn_relay_port_start}-{livekit.turn_relay_port_end}/udp"
-        media.append(("livekit", "media that TURN relays", relays))
     return [
-        *((*_words(*key, name), f"{key[1]}/{key[0]}") for key, name in public_ports(settings).items()),
-        *media,
-        *((*_words(*key, name), f"{LOOPBACK}:{key[1]}") for key, name in local_ports(settings).items()),
+        (each.service, each.what, f"{each.numbers}/{each.protocol}" if each.is_public else f"{LOOPBACK}:{each.first}")
+        for each in listeners(settings)
     ]
-
-
-def _words(protocol: str, port: int, name: str) -> tuple[str, str]:
-    found = LISTENS.get(name) or LISTENS.get(f"{protocol} {port}")
-    if found is None:
-        raise UndrawnError(f"{name} listens on {protocol} {port}: docs/picture.py has no words for it")
-    return found
 
 
 def _outside(settings: Settings, caddyfile: str) -> dict[str, list[str]]:

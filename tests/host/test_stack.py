@@ -11,8 +11,8 @@ import pytest
 from on_host.weights.architecture import GUARD_SHAPE, VOXTRAL_SHAPE
 from tests.host.conftest import Deployed
 from voicestack.gpu.dimensions import dimensions_of
-from voicestack.host.preflight import port_ranges
 from voicestack.paths import HOME
+from voicestack.settings.ports import listeners
 from voicestack.stack.render import SERVICES, services
 
 
@@ -76,9 +76,7 @@ def test_the_card_keeps_the_headroom_free(deployed: Deployed) -> None:
 
 
 def test_only_the_public_ports_listen_beyond_loopback(deployed: Deployed) -> None:
-    livekit = deployed.settings.livekit
-    public_tcp = {80, 443, livekit.tcp_port}
-    public_udp = [(first, last) for protocol, first, last in port_ranges(deployed.settings) if protocol == "udp"]
+    public = [each for each in listeners(deployed.settings) if each.is_public]
     unexpected = []
     for line in deployed.output("ss -Hlntup").splitlines():
         protocol, _, _, _, local, _, *users = line.split()
@@ -86,10 +84,7 @@ def test_only_the_public_ports_listen_beyond_loopback(deployed: Deployed) -> Non
         program = users[0] if users else ""
         if address.startswith(("127.", "[::1]", "[::ffff:127.")) or not _is_ours(program):
             continue
-        allowed = (protocol == "tcp" and int(port) in public_tcp) or (
-            protocol == "udp" and any(first <= int(port) <= last for first, last in public_udp)
-        )
-        if not allowed:
+        if not any(each.protocol == protocol and each.first <= int(port) <= each.last for each in public):
             unexpected.append(line)
     assert unexpected == []
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -108,6 +110,13 @@ http.server.HTTPServer(("127.0.0.1", port), Health).serve_forever()
 """
 
 
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody has: engines are told theirs before they start."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in sockets]
+
+
 def start(tmp_path: Path, port: int, *options: str, program: str = ENGINE_PROGRAM) -> subprocess.Popen[str]:
     engine = [sys.executable, "-c", program, str(port), str(tmp_path / "log")]
     words = [
@@ -132,7 +141,7 @@ def lines(tmp_path: Path, count: int) -> list[str]:
 
 
 def test_engines_started_at_once_warm_up_one_after_the_other(tmp_path: Path) -> None:
-    engines = [start(tmp_path, port) for port in (18_101, 18_102)]
+    engines = [start(tmp_path, port) for port in free_ports(2)]
     try:
         log = lines(tmp_path, 4)
     finally:
@@ -144,23 +153,25 @@ def test_engines_started_at_once_warm_up_one_after_the_other(tmp_path: Path) -> 
 
 
 def test_an_engine_waits_for_the_one_it_comes_after(tmp_path: Path) -> None:
-    guard = start(tmp_path, 18_104, "--after=http://127.0.0.1:18103/health")
-    voxtral = start(tmp_path, 18_103)
+    first, second = free_ports(2)
+    guard = start(tmp_path, second, f"--after=http://127.0.0.1:{first}/health")
+    voxtral = start(tmp_path, first)
     try:
         log = lines(tmp_path, 4)
     finally:
         for engine in (guard, voxtral):
             engine.terminate()
             engine.wait(10)
-    assert log.index("ready 18103") < log.index("start 18104")
+    assert log.index(f"ready {first}") < log.index(f"start {second}")
 
 
 def test_an_engine_that_dies_hands_on_its_status_and_the_lock(tmp_path: Path) -> None:
-    failing = start(tmp_path, 18_105, program="import sys; sys.exit(7)")
+    first, second = free_ports(2)
+    failing = start(tmp_path, first, program="import sys; sys.exit(7)")
     assert failing.wait(20) == 7
-    after = start(tmp_path, 18_106)
+    after = start(tmp_path, second)
     try:
-        assert lines(tmp_path, 2) == ["start 18106", "ready 18106"]
+        assert lines(tmp_path, 2) == [f"start {second}", f"ready {second}"]
     finally:
         after.terminate()
         after.wait(10)

@@ -26,6 +26,7 @@ from voicestack.host.report import Socket
 from voicestack.remote import File
 from voicestack.settings.load import parse as parse_settings
 from voicestack.settings.model import Settings
+from voicestack.settings.ports import listeners
 from voicestack.verify.document import write
 from voicestack.weights.state import OnDisk, WeightsDirectory
 
@@ -45,12 +46,13 @@ def clone(settings: Settings) -> Wanted:
 def healthy(clone: Wanted, settings: Settings) -> HostState:
     """A host exactly as wanted."""
     ids = {service: hashlib.sha256(service.encode()).hexdigest() for service in clone.services}
-    public = [Socket(protocol, f"*:{port}", "x", ids["livekit"]) for protocol, port in network.public_ports(settings)]
+    single = [each for each in listeners(settings) if not each.is_range]
+    public = [Socket(each.protocol, f"*:{each.first}", "x", ids["livekit"]) for each in single if each.is_public]
+    by = dict.fromkeys(network.PUBLISHED, ("docker-proxy", "-"))
     local = [
-        Socket(
-            "tcp", f"127.0.0.1:{port}", *(("docker-proxy", "-") if name in network.PUBLISHED else ("x", ids["livekit"]))
-        )
-        for (_, port), name in network.local_ports(settings).items()
+        Socket("tcp", f"127.0.0.1:{each.first}", *by.get(each.name, ("x", ids["livekit"])))
+        for each in single
+        if not each.is_public
     ]
     return HostState(
         now=NOW,
@@ -220,7 +222,7 @@ def test_ports(settings: Settings, healthy: HostState) -> None:
 def test_docker_listens_for_the_services_that_publish_a_port_alone(clone: Wanted, settings: Settings) -> None:
     services = yaml.safe_load(clone.files[f"{HOME}/compose.yml"].content)["services"].values()
     published = {line for service in services for line in service.get("ports", [])}
-    ports = {name: port for (_, port), name in network.local_ports(settings).items()}
+    ports = {each.name: each.first for each in listeners(settings) if not each.is_public}
     assert published == {f"127.0.0.1:{ports[name]}:{ports[name]}" for name in network.PUBLISHED}
 
 

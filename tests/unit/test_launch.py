@@ -14,13 +14,11 @@ from agent.voice_agent.residency import EU
 from voicestack.aws import Account
 from voicestack.connect import environment, models_volume
 from voicestack.connect.ec2 import InstancesError, tags_of
-from voicestack.host.preflight import port_ranges
-from voicestack.launch import ports, role, wishes
+from voicestack.launch import role, wishes
 from voicestack.launch.calls import Aws, LaunchError, explained
 from voicestack.launch.place import choose
 from voicestack.launch.ports import Rule, of_described, permission, public, ssh
 from voicestack.launch.wishes import Wish, mistakes
-from voicestack.settings.contradictions import listening_ports
 from voicestack.settings.load import parse
 from voicestack.settings.model import Settings
 
@@ -42,10 +40,11 @@ def wanted(settings: Settings, **variables: str) -> Wish:
 
 
 def test_what_is_open_is_what_the_stack_listens_on_beyond_loopback(settings: Settings) -> None:
-    local = listening_ports(settings).keys() - {"livekit_tcp_port", "livekit_turn_port"}
-    hidden = {listening_ports(settings)[key] for key in local}
-    everything = {Rule(protocol, first, last, ports.WORLD) for protocol, first, last in port_ranges(settings)}
-    assert set(public(settings)) == {rule for rule in everything if rule.protocol == "udp" or rule.first not in hidden}
+    opened = {(rule.protocol, rule.first, rule.last, rule.source) for rule in public(settings)}
+    assert opened == {
+        *(("tcp", port, port, "0.0.0.0/0") for port in (80, 443, 7881)),
+        *(("udp", *ports, "0.0.0.0/0") for ports in ((3478, 3478), (50000, 50199), (50200, 50299))),
+    }
 
 
 def test_what_is_switched_off_is_not_open(data: dict[str, Any]) -> None:

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from voicestack.host.platform import TOOLKIT_PACKAGES
-from voicestack.host.preflight import findings, memory_needed_gib, port_ranges
+from voicestack.host.preflight import findings, memory_needed_gib
 from voicestack.host.report import Disk, HostReport, Preflight, Socket, parse_report
 from voicestack.settings.load import parse
 from voicestack.settings.model import Settings
+from voicestack.settings.ports import listeners
 
 GOOD = HostReport(
     distribution="ubuntu",
@@ -361,5 +362,7 @@ def test_the_memory_a_host_needs_is_the_plans_or_a_number(data: dict[str, Any]) 
 
 
 def test_a_guard_on_another_host_listens_on_no_port_here(data: dict[str, Any]) -> None:
-    assert ("tcp", 8000, 8000) in port_ranges(parse(data))
-    assert ("tcp", 8000, 8000) not in port_ranges(parse({**data, "guard_placement": "http://10.0.0.7:8000"}))
+    def ports(**changes: Any) -> set[int]:
+        return {each.first for each in listeners(parse({**data, **changes}))}
+
+    assert ports() - ports(guard_placement="http://10.0.0.7:8000") == {8000}

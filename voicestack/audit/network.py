@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from voicestack.audit.facts import Certificate, HostState
 from voicestack.audit.findings import DEPLOY, Finding, or_ok
 from voicestack.host.report import Socket
-from voicestack.settings.contradictions import listening_ports
 from voicestack.settings.model import Settings
+from voicestack.settings.ports import listeners
 
 PUBLISHER = "docker-proxy"
 """Docker's own process, which listens for containers with published ports: for whose, it does not say."""
@@ -23,28 +23,14 @@ DAYS_THAT_WORRY = 14
 DAY_S = 86_400
 
 
-def public_ports(settings: Settings) -> dict[tuple[str, int], str]:
-    """(protocol, port) -> what of ours listens there for the world, all the time."""
-    livekit = settings.livekit
-    ports = {("tcp", 80): "Caddy", ("tcp", 443): "Caddy", ("tcp", livekit.tcp_port): "livekit_tcp_port"}
-    return {**ports, ("udp", livekit.turn_port): "livekit_turn_port"} if livekit.turn_enabled else ports
-
-
-def local_ports(settings: Settings) -> dict[tuple[str, int], str]:
-    """(protocol, port) -> what of ours listens there for this host alone."""
-    public = {"livekit_tcp_port", "livekit_turn_port"}
-    return {("tcp", port): key for key, port in listening_ports(settings).items() if key not in public}
-
-
 def ports(settings: Settings, state: HostState, ssh_port: int) -> list[Finding]:
     """Ports of ours that nobody or somebody else listens on, or that the world can reach; strangers' open ports."""
-    public, local = public_ports(settings), local_ports(settings)
+    ours = {(each.protocol, each.first): each for each in listeners(settings) if not each.is_range}
     own = {container.id for container in state.containers if container.service}
     found = []
-    for (protocol, port), name in {**public, **local}.items():
+    for (protocol, port), one in ours.items():
         at_port = [each for each in state.listeners if (each.protocol, each.port) == (protocol, port)]
-        found += _one_of_ours(f"{protocol} {port}", name, at_port, own, is_public=(protocol, port) in public)
-    ours = public.keys() | local.keys()
+        found += _one_of_ours(f"{protocol} {port}", one.name, at_port, own, is_public=one.is_public)
     found += [
         _stranger(each)
         for each in _unique(state.listeners)

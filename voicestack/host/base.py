@@ -13,6 +13,7 @@ from voicestack.host.packages import Apt, PackageSet, difference, packages
 from voicestack.host.platform import Platform, repositories
 from voicestack.remote import File, place, script
 from voicestack.settings.model import Settings
+from voicestack.settings.ports import listeners
 
 BASE_PACKAGES = ("ca-certificates", "curl", "gpg", "iproute2", "kmod", "python3", "python3-venv")
 SYSCTL = "/etc/sysctl.d/60-voice.conf"
@@ -53,10 +54,7 @@ def wanted_files(settings: Settings) -> dict[str, str]:
 
 def kernel_parameters(settings: Settings) -> str:
     """sysctl.d text: LiveKit's receive buffer, and its UDP ports kept from being handed out to other programs."""
-    livekit = settings.livekit
-    reserved = [f"{livekit.rtc_port_start}-{livekit.rtc_port_end}"]
-    if livekit.turn_enabled:
-        reserved.append(f"{livekit.turn_relay_port_start}-{livekit.turn_relay_port_end}")
+    reserved = [f"{each.first}-{each.last}" for each in listeners(settings) if each.is_range]
     return (
         "# Managed by the voice stack's deploys.\n"
         "# LiveKit warns below 5,000,000 bytes. The dash: a container's kernel does not offer the parameter.\n"

@@ -20,9 +20,9 @@ from voicestack.host.report import Disk, HostReport, Preflight
 from voicestack.host.volume import ask as ask_volume
 from voicestack.host.volume_state import VolumeState, refusals, size_problem
 from voicestack.secrets.run import hub_token
-from voicestack.settings.contradictions import listening_ports
 from voicestack.settings.directory import unknown_content
 from voicestack.settings.model import Settings
+from voicestack.settings.ports import listeners
 
 NAT64 = ip_network("64:ff9b::/96")
 """RFC 6052: what resolvers of networks without IPv4 answer for an A record."""
@@ -55,7 +55,7 @@ def ask(host: Host, settings: Settings) -> HostReport:
     return host.get_fact(
         Preflight,
         paths=" ".join(("/", DOCKERS, CONTAINERDS, settings.weights.directory)),
-        ports=" ".join(f"{protocol}:{first}-{last}" for protocol, first, last in port_ranges(settings)),
+        ports=" ".join(f"{each.protocol}:{each.first}-{each.last}" for each in listeners(settings)),
         urls=" ".join(_for_each_distribution(settings, needed_urls)),
         packages=" ".join(_for_each_distribution(settings, distribution_packages)),
         metadata=settings.site.imds_url if settings.site.public_address == "imds" else "",
@@ -95,17 +95,6 @@ def images(report: HostReport, settings: Settings) -> str:
     wanted = settings.docker.versions["docker-ce"] if settings.docker.source == "docker" else ""
     versions = (*(report.installed.get(name) for name in ENGINES), wanted, report.packages.get("docker.io"))
     return report.images or image_place(next(filter(None, versions), ""))
-
-
-def port_ranges(settings: Settings) -> list[tuple[str, int, int]]:
-    """(protocol, first, last) of every port the stack listens on."""
-    livekit = settings.livekit
-    tcp = [80, 443, *(port for key, port in listening_ports(settings).items() if key != "livekit_turn_port")]
-    udp = [(livekit.rtc_port_start, livekit.rtc_port_end)]
-    if livekit.turn_enabled:
-        udp.append((livekit.turn_port, livekit.turn_port))
-        udp.append((livekit.turn_relay_port_start, livekit.turn_relay_port_end))
-    return [*(("tcp", port, port) for port in tcp), *(("udp", first, last) for first, last in udp)]
 
 
 def needed_urls(settings: Settings, platform: Platform) -> tuple[str, ...]:

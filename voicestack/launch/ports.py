@@ -7,6 +7,7 @@ from ipaddress import ip_network
 from typing import Any, NamedTuple
 
 from voicestack.settings.model import Settings
+from voicestack.settings.ports import HTTP, listeners
 
 WORLD = "0.0.0.0/0"
 
@@ -26,17 +27,11 @@ class Rule(NamedTuple):
 
 def public(settings: Settings) -> dict[Rule, str]:
     """Rule -> why, for the ports of the stack that callers reach; the rest of its ports is on loopback."""
-    livekit = settings.livekit
-    rules = {Rule("tcp", 443, 443, WORLD): "Caddy: the page and wss"}
-    if settings.site.acme != "internal":
-        rules[Rule("tcp", 80, 80, WORLD)] = "Caddy: ACME and the redirect to https"
-    rules[Rule("tcp", livekit.tcp_port, livekit.tcp_port, WORLD)] = "LiveKit: media over TCP"
-    rules[Rule("udp", livekit.rtc_port_start, livekit.rtc_port_end, WORLD)] = "LiveKit: media"
-    if livekit.turn_enabled:
-        rules[Rule("udp", livekit.turn_port, livekit.turn_port, WORLD)] = "LiveKit: TURN and STUN"
-        relays = Rule("udp", livekit.turn_relay_port_start, livekit.turn_relay_port_end, WORLD)
-        rules[relays] = "LiveKit: TURN relays"
-    return rules
+    return {
+        Rule(each.protocol, each.first, each.last, WORLD): f"{each.service}: {each.what}"
+        for each in listeners(settings)
+        if each.is_public and not (each.first == HTTP and settings.site.acme == "internal")
+    }
 
 
 def ssh(networks: Sequence[str], groups: Sequence[str]) -> dict[Rule, str]:

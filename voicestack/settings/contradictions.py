@@ -6,6 +6,7 @@ from agent.voice_agent.residency import is_public
 from voicestack.gpu import advice
 from voicestack.settings import omni, residency
 from voicestack.settings.model import Settings
+from voicestack.settings.ports import listeners
 
 
 def contradictions(settings: Settings) -> list[str]:
@@ -36,42 +37,25 @@ def _residency(settings: Settings) -> list[str]:
     return problems
 
 
-def listening_ports(settings: Settings) -> dict[str, int]:
-    """Setting -> port, for every single port the stack listens on."""
-    guard = {"guard_port": settings.guard.port} if settings.guard.is_here else {}
-    return {
-        "livekit_port": settings.livekit.port,
-        "livekit_tcp_port": settings.livekit.tcp_port,
-        "livekit_turn_port": settings.livekit.turn_port,
-        "caddy_health_port": settings.caddy.health_port,
-        "voxtral_port": settings.voxtral.port,
-        **guard,
-        "agent_health_port": settings.agent.health_port,
-    }
-
-
 def _ports(settings: Settings) -> list[str]:
-    problems, seen = [], {80: "Caddy's HTTP port", 443: "Caddy's HTTPS port"}
-    for key, port in listening_ports(settings).items():
-        if port in seen:
-            problems.append(f"{key}: {port} is already {seen[port]}; choose another port")
-        seen.setdefault(port, key)
-    livekit = settings.livekit
-    ranges = {"livekit_rtc_port": (livekit.rtc_port_start, livekit.rtc_port_end)}
-    if livekit.turn_enabled:
-        ranges["livekit_turn_relay_port"] = (livekit.turn_relay_port_start, livekit.turn_relay_port_end)
-    for key, (start, end) in ranges.items():
-        if start >= end:
-            problems.append(f"{key}_end: {end} must be greater than {key}_start ({start})")
+    found = listeners(settings)
+    ranges = [each for each in found if each.is_range]
+    problems, seen = [], dict[int, str]()
+    for each in found:
+        if each.is_range:
+            continue
+        if each.first in seen:
+            problems.append(f"{each.name}: {each.first} is already {seen[each.first]}; choose another port")
+        seen.setdefault(each.first, each.name)
+    for each in ranges:
+        if each.first >= each.last:
+            problems.append(f"{each.name}_end: {each.last} must be greater than {each.name}_start ({each.first})")
         problems += [
-            f"{key}_start: the range {start}-{end} covers {port}, which is {owner}"
+            f"{each.name}_start: the range {each.first}-{each.last} covers {port}, which is {owner}"
             for port, owner in seen.items()
-            if start <= port <= end
+            if each.first <= port <= each.last
         ]
-    overlap = (
-        livekit.rtc_port_start <= livekit.turn_relay_port_end and livekit.turn_relay_port_start <= livekit.rtc_port_end
-    )
-    if livekit.turn_enabled and overlap:
+    if len(ranges) > 1 and ranges[0].first <= ranges[1].last and ranges[1].first <= ranges[0].last:
         problems.append("livekit_turn_relay_port_start: the relay range overlaps the RTC range")
     return problems
 

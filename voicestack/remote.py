@@ -11,7 +11,7 @@ import base64
 import io
 import shlex
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,3 +104,39 @@ def place(files: Mapping[str, File]) -> StringCommand:
     body = f"umask 077; rm -rf {STAGING}; mkdir {STAGING}; base64 -d | tar -xzp --numeric-owner -C {STAGING}"
     relative = {path.lstrip("/"): file for path, file in files.items()}
     return StringCommand(script(f"{body}; umask 022; {moves}; rm -rf {STAGING}"), _stdin=tree_on_stdin(relative))
+
+
+class Rows:
+    """What a script of ours prints: lines of a key and values, with TABs between them; a key may come again.
+
+    pyinfra strips lines, so what is empty at the end of one is put back: a row has as many values as are asked for.
+    """
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._rows: dict[str, list[list[str]]] = {}
+        for line in lines:
+            key, *values = line.split("\t")
+            self._rows.setdefault(key, []).append([value.strip() for value in values])
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._rows
+
+    def all(self, key: str, columns: int = 1) -> list[list[str]]:
+        """The values of each line with this key."""
+        return [[*row, *[""] * (columns - len(row))] for row in self._rows.get(key, [])]
+
+    def first(self, key: str, columns: int = 1) -> list[str]:
+        """Those of the first one; empty ones where there is none."""
+        return next(iter(self.all(key, columns)), [""] * columns)
+
+    def one(self, key: str) -> str:
+        """The first value of the first one."""
+        return self.first(key)[0]
+
+    def each(self, key: str) -> tuple[str, ...]:
+        """The first value of every one."""
+        return tuple(row[0] for row in self.all(key))
+
+    def pairs(self, key: str) -> dict[str, str]:
+        """The first value of every one -> its second."""
+        return {row[0]: row[1] for row in self.all(key, 2)}

@@ -8,7 +8,7 @@ import tarfile
 from base64 import b64decode
 from pathlib import Path
 
-from voicestack.remote import File, script, tree_on_stdin, unpack
+from voicestack.remote import File, Rows, script, tree_on_stdin, unpack
 
 
 def test_a_tree_travels_with_modes() -> None:
@@ -42,3 +42,17 @@ def test_finding_17_line_breaks_in_an_argument_stay_in_it() -> None:
     words = ["sh", "-c", script('printf "%s" "$1"', "one\ntwo 'three'")]
     result = subprocess.run(words, capture_output=True, text=True, check=True)
     assert result.stdout == "one\ntwo 'three'"
+
+
+def test_what_a_script_prints_is_read_by_key() -> None:
+    """pyinfra strips lines: what is empty at the end of one comes back."""
+    rows = Rows(["os\tdebian\t13", "file\t/a\tdigest", "file\t/b", "active"])
+    assert ("active" in rows, "stale" in rows) == (True, False)
+    assert rows.one("os") == "debian"
+    assert rows.one("stale") == ""
+    assert rows.first("os", 3) == ["debian", "13", ""]
+    assert rows.first("stale", 2) == ["", ""]
+    assert rows.each("file") == ("/a", "/b")
+    assert rows.pairs("file") == {"/a": "digest", "/b": ""}
+    assert rows.all("active") == [[""]]
+    assert rows.first("active", 0) == []

@@ -13,10 +13,7 @@ from pyinfra.api.facts import FactBase
 from voicestack.audit import runs
 from voicestack.audit.runs import Run
 from voicestack.host.report import Socket
-from voicestack.remote import File, script_file
-
-COLUMNS = {"file": 4, "kernel": 2}
-"""Of the lines whose last value may be empty."""
+from voicestack.remote import File, Rows, script_file
 
 FAULTS = {"docker_fault": "Docker", "check_fault": "start.py --check"}
 """Keys of state.sh -> who could not be asked."""
@@ -114,32 +111,25 @@ def asked(files: Mapping[str, File]) -> str:
 
 def parse(lines: list[str]) -> HostState:
     """The lines that state.sh prints, as a HostState."""
-    rows: dict[str, list[list[str]]] = {}
-    for line in lines:
-        key, *values = line.split("\t")
-        # pyinfra strips lines: what is empty at the end has to be put back.
-        rows.setdefault(key, []).append([*values, *[""] * (COLUMNS.get(key, 1) - len(values))])
-
-    def one(key: str, index: int = 0) -> str:
-        return rows[key][0][index] if key in rows else ""
-
+    rows = Rows(lines)
+    kernel, newest_kernel = rows.first("kernel", 2)
     return HostState(
-        now=int(one("now") or 0),
-        files={path: LiveFile(owner, digest, _decoded(text)) for path, owner, digest, text in rows.get("file", [])},
-        secrets=dict(rows.get("secret", [])),
-        others=tuple(row[0] for row in rows.get("other", [])),
-        runs=tuple(runs.read(_decoded(row[0]).decode("utf-8", errors="replace") for row in rows.get("run", []))),
-        release=one("release"),
+        now=int(rows.one("now") or 0),
+        files={path: LiveFile(owner, digest, _decoded(text)) for path, owner, digest, text in rows.all("file", 4)},
+        secrets=rows.pairs("secret"),
+        others=rows.each("other"),
+        runs=tuple(runs.read(_decoded(each).decode("utf-8", errors="replace") for each in rows.each("run"))),
+        release=rows.one("release"),
         at_work="at_work" in rows,
-        containers=tuple(_container(row) for row in rows.get("container", [])),
-        differences=dict(json.loads(_decoded(one("differences")))) if "differences" in rows else None,
-        faults={subject: one(key) for key, subject in FAULTS.items() if key in rows},
-        listeners=tuple(Socket(*row) for row in rows.get("listener", [])),
-        certificates=tuple(Certificate(path, int(a), int(b)) for path, a, b in rows.get("certificate", [])),
-        reboot=tuple(one("reboot").split(" ")) if "reboot" in rows else (),
-        kernel=one("kernel"),
-        newest_kernel=one("kernel", 1),
-        memory="\n".join(row[0] for row in rows.get("memory", [])),
+        containers=tuple(_container(row) for row in rows.all("container", 9)),
+        differences=dict(json.loads(_decoded(rows.one("differences")))) if "differences" in rows else None,
+        faults={subject: rows.one(key) for key, subject in FAULTS.items() if key in rows},
+        listeners=tuple(Socket(*row) for row in rows.all("listener", 4)),
+        certificates=tuple(Certificate(path, int(a), int(b)) for path, a, b in rows.all("certificate", 3)),
+        reboot=tuple(rows.one("reboot").split(" ")) if "reboot" in rows else (),
+        kernel=kernel,
+        newest_kernel=newest_kernel,
+        memory="\n".join(rows.each("memory")),
     )
 
 

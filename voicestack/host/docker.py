@@ -18,7 +18,7 @@ from pyinfra.context import host
 from voicestack.bundle import CODE
 from voicestack.host.packages import PackageSet, packages
 from voicestack.host.platform import DISTRIBUTION_DOCKER_PACKAGES, DOCKER_CONFLICTS, Platform, docker_versions
-from voicestack.remote import File, Streamed, place, refuse, script, script_file
+from voicestack.remote import File, Rows, Streamed, place, refuse, script, script_file
 from voicestack.settings.model import Settings
 
 DAEMON_JSON = "/etc/docker/daemon.json"
@@ -61,15 +61,14 @@ class Docker(FactBase[DockerState]):
 
     def process(self, output: list[str]) -> DockerState:
         """Parse the script's lines."""
-        values = dict(line.split("\t", 1) for line in output if "\t" in line)
-        encoded = values.get("config")
+        rows = Rows(output)
         return DockerState(
-            config=base64.b64decode(encoded).decode() if encoded is not None else None,
-            active="active" in values,
-            enabled="enabled" in values,
-            stale="stale" in values,
-            proof=values.get("proof", ""),
-            proof_wanted=values.get("proof_wanted", ""),
+            config=base64.b64decode(rows.one("config")).decode() if "config" in rows else None,
+            active="active" in rows,
+            enabled="enabled" in rows,
+            stale="stale" in rows,
+            proof=rows.one("proof"),
+            proof_wanted=rows.one("proof_wanted"),
         )
 
     def default(self) -> DockerState:  # type: ignore[override]

@@ -20,7 +20,7 @@ from voicestack.host.platform import (
     toolkit_versions,
 )
 from voicestack.host.reboot import reboot_and_wait
-from voicestack.remote import refuse, script, script_file
+from voicestack.remote import Rows, refuse, script, script_file
 from voicestack.settings.model import Settings
 
 NOUVEAU_BLACKLIST = """\
@@ -97,14 +97,14 @@ class Driver(FactBase[DriverState]):
 
     def process(self, output: list[str]) -> DriverState:
         """Parse the script's lines."""
-        values = dict(line.split("\t", 1) for line in output if "\t" in line)
+        rows = Rows(output)
         return DriverState(
-            loaded=values.get("loaded", ""),
-            installed=values.get("installed", ""),
-            smi=values.get("smi", ""),
-            persistent=values.get("persistence") == "Enabled",
-            uvm=values.get("uvm") == "yes",
-            boot=values.get("boot", ""),
+            loaded=rows.one("loaded"),
+            installed=rows.one("installed"),
+            smi=rows.one("smi"),
+            persistent=rows.one("persistence") == "Enabled",
+            uvm=rows.one("uvm") == "yes",
+            boot=rows.one("boot"),
         )
 
     def default(self) -> DriverState:  # type: ignore[override]

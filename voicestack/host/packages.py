@@ -13,7 +13,7 @@ from pyinfra.context import host
 
 from voicestack.host.apt import with_apt
 from voicestack.host.platform import Repository
-from voicestack.remote import File, Streamed, place, refuse, script_file
+from voicestack.remote import File, Rows, Streamed, place, refuse, script_file
 
 APT = "/etc/apt"
 SEPARATE = "comment the entry out, or move it to a file of its own"
@@ -122,14 +122,14 @@ def not_ours_alone(shared: Mapping[str, str]) -> str:
 
 def parse_state(lines: list[str]) -> AptState:
     """The lines that packages_state.sh prints, as an AptState."""
-    rows = [line.split("\t") for line in lines]
+    rows = Rows(lines)
     return AptState(
-        files={row[1]: row[2] for row in rows if row[0] == "file"},
-        installed={row[1]: row[2] for row in rows if row[0] == "package" and row[3] == "installed"},
-        held=frozenset(row[1] for row in rows if row[0] == "hold"),
-        half_done=tuple(row[1] for row in rows if row[0] == "half_done"),
-        rivals=tuple(row[1] for row in rows if row[0] == "rival"),
-        shared={row[1]: row[2] for row in rows if row[0] == "shared"},
+        files=rows.pairs("file"),
+        installed={name: version for name, version, state in rows.all("package", 3) if state == "installed"},
+        held=frozenset(rows.each("hold")),
+        half_done=rows.each("half_done"),
+        rivals=rows.each("rival"),
+        shared=rows.pairs("shared"),
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pyinfra.api.facts import FactBase
 
 from voicestack.host.platform import Platform
-from voicestack.remote import script_file
+from voicestack.remote import Rows, script_file
 
 
 @dataclass(frozen=True)
@@ -93,50 +93,42 @@ class HostReport:
 
 def parse_report(lines: Iterable[str], *, asked_at: int = 0) -> HostReport:
     """The lines that preflight.sh prints, as a HostReport."""
-    rows = [line.split("\t") for line in lines if line]
-
-    def all_of(key: str) -> list[list[str]]:
-        return [row[1:] for row in rows if row[0] == key]
-
-    def one(key: str) -> str:
-        found = all_of(key)
-        return found[0][0] if found and found[0] else ""
-
-    distribution, release, codename, pretty = (*(all_of("os") or [[]])[0], "", "", "", "")[:4]
-    kernel, flavour = (*(all_of("kernel") or [[]])[0], "", "")[:2]
+    rows = Rows(lines)
+    distribution, release, codename, pretty = rows.first("os", 4)
+    kernel, flavour = rows.first("kernel", 2)
     return HostReport(
         distribution=distribution,
         release=release,
         codename=codename,
         pretty_name=pretty,
-        architecture=one("architecture"),
+        architecture=rows.one("architecture"),
         kernel=kernel,
         flavour=flavour,
-        init=one("init"),
-        uid=int(one("uid") or -1),
-        clock=int(one("now") or 0),
+        init=rows.one("init"),
+        uid=int(rows.one("uid") or -1),
+        clock=int(rows.one("now") or 0),
         asked_at=asked_at,
-        memory_kib=int(one("memory_kib") or 0),
-        gpus=tuple(row[0].removeprefix("0x") for row in all_of("gpu")),
-        gpu_memory_mib=tuple(int(row[0]) for row in all_of("gpu_memory_mib") if row[0].isdecimal()),
-        disks=tuple(Disk(path, filesystem, int(free)) for path, filesystem, free in all_of("disk")),
-        deployed=one("deployed") == "yes",
-        models=frozenset(row[0] for row in all_of("model")),
-        models_are_ours=one("models_are_ours") == "yes",
-        strangers=tuple(row[0] for row in all_of("stranger")),
-        sockets=tuple(Socket(*row) for row in all_of("socket")),
-        containers={row[0]: row[1] if len(row) > 1 else "" for row in all_of("container")},
-        missing_tools=tuple(row[0] for row in all_of("missing")),
-        dpkg_faults=tuple(" ".join(row) for row in all_of("apt")),
-        archive_faults=tuple(" ".join(row) for row in all_of("archive")),
-        packages={row[0]: row[1] if len(row) > 1 else "" for row in all_of("package")},
-        images=one("images"),
-        installed={row[0]: row[1] for row in all_of("installed")},
-        offered={row[0]: tuple(row[1:]) for row in all_of("offered")},
-        urls={row[0]: row[1] if len(row) > 1 else "" for row in all_of("url")},
-        public_address=one("public_address").strip("-"),
-        domain_addresses=next((tuple(row) for row in all_of("domain")), None),
-        own_addresses=next((tuple(row) for row in all_of("addresses")), ()),
+        memory_kib=int(rows.one("memory_kib") or 0),
+        gpus=tuple(each.removeprefix("0x") for each in rows.each("gpu")),
+        gpu_memory_mib=tuple(int(each) for each in rows.each("gpu_memory_mib") if each.isdecimal()),
+        disks=tuple(Disk(path, filesystem, int(free)) for path, filesystem, free in rows.all("disk")),
+        deployed=rows.one("deployed") == "yes",
+        models=frozenset(rows.each("model")),
+        models_are_ours=rows.one("models_are_ours") == "yes",
+        strangers=rows.each("stranger"),
+        sockets=tuple(Socket(*row) for row in rows.all("socket")),
+        containers=rows.pairs("container"),
+        missing_tools=rows.each("missing"),
+        dpkg_faults=tuple(" ".join(row) for row in rows.all("apt")),
+        archive_faults=tuple(" ".join(row) for row in rows.all("archive")),
+        packages=rows.pairs("package"),
+        images=rows.one("images"),
+        installed=rows.pairs("installed"),
+        offered={row[0]: tuple(row[1:]) for row in rows.all("offered")},
+        urls=rows.pairs("url"),
+        public_address=rows.one("public_address").strip("-"),
+        domain_addresses=tuple(rows.first("domain", 0)) if "domain" in rows else None,
+        own_addresses=tuple(rows.first("addresses", 0)),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from voicestack.gpu.units import GIB, MIB
+from voicestack.remote import Rows
 
 LABEL = "voice-models"
 """Of the file system that we make, and by which it is known as ours (16 bytes at most)."""
@@ -83,17 +84,14 @@ class VolumeState:
 
 def parse(lines: Iterable[str]) -> VolumeState:
     """The lines that volume_state.sh prints, as a VolumeState."""
-    rows: dict[str, list[list[str]]] = {}
-    for line in lines:
-        key, *values = line.split("\t")
-        rows.setdefault(key, []).append([value.strip() for value in values])
+    rows = Rows(lines)
+    device, number, size, read_only = rows.first("device", 4)
+    probe = rows.pairs("probe")
+    count, block = rows.first("blocks", 2)
 
     def firsts(key: str) -> tuple[str, ...]:
-        return tuple(row[0] for row in rows.get(key, []) if row and row[0])
+        return tuple(filter(None, rows.each(key)))
 
-    device, number, size, read_only = (*rows.get("device", [[]])[0], "", "", "", "")[:4]
-    probe = {row[0]: row[1] for row in rows.get("probe", [])}
-    count, block = rows.get("blocks", [["0", "0"]])[0]
     return VolumeState(
         device=device,
         number=number,
@@ -105,12 +103,12 @@ def parse(lines: Iterable[str]) -> VolumeState:
         zeros="zeros" in rows,
         label=probe.get("LABEL", ""),
         uuid=probe.get("UUID", ""),
-        fs_size=int(count) * int(block),
+        fs_size=int(count or 0) * int(block or 0),
         models=frozenset(firsts("model_there")),
-        mounted=tuple(rows.get("mounted", [[]])[0]),
+        mounted=tuple(rows.first("mounted", 0)),
         content=firsts("content"),
         fstab=" ".join(firsts("fstab")),
-        files={row[0]: row[1] for row in rows.get("file", [])},
+        files=rows.pairs("file"),
         enabled="enabled" in rows,
         missing=firsts("missing"),
         disks=firsts("disk"),

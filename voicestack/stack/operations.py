@@ -18,7 +18,7 @@ from pyinfra.context import host
 from on_host import language_model
 from voicestack.bundle import bundle
 from voicestack.paths import HOME
-from voicestack.remote import File, Streamed, refuse, script, script_file, unpack
+from voicestack.remote import File, Rows, Streamed, refuse, script, script_file, unpack
 from voicestack.secrets.run import agent_keys, livekit_keys
 from voicestack.settings.model import Settings
 from voicestack.stack.render import HostFacts, render
@@ -56,12 +56,12 @@ class Stack(FactBase[StackState]):
 
     def process(self, output: list[str]) -> StackState:
         """Parse the script's lines."""
-        rows = [line.split("\t") for line in output]
+        rows = Rows(output)
         return StackState(
-            files={row[1]: (row[2], row[3]) for row in rows if row[0] == "file"},
-            images=frozenset(row[1] for row in rows if row[0] == "image"),
-            keys_digest=next((row[1] for row in rows if row[0] == "keys"), ""),
-            agent_keys_digest=next((row[1] for row in rows if row[0] == "agent_keys"), ""),
+            files={path: (digest, mode) for path, digest, mode in rows.all("file")},
+            images=frozenset(rows.each("image")),
+            keys_digest=rows.one("keys"),
+            agent_keys_digest=rows.one("agent_keys"),
         )
 
     def default(self) -> StackState:  # type: ignore[override]

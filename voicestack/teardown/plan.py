@@ -11,6 +11,7 @@ from typing import NamedTuple
 from voicestack.host.volume import DROP_IN
 from voicestack.parts import BUILT, OF_A_RUN, OF_COMPOSE, PROJECT, Kind, directories, kind
 from voicestack.paths import HOME, STATE
+from voicestack.remote import Rows
 from voicestack.stack.render import SERVICES
 
 KEPT_ASIDE = "/var/backups/voice"
@@ -89,20 +90,17 @@ class Takedown(NamedTuple):
 
 def read(lines: Iterable[str], known: Mapping[str, Kind]) -> Takedown:
     """What becomes of the host that state.sh printed `lines` of; `known`: what paths may be (voicestack/parts.py)."""
-    rows: dict[str, list[list[str]]] = {}
-    for line in lines:
-        key, *values = line.split("\t")
-        rows.setdefault(key, []).append(values)
+    rows = Rows(lines)
 
     def names(key: str) -> tuple[str, ...]:
-        return tuple(sorted({row[-1] for row in rows.get(key, [])}))
+        return tuple(sorted({row[-1] for row in rows.all(key)}))
 
-    containers = [HostContainer(*row) for row in rows.get("container", [])]
+    containers = [HostContainer(*row) for row in rows.all("container")]
     theirs = [each for each in containers if not each.is_ours]
     order = {service: number for number, service in enumerate(reversed(SERVICES))}
     in_use = {each.image_id for each in theirs}
 
-    named = {(identity, _as_listed(name)) for identity, name in rows.get("named", [])}
+    named = {(identity, _as_listed(name)) for identity, name in rows.all("named")}
     nameless = {*names("released"), *(identity for identity, _ in named)}
 
     def is_the_stacks(image: HostImage) -> bool:
@@ -110,10 +108,10 @@ def read(lines: Iterable[str], known: Mapping[str, Kind]) -> Takedown:
             return image.id in nameless
         return BUILT.fullmatch(image.name) is not None or image in named
 
-    images = [HostImage(*row) for row in rows.get("image", [])]
+    images = [HostImage(*row) for row in rows.all("image")]
     stacks = [each for each in images if is_the_stacks(each)]
 
-    made = [(f"{key} {name}", project) for key in ("network", "volume") for project, name in rows.get(key, [])]
+    made = [(f"{key} {name}", project) for key in ("network", "volume") for project, name in rows.all(key, 2)]
     of_compose = [name for name, project in made if name in OF_COMPOSE and project == PROJECT]
 
     paths = {path: kind(path, known) for path in names("path")}
@@ -130,8 +128,8 @@ def read(lines: Iterable[str], known: Mapping[str, Kind]) -> Takedown:
         files=tuple(path for path, what in paths.items() if what == "plain"),
         directories=known_directories,
         empty=tuple(empty),
-        models={name: int(held) for held, whose, name in rows.get("weights", []) if whose == "ours"},
-        beside={name: int(held) for held, whose, name in rows.get("weights", []) if whose != "ours"},
+        models={name: int(held) for held, whose, name in rows.all("weights") if whose == "ours"},
+        beside={name: int(held) for held, whose, name in rows.all("weights") if whose != "ours"},
         mounted="mounted" in rows,
         wait=DROP_IN if DROP_IN in paths and "mounted" not in rows else "",
         aside=names("aside"),

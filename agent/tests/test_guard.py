@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import aiohttp
 import pytest
@@ -35,6 +36,11 @@ def saying(content: object, status: int = 200) -> Handler:
         return web.json_response({"choices": [{"message": {"content": content}}]}, status=status)
 
     return handler
+
+
+@pytest.mark.parametrize(("word", "safe"), [("safe", True), ("unsafe", False), ("deadline", False), ("error", False)])
+def test_nothing_but_safe_may_be_spoken(word: Literal["safe", "unsafe", "deadline", "error"], safe: bool) -> None:
+    assert Verdict(word).safe is safe
 
 
 async def test_asks_as_llama_guard_wants_to_be_asked(models: Models, http: aiohttp.ClientSession) -> None:

@@ -188,6 +188,9 @@ def test_finding_11_nothing_may_be_downloaded_at_run_time(rendered: Rendered, se
     for service, variables in environments(settings).items():
         assert variables["HF_HUB_OFFLINE"] == "1", service
         assert services[service]["pull_policy"] == "never"
+        is_engine = service.startswith("vllm-")
+        told = {name: variables.get(name) for name in ("TRANSFORMERS_OFFLINE", "VLLM_NO_USAGE_STATS", "DO_NOT_TRACK")}
+        assert told == dict.fromkeys(told, "1" if is_engine else None), service
 
 
 def test_finding_12_the_whisper_model_has_one_variable(rendered: Rendered) -> None:

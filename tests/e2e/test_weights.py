@@ -201,7 +201,7 @@ def test_a_killed_fetch_goes_on_and_a_reader_sees_the_old_model_or_the_new_one(h
     before = host.shell(f"stat -c %s /models/{VOXTRAL}/{WEIGHTS}")
     host.shell("cat > /tmp/reader.sh; rm -f /tmp/reader.stop; setsid sh /tmp/reader.sh >&- 2>&- &", stdin=READER)
     running = start_and_hold(host, catalog(revision=NEWER))
-    host.shell("pkill -9 -f [d]eploys.models.fetch")
+    host.shell("pkill -9 -f [o]n_host.weights.fetch")
     killed = running.wait()
     assert killed.status == 1
     assert revision(host) == CATALOG[VOXTRAL]["revision"]

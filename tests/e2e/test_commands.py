@@ -194,7 +194,7 @@ def test_a_backup_is_read_without_this_repository(operator: Operator, backup: st
         (documented_command("python3 /opt/voice/bin/start.py --releases"), r'"healthy": true'),
         (documented_command("cat /var/log/voice/runs.jsonl"), r'"what": "deploys/voice.py"'),
         (documented_command("curl 127.0.0.1:8081"), r"livekit"),
-        (documented_command("curl 127.0.0.1:8081/metrics"), r"^voice_leg_seconds"),
+        (documented_command("curl 127.0.0.1:8081/metrics"), r"^voice_sessions 0"),
         (documented_command("docker ps"), r"voice-vllm-guard-1"),
         (documented_command("docker logs voice-vllm-guard-1"), r""),
         (documented_command("docker logs voice-caddy-1"), r""),

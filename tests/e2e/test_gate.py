@@ -129,7 +129,7 @@ def test_nothing_that_was_said_is_in_a_log_or_a_metric(host: LabHost, tmp_path: 
     logs = host.shell("docker ps -q | xargs -n 1 docker logs 2>&1; journalctl --no-pager -o cat")
     metrics = host.shell("curl -s http://127.0.0.1:8081/metrics")
     assert "voice_turns_total" in metrics
-    for words in ("open in the morning", "Saturday", "everything is closed", "murder", "ask me your question"):
+    for words in ("open in the morning", "Saturday", "everything is closed", "kill someone", "ask me your question"):
         assert words not in logs
         assert words not in metrics
 

@@ -103,8 +103,6 @@ class Models:
     requests: list[dict[str, Any]] = field(default_factory=list)
     judged: list[dict[str, Any]] = field(default_factory=list)
     prompts: list[dict[str, Any]] = field(default_factory=list)
-    # requests for speech whose reader went away before the end
-    abandoned: int = 0
     # set to let a stream of speech go on after its first chunk
     second_chunk: asyncio.Event = field(default_factory=asyncio.Event)
     _runners: dict[str, web.AppRunner] = field(default_factory=dict)
@@ -138,7 +136,6 @@ class Models:
         self.answer = type(self).answer
         for heard in (self.requests, self.judged, self.prompts):
             heard.clear()
-        self.abandoned = 0
         self.second_chunk.set()
 
     async def _health(self, _request: web.Request) -> web.Response:
@@ -157,14 +154,10 @@ class Models:
         response = web.StreamResponse(headers={"Content-Type": "audio/pcm"})
         await response.prepare(request)
         first = RATE * 2 * 4 // 10
-        try:
-            await response.write(audio[:first])
-            await self.second_chunk.wait()
-            for start in range(first, len(audio), RATE):
-                await response.write(audio[start : start + RATE])
-        except (ConnectionError, asyncio.CancelledError):
-            self.abandoned += 1
-            raise
+        await response.write(audio[:first])
+        await self.second_chunk.wait()
+        for start in range(first, len(audio), RATE):
+            await response.write(audio[start : start + RATE])
         return response
 
     async def _judge(self, request: web.Request) -> web.StreamResponse:

@@ -98,10 +98,6 @@ class Place:
         """Have sshd take a key that was pushed elsewhere."""
         self.server.pushed.append(Pushed(instance, user, line, self.server.clock()))
 
-    def forget(self) -> None:
-        """No host key is remembered."""
-        self.known_hosts.unlink(missing_ok=True)
-
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:

@@ -63,12 +63,13 @@ def test_a_port_that_leads_nowhere_takes_connections_and_answers_none() -> None:
     with create_server(("127.0.0.1", 0)) as listening:
 
         def hang_up() -> None:
-            while True:
-                listening.accept()[0].close()
+            listening.accept()[0].close()
 
-        Thread(target=hang_up, daemon=True).start()
+        hanging_up = Thread(target=hang_up, daemon=True)
+        hanging_up.start()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/health"
         assert reach.problem(url, 0) != ""
+        hanging_up.join()
 
 
 def test_what_comes_late_is_waited_for(dead_port: int) -> None:

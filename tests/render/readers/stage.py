@@ -44,11 +44,6 @@ def packaged(case: Case) -> Path:
     return readers.vllm_omni(number) / _PACKAGED[omni.release_of(image).schema]
 
 
-def engine_arguments(stage: dict[str, Any]) -> dict[str, Any]:
-    """Where a stage of either schema has them."""
-    return dict(stage.get("engine_args", stage))
-
-
 def check_file(case: Case) -> None:
     """Raise AssertionError unless the rendered file is the packaged one with the intended values, key for key."""
     release = omni.release_of(case.settings.image.vllm_voxtral)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from on_host.start.containers import HOME, compose, containers, image_id
+from on_host.docker import HOME, compose, containers, image_id
 
 RECORD = HOME / ".running.json"
 """Service -> what its container was started with, see Started. Compose's own label would do for the configuration, but

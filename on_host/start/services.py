@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from on_host.docker import HOME, compose, containers, docker
 from on_host.redaction import redact
 from on_host.start import compare, reach, releases
 from on_host.start.compare import Started, Wanted
-from on_host.start.containers import HOME, compose, containers, docker
 from on_host.start.waiting import NotHealthyError, await_health, failure, say
 
 NOT_REACHABLE = "is not reachable"

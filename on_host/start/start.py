@@ -19,8 +19,8 @@ import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from on_host.docker import HOME, docker, image_id
 from on_host.start import compare, releases
-from on_host.start.containers import HOME, docker, image_id
 from on_host.start.services import bring_up, differences, plan
 from on_host.start.waiting import NotHealthyError, say
 

@@ -7,9 +7,9 @@ import sys
 import time
 from typing import Any
 
+from on_host.docker import containers, log_lines
 from on_host.redaction import redact
 from on_host.start.causes import likely_cause
-from on_host.start.containers import containers, log_lines
 
 LOG_LINES = 30
 RESTARTS_THAT_MEAN_FAILURE = 3

@@ -1,4 +1,7 @@
-"""What runs on the host, asked of Docker. Runs on the host as root; standard library only."""
+"""What runs on the host, asked of Docker as root. Standard library only.
+
+A command that fails raises subprocess.CalledProcessError, its words on our stderr; without Docker it is an OSError.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,14 @@ from typing import Any
 HOME = Path("/opt/voice")
 
 
-def docker(*words: str, check: bool = True) -> str:
-    """Run docker and return its stdout; its stderr goes to ours."""
-    return subprocess.run(["docker", *words], stdout=subprocess.PIPE, text=True, check=check).stdout
+def run(*words: str) -> str:
+    """Run docker and return its stdout."""
+    return subprocess.run(["docker", *words], stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 def compose(*words: str) -> str:
     """Run docker compose on the stack's file."""
-    return docker("compose", "--project-directory", str(HOME), "-f", str(HOME / "compose.yml"), *words)
+    return run("compose", "--project-directory", str(HOME), "-f", str(HOME / "compose.yml"), *words)
 
 
 def image_id(image: str) -> str:
@@ -28,8 +31,8 @@ def image_id(image: str) -> str:
 
 def containers() -> dict[str, dict[str, Any]]:
     """Service -> `docker inspect` of its container."""
-    ids = docker("ps", "-aq", "--no-trunc", "--filter", "label=com.docker.compose.project=voice").split()
-    inspected = json.loads(docker("inspect", *ids)) if ids else []
+    ids = run("ps", "-aq", "--no-trunc", "--filter", "label=com.docker.compose.project=voice").split()
+    inspected = json.loads(run("inspect", *ids)) if ids else []
     return {each["Config"]["Labels"]["com.docker.compose.service"]: each for each in inspected}
 
 

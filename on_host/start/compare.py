@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from on_host.docker import HOME, compose, containers, image_id
+from on_host import docker
+from on_host.docker import HOME
 
 RECORD = HOME / ".running.json"
 """Service -> what its container was started with, see Started. Compose's own label would do for the configuration, but
@@ -57,7 +58,7 @@ class Started(NamedTuple):
 
 def definitions() -> dict[str, Any]:
     """The services as Compose reads them."""
-    return dict(json.loads(compose("config", "--format", "json"))["services"])
+    return dict(json.loads(docker.compose("config", "--format", "json"))["services"])
 
 
 def wanted(services: Mapping[str, Any], reloads: Mapping[str, Any]) -> dict[str, Wanted]:
@@ -69,7 +70,7 @@ def _wanted(service: dict[str, Any], reloaded: Sequence[str]) -> Wanted:
     files = [HOME / file for file in reloaded]
     return Wanted(
         digest(service),
-        image_id(service["image"]),
+        docker.image_id(service["image"]),
         weights(service),
         version(files),
         changed_at(service, files),
@@ -112,7 +113,8 @@ def changed_at(service: dict[str, Any], without: Collection[Path]) -> float:
 
 def loaded(files: Iterable[str]) -> set[str]:
     """Those of the files (below HOME) that a container has read as they are now: it mounts them and started since."""
-    mounts = [(Path(mount["Source"]), started_at(each)) for each in containers().values() for mount in each["Mounts"]]
+    present = docker.containers().values()
+    mounts = [(Path(mount["Source"]), started_at(each)) for each in present for mount in each["Mounts"]]
     return {
         file
         for file in files
@@ -150,7 +152,7 @@ def record(service: str, started: Started) -> None:
 
 def differences(asked: Mapping[str, Wanted]) -> dict[str, str]:
     """Service -> why its container is not the wanted one; services that are as wanted are left out."""
-    present, started = containers(), recorded()
+    present, started = docker.containers(), recorded()
     reasons = {service: difference(present.get(service), started.get(service), asked[service]) for service in asked}
     left_over = {service: NOT_OURS for service in present if service not in asked}
     return {service: reason for service, reason in reasons.items() if reason} | left_over

@@ -9,11 +9,12 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-import subprocess
 import sys
 import time
 import urllib.parse
 from collections.abc import Iterable
+
+from on_host import docker
 
 REPORT_EVERY_S = 5
 
@@ -73,12 +74,6 @@ def events(image: str) -> Iterable[dict[str, object]]:
         yield event
 
 
-def present(image: str) -> bool:
-    """Whether the image is on this host."""
-    inspect = ["docker", "image", "inspect", image]
-    return subprocess.run(inspect, capture_output=True, check=False).returncode == 0
-
-
 def pull(image: str) -> None:
     """Pull one image.
 
@@ -96,7 +91,7 @@ def main() -> int:
     """Pull what is missing; 0 when every image is present."""
     for image in sys.argv[1:]:
         try:
-            if not present(image):
+            if not docker.image_id(image):
                 pull(image)
         except (RuntimeError, OSError) as error:
             print(f"cannot pull {image}: {error}", file=sys.stderr)

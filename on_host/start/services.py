@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from on_host.docker import HOME, compose, containers, docker
+from on_host import docker
+from on_host.docker import HOME
 from on_host.redaction import redact
 from on_host.start import compare, reach, releases
 from on_host.start.compare import Started, Wanted
@@ -44,11 +45,11 @@ def bring_up() -> Iterator[str]:
 
 def remove_left_over(asked: Mapping[str, Wanted]) -> None:
     """Stop and remove what is no longer part of the stack, before others need its memory."""
-    for service, container in containers().items():
+    for service, container in docker.containers().items():
         if service not in asked:
             say(f"{service}: {compare.NOT_OURS}, removed")
-            docker("stop", container["Id"])
-            docker("rm", container["Id"])
+            docker.run("stop", container["Id"])
+            docker.run("rm", container["Id"])
 
 
 def start(services: list[str], made: Mapping[str, Any], asked: Mapping[str, Wanted]) -> Iterator[str]:
@@ -64,7 +65,8 @@ def start(services: list[str], made: Mapping[str, Any], asked: Mapping[str, Want
         now = asked[service]
         bring_up_one(service, pending[service], made["reloads"].get(service))
         # Before it is healthy: if this run ends early, the next one must not recreate what is warming up.
-        compare.record(service, Started(now.configuration, containers()[service]["Id"], now.weights, now.reloaded))
+        container = docker.containers()[service]["Id"]
+        compare.record(service, Started(now.configuration, container, now.weights, now.reloaded))
     for service in changed:
         prove(service, reaches_not(service, made))
         await_health(service, made["timeouts"][service])
@@ -92,7 +94,7 @@ def not_reachable(service: str, made: Mapping[str, Any]) -> str:
 def reaches_not(service: str, made: Mapping[str, Any], unwell: Collection[str] = ()) -> str:
     """Why the service's container does not reach another one that it waits for, or ""; one that is `unwell` may be."""
     for other, url in made.get("reaches", {}).get(service, {}).items():
-        if other not in unwell and (problem := reach.problem_from(containers()[service]["Id"], url)):
+        if other not in unwell and (problem := reach.problem_from(docker.containers()[service]["Id"], url)):
             return f"{REACHES_NOT} {urlsplit(url).netloc} ({problem})"
     return ""
 
@@ -104,7 +106,7 @@ def prove(service: str, problem: str) -> None:
         NotHealthyError: there is one.
     """
     if problem:
-        raise NotHealthyError(service, failure(service, containers()[service], problem))
+        raise NotHealthyError(service, failure(service, docker.containers()[service], problem))
 
 
 def bring_up_one(service: str, reason: str, reloads: Mapping[str, Any] | None) -> None:
@@ -116,7 +118,7 @@ def bring_up_one(service: str, reason: str, reloads: Mapping[str, Any] | None) -
     before = process_of(service)
     if reason != compare.RELOADS:
         try:
-            compose("up", "-d", "--no-deps", *recreation(reason), service)
+            docker.compose("up", "-d", "--no-deps", *recreation(reason), service)
         except subprocess.CalledProcessError as error:
             raise NotHealthyError(service, f"{service}: docker compose up failed (exit {error.returncode})") from error
     if reloads and process_of(service) == before:
@@ -136,7 +138,7 @@ def recreation(reason: str) -> list[str]:
 
 def process_of(service: str) -> tuple[str, str]:
     """The container and when it was started: another pair has read its files anew."""
-    container = containers().get(service)
+    container = docker.containers().get(service)
     return (container["Id"], container["State"]["StartedAt"]) if container else ("", "")
 
 
@@ -148,7 +150,7 @@ def reload(service: str, how: Mapping[str, Any]) -> None:
     Raises:
         NotHealthyError: it refuses the file and goes on with the one before, or is not healthy with the new one.
     """
-    container = containers()[service]
+    container = docker.containers()[service]
     check = container["Config"]["Healthcheck"]["Test"][1:]
     ask(service, container["Id"], how["command"], "refuses its new file")
     ask(service, container["Id"], check, "is not healthy with its new file")

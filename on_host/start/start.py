@@ -19,7 +19,8 @@ import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from on_host.docker import HOME, docker, image_id
+from on_host import docker
+from on_host.docker import HOME
 from on_host.start import compare, releases
 from on_host.start.services import bring_up, differences, plan
 from on_host.start.waiting import NotHealthyError, say
@@ -30,7 +31,7 @@ FAILURES = (NotHealthyError, subprocess.CalledProcessError, subprocess.TimeoutEx
 
 def images(services: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """Service -> its image's name, and the id that the name stands for now."""
-    return {name: (each["image"], image_id(each["image"])) for name, each in services.items()}
+    return {name: (each["image"], docker.image_id(each["image"])) for name, each in services.items()}
 
 
 def run() -> int:
@@ -91,7 +92,7 @@ def put_back(release: releases.Release, edited: Collection[str] = ()) -> None:
     Raises:
         NoReleaseError: one of its images is not on the host any more; nothing was changed.
     """
-    gone = sorted({name for name, image in release.images.values() if not image_id(image)})
+    gone = sorted({name for name, image in release.images.values() if not docker.image_id(image)})
     if gone:
         names = ", ".join(gone)
         raise releases.NoReleaseError(
@@ -99,8 +100,8 @@ def put_back(release: releases.Release, edited: Collection[str] = ()) -> None:
             "removed, or Docker keeps its images in another store"
         )
     for name, image in dict(release.images.values()).items():
-        if image_id(name) != image:
-            docker("tag", image, name)
+        if docker.image_id(name) != image:
+            docker.run("tag", image, name)
     # What a service reloads counts as read: the reload may have gone through before something failed.
     reloaded = {file for each in plan()["reloads"].values() for file in each["files"]}
     releases.put_back(HOME, release, reloaded.union(edited))

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any
 
-from on_host.docker import containers, log_lines
+from on_host import docker
 from on_host.redaction import redact
 from on_host.start.causes import likely_cause
 
@@ -42,9 +42,9 @@ def await_health(service: str, timeout_s: int) -> None:
         NotHealthyError: when it stopped, restarts over and over, or `timeout_s` seconds are over.
     """
     started = reported = time.monotonic()
-    restarts_before = containers()[service]["RestartCount"]
+    restarts_before = docker.containers()[service]["RestartCount"]
     while True:
-        container = containers()[service]
+        container = docker.containers()[service]
         state = container["State"]
         elapsed = time.monotonic() - started
         health = state.get("Health", {}).get("Status", "")
@@ -58,7 +58,7 @@ def await_health(service: str, timeout_s: int) -> None:
             raise NotHealthyError(service, failure(service, container, f"was not healthy after {timeout_s} s"))
         if time.monotonic() - reported >= REPORT_EVERY_S:
             reported = time.monotonic()
-            last = log_lines(container["Id"], 1)
+            last = docker.log_lines(container["Id"], 1)
             say(f"{service}: {state['Status']}, {elapsed:.0f} of {timeout_s} s: {redact(' '.join(last))}")
         time.sleep(1)
 
@@ -70,8 +70,8 @@ def failure(service: str, container: dict[str, Any], what: str) -> str:
     """
     checks = container["State"].get("Health", {}).get("Log") or []
     last_check = checks[-1]["Output"].strip() if checks else "none ran"
-    lines = log_lines(container["Id"], LOG_LINES)
-    cause = likely_cause([*log_lines(container["Id"], 400), last_check])
+    lines = docker.log_lines(container["Id"], LOG_LINES)
+    cause = likely_cause([*docker.log_lines(container["Id"], 400), last_check])
     return "\n".join(
         [
             f"{service} {what}.",

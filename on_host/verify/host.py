@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,13 +18,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from on_host.verify.machine import HOME, ROOT_CERTIFICATE, agent_image, containers, public_address
+from on_host.docker import HOME
 from on_host.verify.report import GATE
 from on_host.verify.request import Request
 from on_host.verify.rotation import rotate
-from on_host.verify.run import Verification, remove_container
+from on_host.verify.run import Verification, remove_container, services
 
+ROOT_CERTIFICATE = Path("/var/lib/voice/caddy/data/caddy/pki/authorities/local/root.crt")
 UNABLE = "the verification can start"
 
 
@@ -84,6 +87,25 @@ def warn_about_dns(run: Verification) -> None:
         run.take({"event": "warning", "text": text})
 
 
+def agent_image(present: dict[str, dict[str, Any]]) -> str:
+    """The id of the image that the agent's container runs, else the one that the stack's files want, else ""."""
+    if "voice-agent" in present:
+        return str(present["voice-agent"]["Image"])
+    return _written("compose.yml", r"^    image: (voice-agent:\S+)$")
+
+
+def public_address() -> str:
+    """Where callers' media goes, as LiveKit was told; "" if it was told nothing."""
+    return _written("livekit/livekit.yaml", r"^\s+node_ip: (\S+)$")
+
+
+def _written(file: str, line: str) -> str:
+    """What one of the stack's files says in such a line, "" without one."""
+    path = HOME / file
+    found = re.search(line, path.read_text(encoding="utf-8"), re.MULTILINE) if path.exists() else None
+    return found[1] if found else ""
+
+
 @contextlib.contextmanager
 def endings() -> Iterator[None]:
     """Being told to end raises SystemExit, once, so that what was changed is put back first."""
@@ -103,7 +125,7 @@ def main(place: Path) -> int:
     """Verify; 0 when everything that was asked passed."""
     request = Request.from_json((place / "request.json").read_text(encoding="utf-8"))
     started = time.monotonic()
-    run = Verification(place, replace(request, address=public_address()), agent_image(containers()))
+    run = Verification(place, replace(request, address=public_address()), agent_image(services()))
     run.say(f"{request.domain} at {run.request.address or 'no address'}, in the agent's image {run.image[:19]}")
     with endings():
         try:

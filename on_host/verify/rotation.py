@@ -11,10 +11,10 @@ import secrets
 import subprocess
 from pathlib import Path
 
-from on_host.verify.machine import HOME, containers
+from on_host.docker import HOME
 from on_host.verify.report import GATE
 from on_host.verify.request import KeyPair
-from on_host.verify.run import Verification
+from on_host.verify.run import Verification, services
 
 READERS = frozenset({"livekit", "voice-agent"})
 PROBE = "rotation"
@@ -91,7 +91,7 @@ def start() -> tuple[int, list[str]]:
 
 def identities() -> dict[str, str]:
     """Service -> its container and when that was started: what must not change for the others."""
-    return {name: f"{each['Id']} {each['State']['StartedAt']}" for name, each in containers().items()}
+    return {name: f"{each['Id']} {each['State']['StartedAt']}" for name, each in services().items()}
 
 
 def backups(home: Path) -> set[str]:

@@ -11,8 +11,9 @@ import tempfile
 from pathlib import Path
 from typing import IO, Any
 
+from on_host import docker
+from on_host.docker import HOME
 from on_host.verify.causes import likely_cause
-from on_host.verify.machine import HOME, containers, states
 from on_host.verify.report import GATE, Report
 from on_host.verify.request import Request
 
@@ -38,7 +39,7 @@ class Verification:
     def take(self, event: dict[str, Any]) -> None:
         """Keep and tell what was found; a failed check's container is looked at first."""
         if event["event"] == "check" and not event["passed"]:
-            event["cause"] = likely_cause(event["leg"], event["cause"], states(containers()), self.request.elsewhere)
+            event["cause"] = likely_cause(event["leg"], event["cause"], states(services()), self.request.elsewhere)
         for line in self.report.take(event):
             self.say(line)
 
@@ -107,6 +108,24 @@ def container_command(place: Path, request: Request, image: str) -> list[str]:
         *("--mount", f"type=bind,source={request.whisper},target={request.whisper},readonly"),
         *("--workdir", MOUNTED, "--entrypoint", "/opt/venv/bin/python", image, "-m", "on_host.verify.probe"),
     ]
+
+
+def services() -> dict[str, dict[str, Any]]:
+    """As docker.containers; none where Docker does not answer: then the next thing that needs it says so."""
+    try:
+        return docker.containers()
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+
+
+def states(present: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Service -> "running, healthy", "exited", "paused, healthy"."""
+    found = {}
+    for service, container in present.items():
+        state = container["State"]
+        health = state.get("Health", {}).get("Status") if state["Status"] in ("running", "paused") else None
+        found[service] = f"{state['Status']}, {health}" if health else state["Status"]
+    return found
 
 
 def remove_container() -> None:

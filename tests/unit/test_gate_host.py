@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from on_host.verify import host, machine, rotation
+from on_host import docker
+from on_host.verify import host, rotation
 from on_host.verify import run as running
 from on_host.verify.request import KeyPair, Request
 from on_host.verify.run import Verification
@@ -41,9 +42,8 @@ def wanted(settings: Settings) -> Request:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A stack's home with a key pair, and keys.sh where the program carries it."""
     place = tmp_path / "home"
-    for module in (machine, rotation, host, running):
+    for module in (rotation, host, running):
         monkeypatch.setattr(module, "HOME", place)
-    monkeypatch.setattr(host, "containers", dict)
     script = tmp_path / "place" / rotation.KEYS
     script.parent.mkdir(parents=True)
     script.write_bytes(Path("voicestack/stack", rotation.KEYS).read_bytes())
@@ -62,7 +62,8 @@ class Stack:
     def containers(self) -> dict[str, Any]:
         made = {name: self.generation for name in (*rotation.READERS, self.also) if name}
         names = ("livekit", "caddy", "vllm-voxtral", "vllm-guard", "voice-agent")
-        return {name: {"Id": f"{name}{made.get(name, 0)}", "State": {"StartedAt": "t"}} for name in names}
+        state = {"Status": "running", "StartedAt": "t"}
+        return {name: {"Id": f"{name}{made.get(name, 0)}", "State": state} for name in names}
 
     def start(self) -> tuple[int, list[str]]:
         if rotation.current_pair(self.home) != self.pair:
@@ -73,7 +74,7 @@ class Stack:
 @pytest.fixture
 def stack(home: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
     made = Stack(home)
-    monkeypatch.setattr(rotation, "containers", made.containers)
+    monkeypatch.setattr(docker, "containers", made.containers)
     monkeypatch.setattr(rotation, "start", made.start)
     return made
 
@@ -201,24 +202,38 @@ def test_states_say_how_a_container_is() -> None:
         "livekit": {"State": {"Status": "exited", "Health": healthy}},
         "voice-agent": {"State": {"Status": "paused", "Health": healthy}},
     }
-    assert machine.states(present) == {
+    assert running.states(present) == {
         "caddy": "running, healthy",
         "livekit": "exited",
         "voice-agent": "paused, healthy",
     }
 
 
+@pytest.mark.parametrize("program", ["", "#!/bin/sh\nexit 1\n"], ids=["no Docker", "one that does not answer"])
+def test_without_dockers_answer_there_are_no_services(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    """To start.py that is an error; here what needs Docker next says so."""
+    if program:
+        (tmp_path / "docker").write_text(program)
+        (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert running.services() == {}
+    with pytest.raises((OSError, subprocess.CalledProcessError)):
+        docker.containers()
+
+
 def test_the_address_is_the_one_that_livekit_was_told(home: Path) -> None:
-    assert machine.public_address() == ""
+    assert host.public_address() == ""
     (home / "livekit" / "livekit.yaml").write_text("rtc:\n  tcp_port: 7881\n  node_ip: 192.0.2.10\n")
-    assert machine.public_address() == "192.0.2.10"
+    assert host.public_address() == "192.0.2.10"
 
 
 def test_the_image_is_the_running_one_or_the_wanted_one(home: Path) -> None:
-    assert machine.agent_image({"voice-agent": {"Image": "sha256:running"}}) == "sha256:running"
-    assert machine.agent_image({}) == ""
+    assert host.agent_image({"voice-agent": {"Image": "sha256:running"}}) == "sha256:running"
+    assert host.agent_image({}) == ""
     (home / "compose.yml").write_text("  caddy:\n    image: caddy:2\n  voice-agent:\n    image: voice-agent:abc\n")
-    assert machine.agent_image({}) == "voice-agent:abc"
+    assert host.agent_image({}) == "voice-agent:abc"
 
 
 def test_the_program_is_complete_and_holds_no_secret(wanted: Request) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from on_host.start import compare, reach, services, start, waiting
+from on_host import docker
+from on_host.start import compare, reach, services, start
 from on_host.start.waiting import NotHealthyError
 
 NAMES = ("vllm-voxtral", "vllm-guard")
@@ -130,25 +131,17 @@ class Host:
             "reached": {name: [f"http://{name}.host/health"] for name in NAMES},
             "reaches": {"vllm-guard": {"vllm-voxtral": "http://voxtral.name/health"}},
         }
-        for module in (compare, services, waiting):
-            self._set(monkeypatch, module, "containers", self.containers)
-        self._set(monkeypatch, waiting, "log_lines", lambda *_: [])
+        monkeypatch.setattr(docker, "containers", self.containers)
+        monkeypatch.setattr(docker, "log_lines", lambda *_: [])
+        monkeypatch.setattr(docker, "compose", self.compose)
         monkeypatch.setattr(compare, "recorded", lambda: self.started)
         monkeypatch.setattr(compare, "record", self.started.__setitem__)
         monkeypatch.setattr(compare, "definitions", dict)
         monkeypatch.setattr(compare, "wanted", lambda *_: asked)
-        monkeypatch.setattr(services, "compose", self.compose)
         monkeypatch.setattr(services, "plan", lambda: self.plan)
         monkeypatch.setattr(start, "plan", lambda: self.plan)
         monkeypatch.setattr(reach, "problem", self.problem)
         monkeypatch.setattr(reach, "problem_from", self.problem_from)
-
-    @staticmethod
-    def _set(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, value: object) -> None:
-        if isinstance(module, dict):
-            monkeypatch.setitem(module, name, value)
-        else:
-            monkeypatch.setattr(module, name, value)
 
     def containers(self) -> dict[str, Any]:
         return {

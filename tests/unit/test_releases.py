@@ -11,11 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from on_host.start import (
-    compare,
-    releases,
-    start,
-)
+from on_host import docker
+from on_host.start import compare, releases, start
 from on_host.start.releases import NoReleaseError, Release, choose
 from on_host.start.waiting import NotHealthyError
 from voicestack.stack import rollback
@@ -144,8 +141,8 @@ class Host:
         self.tagged: list[tuple[str, ...]] = []
         monkeypatch.setattr(start, "HOME", home)
         monkeypatch.setattr(start, "bring_up", self.bring_up)
-        monkeypatch.setattr(start, "image_id", self.image_id)
-        monkeypatch.setattr(start, "docker", self.tag)
+        monkeypatch.setattr(docker, "image_id", self.image_id)
+        monkeypatch.setattr(docker, "run", self.tag)
         monkeypatch.setattr(start, "plan", lambda: json.loads((home / "bin" / "start.json").read_text()))
         monkeypatch.setattr(compare, "definitions", lambda: {"caddy": {"image": "caddy:2"}})
         self.loaded: set[str] = set()

@@ -10,11 +10,8 @@ from typing import Any
 
 import pytest
 
-from on_host.start import (
-    compare,
-    services,
-    waiting,
-)
+from on_host import docker
+from on_host.start import compare, services, waiting
 from on_host.start.causes import CAUSES, likely_cause
 from on_host.start.waiting import NotHealthyError
 from on_host.weights.store import PROVENANCE
@@ -81,7 +78,7 @@ def test_what_never_started_or_has_no_network_is_told_before_all_else() -> None:
 
 
 def test_which_services_have_a_network_is_the_definitions_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare, "image_id", lambda _: "i")
+    monkeypatch.setattr(docker, "image_id", lambda _: "i")
     definitions = {
         "guard": {"image": "i", "networks": {"default": None}},
         "caddy": {"image": "i", "network_mode": "host"},
@@ -138,7 +135,7 @@ def test_a_container_has_read_the_files_that_it_mounts_and_that_are_older_than_i
     mounts = [{"Source": str(tmp_path / "livekit")}, {"Source": "/var/lib/docker/volumes/cache"}]
     for year, read in (("2001", set()), ("2999", {"livekit/livekit.yaml"})):
         each = container(State={"StartedAt": f"{year}-01-01T00:00:00Z"}, Mounts=mounts)
-        monkeypatch.setattr(compare, "containers", lambda found=each: {"livekit": found})
+        monkeypatch.setattr(docker, "containers", lambda found=each: {"livekit": found})
         asked = ["livekit/livekit.yaml", "livekit/gone.yaml", "engine/health.py", "compose.yml"]
         assert compare.loaded(asked) == read
 
@@ -167,10 +164,9 @@ def test_only_what_compose_does_not_see_recreates_by_force() -> None:
 def test_a_container_that_the_files_do_not_have_is_left_over_and_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A guard that moved to another host would keep its part of the card."""
     said: list[tuple[str, ...]] = []
-    for module in (compare, services):
-        monkeypatch.setattr(module, "containers", lambda: {"caddy": container(), "vllm-guard": container(Id="old")})
+    monkeypatch.setattr(docker, "containers", lambda: {"caddy": container(), "vllm-guard": container(Id="old")})
     monkeypatch.setattr(compare, "recorded", lambda: {"caddy": STARTED})
-    monkeypatch.setattr(services, "docker", lambda *words: said.append(words))
+    monkeypatch.setattr(docker, "run", lambda *words: said.append(words))
     assert compare.differences({"caddy": ASKED}) == {"vllm-guard": "does not run on this host any more"}
     services.remove_left_over({"caddy": ASKED})
     assert said == [("stop", "old"), ("rm", "old")]
@@ -250,8 +246,8 @@ class Machine:
     ) -> None:
         self.asked: list[str] = []
         self.process, self.after_up, self.answers = "first", after_up, list(answers)
-        monkeypatch.setattr(services, "containers", self.containers)
-        monkeypatch.setattr(services, "compose", self.compose)
+        monkeypatch.setattr(docker, "containers", self.containers)
+        monkeypatch.setattr(docker, "compose", self.compose)
         monkeypatch.setattr(subprocess, "run", self.run)
 
     def containers(self) -> dict[str, Any]:
@@ -365,7 +361,7 @@ def test_causes_are_plain_sentences() -> None:
 
 def test_a_failure_shows_log_lines_without_what_identifies_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     address, token = ".".join(["3", "120", "7", "9"]), "hf_" + "x" * 34
-    monkeypatch.setattr(waiting, "log_lines", lambda *_: [f"listening on {address}", f"HF_TOKEN is {token}", "stopped"])
+    monkeypatch.setattr(docker, "log_lines", lambda *_: [f"listening on {address}", f"HF_TOKEN is {token}", "stopped"])
     health = {"Log": [{"Output": f"GET http://{address}/: refused\n"}]}
     message = waiting.failure("caddy", container(State={"Health": health}), "ended 3 times")
     assert address not in message

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-from pathlib import Path
 from typing import Any
 
-HOME = Path("/opt/voice")
+from on_host.paths import HOME
 
 
 def run(*words: str) -> str:

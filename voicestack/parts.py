@@ -11,14 +11,16 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Literal
 
+from on_host.paths import DIGEST_ENV
 from voicestack import remote
 from voicestack.host import base, docker, nvidia
 from voicestack.host.packages import APT, PackageSet
-from voicestack.host.platform import DISTRIBUTIONS, Platform, driver_pinning_packages, repositories
+from voicestack.host.platform import Platform, driver_pinning_packages, repositories
 from voicestack.host.volume import DROP_IN
 from voicestack.paths import HOME, STATE
 from voicestack.remote import File
 from voicestack.secrets.run import READERS
+from voicestack.settings.host import SUPPORTED
 from voicestack.settings.model import Settings
 from voicestack.stack.operations import BUILD, PULLER, STAGED
 from voicestack.stack.render import HostFacts, render
@@ -42,7 +44,7 @@ OF_A_RUN = frozenset(["voice-gate", "voice-gpu-proof"])
 BUILT = re.compile(r"(voice-agent|voice-caddy):[0-9a-f]{16}")
 """Images that hosts build (voicestack/images.py)."""
 
-_PAIRS = (*(file for files in READERS.values() for file in files), "secrets/livekit-digest.env")
+_PAIRS = (*(file for files in READERS.values() for file in files), DIGEST_ENV)
 _SECRET = (
     *(f"{HOME}/{file}{replaced}" for file in _PAIRS for replaced in ("", ".2*")),
     *(f"{STATE}/caddy/{tree}/" for tree in ("data", "replaced")),
@@ -82,7 +84,7 @@ def wanted_packages(settings: Settings, platform: Platform) -> PackageSet:
 def machine_files(settings: Settings) -> tuple[str, ...]:
     """What belongs to driver, toolkit and Docker, on any distribution; others' that a deploy put aside (patterns)."""
     found = [docker.DAEMON_JSON, *(f"{each}.before-voice" for each in (docker.DAEMON_JSON, f"{APT}/sources.list"))]
-    for distribution in DISTRIBUTIONS:
+    for distribution in SUPPORTED:
         wanted = wanted_packages(settings, Platform.pattern(distribution))
         found += [*wanted.all_files, *(each.keyring for each in wanted.repositories)]
     found.append(f"{APT}/sources.list.d/*.before-voice")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from on_host import paths
+
 ROOT = Path(__file__).resolve().parents[1]
 """This clone."""
 
-HOME = "/opt/voice"
+HOME = str(paths.HOME)
 """Where the stack's files lie on a host."""
 
-STATE = "/var/lib/voice"
+STATE = str(paths.STATE)
 """Where what the services write lies on a host: certificates."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from on_host import docker
-from on_host.docker import HOME
+from on_host.paths import HOME
 
 RECORD = HOME / ".running.json"
 """Service -> what its container was started with, see Started. Compose's own label would do for the configuration, but

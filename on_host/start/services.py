@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from on_host import docker
-from on_host.docker import HOME
+from on_host.paths import HOME
 from on_host.redaction import redact
 from on_host.start import compare, reach, releases
 from on_host.start.compare import Started, Wanted

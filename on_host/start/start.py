@@ -20,7 +20,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from on_host import docker
-from on_host.docker import HOME
+from on_host.paths import HOME
 from on_host.start import compare, releases
 from on_host.start.services import bring_up, differences, plan
 from on_host.start.waiting import NotHealthyError, say

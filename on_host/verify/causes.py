@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from on_host.language_model import WORDS
+from on_host.paths import HOME, LIVEKIT_ENV
 from on_host.verify.report import LEGS
 
 SERVICES = {
@@ -83,7 +84,7 @@ def http_cause(status: int) -> str:
     if status in (502, 503, 504):
         return "Caddy is there, LiveKit behind it is not"
     if status == 401:
-        return "LiveKit runs with another key pair than /opt/voice/secrets/livekit.env holds: run the deploy"
+        return f"LiveKit runs with another key pair than {HOME}/{LIVEKIT_ENV} holds: run the deploy"
     return "something else than LiveKit answers behind Caddy"
 
 

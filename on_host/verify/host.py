@@ -20,13 +20,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from on_host.docker import HOME
+from on_host.paths import HOME, LIVEKIT_ENV, STATE
 from on_host.verify.report import GATE
 from on_host.verify.request import Request
 from on_host.verify.rotation import rotate
 from on_host.verify.run import Verification, remove_container, services
 
-ROOT_CERTIFICATE = Path("/var/lib/voice/caddy/data/caddy/pki/authorities/local/root.crt")
+ROOT_CERTIFICATE = STATE / "caddy/data/caddy/pki/authorities/local/root.crt"
 UNABLE = "the verification can start"
 
 
@@ -61,7 +61,7 @@ def obstacle(run: Verification) -> str:
         return f"the stack is not on this host ({HOME} has no compose.yml): run deploys/voice.py"
     if not run.request.address:
         return f"{HOME}/livekit/livekit.yaml names no address: run deploys/voice.py"
-    if not (HOME / "secrets" / "livekit.env").exists():
+    if not (HOME / LIVEKIT_ENV).exists():
         return "LiveKit's key pair is missing: run deploys/voice.py"
     if not Path(run.request.whisper).is_dir():
         return f"{run.request.whisper} is missing: run deploys/weights.py"

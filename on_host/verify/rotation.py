@@ -11,7 +11,7 @@ import secrets
 import subprocess
 from pathlib import Path
 
-from on_host.docker import HOME
+from on_host.paths import HOME, KEYS_YAML, LIVEKIT_ENV
 from on_host.verify.report import GATE
 from on_host.verify.request import KeyPair
 from on_host.verify.run import Verification, services
@@ -41,9 +41,7 @@ def back(run: Verification, before: KeyPair, other: KeyPair) -> None:
     try:
         changed(run, "the pair from before", before, other)
     except (OSError, subprocess.CalledProcessError) as error:
-        cause = (
-            f"put it back by hand: it is in {HOME}/secrets/livekit.env.DATE; run the deploy with it in LIVEKIT_API_*"
-        )
+        cause = f"put it back by hand: it is in {HOME}/{LIVEKIT_ENV}.DATE; run the deploy with it in LIVEKIT_API_*"
         run.check(PROBE, "the pair from before is put back", GATE, False, type(error).__name__, cause)
 
 
@@ -70,7 +68,7 @@ def new_pair() -> KeyPair:
 
 def current_pair(home: Path) -> KeyPair:
     """The pair of the host."""
-    lines = (home / "secrets" / "livekit.env").read_text(encoding="utf-8").splitlines()
+    lines = (home / LIVEKIT_ENV).read_text(encoding="utf-8").splitlines()
     values = dict(line.split("=", 1) for line in lines if "=" in line)
     return KeyPair(values["LIVEKIT_API_KEY"], values["LIVEKIT_API_SECRET"])
 
@@ -96,7 +94,7 @@ def identities() -> dict[str, str]:
 
 def backups(home: Path) -> set[str]:
     """What keys.sh has set aside, ever."""
-    found = [*home.glob("secrets/*.env.2*"), *home.glob("livekit/keys.yaml.2*")]
+    found = [*home.glob("secrets/*.env.2*"), *home.glob(f"{KEYS_YAML}.2*")]
     return {str(path.relative_to(home)) for path in found}
 
 

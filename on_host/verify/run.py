@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from on_host import docker
-from on_host.docker import HOME
+from on_host.paths import HOME, LIVEKIT_ENV
 from on_host.verify.causes import likely_cause
 from on_host.verify.report import GATE, Report
 from on_host.verify.request import Request
@@ -102,7 +102,7 @@ def container_command(place: Path, request: Request, image: str) -> list[str]:
         *("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true"),  # noqa: S108
         # Its output is this program's; and when memory gets short, the stack stays and this goes.
         *("--log-driver", "none", "--oom-score-adj", "1000"),
-        *("--env-file", str(HOME / "secrets" / "livekit.env"), *trust),
+        *("--env-file", str(HOME / LIVEKIT_ENV), *trust),
         *("--env", f"PYTHONPATH={MOUNTED}", "--env", "PYTHONDONTWRITEBYTECODE=1", "--env", "HF_HUB_OFFLINE=1"),
         *("--mount", f"type=bind,source={place},target={MOUNTED},readonly"),
         *("--mount", f"type=bind,source={request.whisper},target={request.whisper},readonly"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
+from on_host.paths import DIGEST_ENV, KEYS_YAML, LIVEKIT_ENV
 from voicestack.audit.facts import HostState
 from voicestack.audit.findings import DEPLOY, Finding, or_ok
 from voicestack.audit.redacted import difference
@@ -15,11 +16,7 @@ from voicestack.remote import File
 DIRECTORIES = (f"{HOME}/secrets", f"{HOME}/releases")
 """Root's alone; the releases hold the services' env files as they were."""
 
-REQUIRED_SECRETS = (
-    f"{HOME}/secrets/livekit.env",
-    f"{HOME}/secrets/livekit-digest.env",
-    f"{HOME}/livekit/keys.yaml",
-)
+REQUIRED_SECRETS = tuple(f"{HOME}/{file}" for file in (LIVEKIT_ENV, DIGEST_ENV, KEYS_YAML))
 
 
 def files(wanted: Mapping[str, File], state: HostState) -> list[Finding]:

@@ -16,12 +16,13 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from on_host import paths
 from voicestack.paths import HOME, STATE
 from voicestack.secrets.run import AGENT_PAIR, LIVEKIT_PAIR, is_pair
 
 NOTE = "voice-backup.json"
-LIVEKIT_ENV = f"{HOME}/secrets/livekit.env".lstrip("/")
-AGENT_ENV = f"{HOME}/secrets/bedrock.env".lstrip("/")
+LIVEKIT_ENV = f"{HOME}/{paths.LIVEKIT_ENV}".lstrip("/")
+AGENT_ENV = f"{HOME}/{paths.AGENT_ENV}".lstrip("/")
 CADDYS_DATA = f"{STATE}/caddy/data".lstrip("/")
 """/data in Caddy's container, which can write there. All paths are relative to the host's root, as tar keeps them."""
 

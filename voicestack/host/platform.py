@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from voicestack.settings.host import DOCKER_PACKAGES
 from voicestack.settings.model import Settings
 
-DISTRIBUTIONS = ("ubuntu", "debian")
-
 
 @dataclass(frozen=True)
 class Platform:

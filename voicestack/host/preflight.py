@@ -15,19 +15,19 @@ from voicestack.gpu.ram import host_memory
 from voicestack.gpu.units import GIB
 from voicestack.host import pins
 from voicestack.host.disks import CONTAINERDS, DOCKERS, disk_needs, image_place
-from voicestack.host.platform import DISTRIBUTIONS, Platform, distribution_packages, repositories
+from voicestack.host.platform import Platform, distribution_packages, repositories
 from voicestack.host.report import Disk, HostReport, Preflight
 from voicestack.host.volume import ask as ask_volume
 from voicestack.host.volume_state import VolumeState, refusals, size_problem
 from voicestack.secrets.run import hub_token
 from voicestack.settings.directory import unknown_content
+from voicestack.settings.host import SUPPORTED
 from voicestack.settings.model import Settings
 from voicestack.settings.ports import listeners
 
 NAT64 = ip_network("64:ff9b::/96")
 """RFC 6052: what resolvers of networks without IPv4 answer for an A record."""
 
-SUPPORTED = {"ubuntu": ("22.04", "24.04"), "debian": ("12", "13")}
 ENGINES = ("docker-ce", "docker.io")
 
 
@@ -109,17 +109,17 @@ def needed_urls(settings: Settings, platform: Platform) -> tuple[str, ...]:
 def _for_each_distribution(settings: Settings, words: Callable[[Settings, Platform], tuple[str, ...]]) -> list[str]:
     return [
         f"{distribution}={word}"
-        for distribution in DISTRIBUTIONS
+        for distribution in SUPPORTED
         for word in words(settings, Platform.pattern(distribution))
     ]
 
 
 def _platform(report: HostReport) -> list[str]:
     problems = []
-    releases = SUPPORTED.get(report.distribution, ())
-    if report.release not in releases:
+    if report.release not in SUPPORTED.get(report.distribution, ()):
         name = report.pretty_name or f"{report.distribution} {report.release}".strip() or "an unknown system"
-        problems.append(f"{name} is not supported; use Ubuntu 22.04 or 24.04, Debian 12 or 13")
+        supported = ", ".join(f"{each.title()} {' or '.join(releases)}" for each, releases in SUPPORTED.items())
+        problems.append(f"{name} is not supported; use {supported}")
     if report.architecture != "x86_64":
         problems.append(f"the machine is {report.architecture}; the images and the driver are for x86_64")
     if report.init != "systemd":

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from pydantic import SecretStr
 from pyinfra.api.exceptions import PyinfraError
 
+from on_host.paths import AGENT_ENV, KEYS_YAML, LIVEKIT_ENV
 from voicestack.paths import ROOT
 from voicestack.secrets.sources import Found, gather
 
@@ -41,8 +42,8 @@ LIVEKIT_PAIR = ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
 AGENT_PAIR = ("AGENT_AWS_ACCESS_KEY_ID", "AGENT_AWS_SECRET_ACCESS_KEY")
 
 READERS: Mapping[str, Mapping[str, Names]] = {
-    "livekit": {"livekit/keys.yaml": LIVEKIT_PAIR},
-    "voice-agent": {"secrets/livekit.env": LIVEKIT_PAIR, "secrets/bedrock.env": AGENT_PAIR},
+    "livekit": {KEYS_YAML: LIVEKIT_PAIR},
+    "voice-agent": {LIVEKIT_ENV: LIVEKIT_PAIR, AGENT_ENV: AGENT_PAIR},
 }
 """Service -> file below the stack's home -> the secrets in it: who reads what. keys.sh writes the files, root's alone.
 A service that is not here reads none."""

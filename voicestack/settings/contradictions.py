@@ -5,6 +5,7 @@ from __future__ import annotations
 from agent.voice_agent.residency import is_public
 from voicestack.gpu import advice
 from voicestack.settings import omni, residency
+from voicestack.settings.host import SUPPORTED
 from voicestack.settings.model import Settings
 from voicestack.settings.ports import listeners
 
@@ -104,7 +105,8 @@ def _release(settings: Settings) -> list[str]:
 
 
 def _keys(settings: Settings) -> list[str]:
-    missing = {"ubuntu2204", "ubuntu2404", "debian12", "debian13"} - settings.nvidia.repository_keys.keys()
+    every = {f"{name}{release.replace('.', '')}" for name, releases in SUPPORTED.items() for release in releases}
+    missing = every - settings.nvidia.repository_keys.keys()
     if not missing:
         return []
     return [f"nvidia_repository_keys: no key for {', '.join(sorted(missing))}; name its file and fingerprint"]

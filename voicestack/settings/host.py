@@ -12,6 +12,9 @@ from voicestack.settings.catalog import KeepDays, Model
 from voicestack.settings.directory import owned
 from voicestack.settings.types import Fingerprint, HostName, PackageVersion, Positive, Region, Section, Url
 
+SUPPORTED = {"ubuntu": ("22.04", "24.04"), "debian": ("12", "13")}
+"""Distribution -> its releases, as /etc/os-release writes them."""
+
 DOCKER_PACKAGES = (
     "docker-ce",
     "docker-ce-cli",

@@ -93,14 +93,15 @@ def unpack(files: Mapping[str, File], directory: str) -> StringCommand:
 
 def place(files: Mapping[str, File]) -> StringCommand:
     """Write `files` (absolute path -> File), each beside its place and then renamed, in one ssh execution."""
-    moves = " && ".join(
-        shlex.join(["install", "-d", str(Path(path).parent)])
-        + " && "
-        + shlex.join(["cp", "-p", f"{STAGING}{path}", f"{path}.new"])
-        + " && "
-        + shlex.join(["mv", "-f", f"{path}.new", path])
-        for path in sorted(files)
-    )
+    steps: list[list[str]] = []
+    for path in sorted(files):
+        steps += [
+            ["install", "-d", str(Path(path).parent)],
+            ["cp", "-p", f"{STAGING}{path}", f"{path}.new"],
+            ["mv", "-f", f"{path}.new", path],
+        ]
+    # Not by &&: bash's -e lets pass what fails in the middle of such a list.
+    moves = "; ".join(map(shlex.join, steps))
     body = f"umask 077; rm -rf {STAGING}; mkdir {STAGING}; base64 -d | tar -xzp --numeric-owner -C {STAGING}"
     relative = {path.lstrip("/"): file for path, file in files.items()}
     return StringCommand(script(f"{body}; umask 022; {moves}; rm -rf {STAGING}"), _stdin=tree_on_stdin(relative))

@@ -8,6 +8,9 @@ import tarfile
 from base64 import b64decode
 from pathlib import Path
 
+import pytest
+
+from voicestack import remote
 from voicestack.remote import File, Rows, script, tree_on_stdin, unpack
 
 
@@ -29,6 +32,22 @@ def test_unpack_replaces_a_directory(tmp_path: Path) -> None:
     assert [path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()] == ["a/b"]
     assert (target / "a" / "b").stat().st_mode & 0o777 == 0o640
     assert target.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(("directory", "written"), [("new/deep", True), ("file", False)])
+def test_a_file_is_placed_with_its_mode_or_the_command_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, directory: str, written: bool
+) -> None:
+    monkeypatch.setattr(remote, "STAGING", str(tmp_path / "staging"))
+    (tmp_path / "file").touch()
+    path = tmp_path / directory / "a.conf"
+    command = remote.place({str(path): File(b"text", 0o640)})
+    stdin = str(command.connector_arguments["_stdin"])
+    done = subprocess.run(["sh", "-c", command.get_raw_value()], input=stdin, text=True, check=False)
+    assert (done.returncode == 0) == written
+    if written:
+        assert (path.read_text(), path.stat().st_mode & 0o777) == ("text", 0o640)
+        assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_script_stops_at_its_first_failure_and_takes_arguments() -> None:

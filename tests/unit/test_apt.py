@@ -16,11 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from voicestack.host import packages, preflight
+from voicestack.host import packages
 from voicestack.host.apt import with_apt
-from voicestack.host.packages import parse_state
-from voicestack.host.report import parse_report
-from voicestack.remote import script_file
+from voicestack.host.packages import Apt
+from voicestack.host.report import Preflight, parse_report
 
 LOCKS = ("lib/dpkg/lock-frontend", "lib/dpkg/lock", "lib/apt/lists/lock", "cache/apt/archives/lock")
 
@@ -245,7 +244,7 @@ def test_half_done_packages_count_unless_a_dpkg_is_at_work_on_them(host: Host) -
 
     def half_done() -> tuple[str, ...]:
         process = host.start("packages_state.sh", "", "", "", str(host.root))
-        return parse_state(process.communicate()[0].splitlines()).half_done
+        return Apt().process(process.communicate()[0].splitlines()).half_done
 
     assert half_done() == ("theirs",)
     with host.locked(LOCKS[1]):
@@ -266,7 +265,7 @@ def test_preflight_refuses_what_the_run_cannot_mend_and_nothing_else(
     host.has("apt-get", f'#!/bin/sh\necho "{says}" >&2\nexit 100\n')
     locked = "dpkg: another process has locked the database for writing, and might currently be modifying it"
     host.has("dpkg", f"#!/bin/sh\necho '{locked}'\n")
-    command = script_file(preflight.__file__, "preflight.sh", "", "", "", "", "", str(host.root), "", "", "", "")
+    command = Preflight().command({"models": str(host.root)})
     environment = {**os.environ, "PATH": f"{host.root}/programs:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, env=environment)
     assert parse_report(done.stdout.splitlines()).dpkg_faults == faults

@@ -11,7 +11,7 @@ import pytest
 from voicestack.host import packages
 from voicestack.host.apt import with_apt
 from voicestack.host.nvidia import wanted_packages
-from voicestack.host.packages import AptState, PackageSet, difference, not_ours_alone, parse_state
+from voicestack.host.packages import Apt, AptState, PackageSet, difference, not_ours_alone
 from voicestack.host.platform import Platform, driver_packages, repositories
 from voicestack.remote import script_file
 from voicestack.settings.model import Settings
@@ -47,7 +47,7 @@ def test_a_missing_keyring_brings_its_repository_back(settings: Settings) -> Non
 
 
 def test_removed_but_not_purged_packages_do_not_count_as_installed() -> None:
-    state = parse_state(["package\tdocker.io\t1.0\tconfig-files", "package\tcurl\t8\tinstalled", "hold\tcurl"])
+    state = Apt().process(["package\tdocker.io\t1.0\tconfig-files", "package\tcurl\t8\tinstalled", "hold\tcurl"])
     assert dict(state.installed) == {"curl": "8"}
     assert state.held == frozenset({"curl"})
 
@@ -84,7 +84,7 @@ def test_the_four_toolkit_packages_have_one_version(settings: Settings) -> None:
 
 def test_another_entry_for_the_same_repository_is_moved_out_of_the_way() -> None:
     """apt refuses two entries with different keys: "Conflicting values set for option Signed-By"."""
-    state = parse_state(["rival\t/etc/apt/sources.list.d/docker.list"])
+    state = Apt().process(["rival\t/etc/apt/sources.list.d/docker.list"])
     assert difference(PackageSet(), state).rivals == ("/etc/apt/sources.list.d/docker.list",)
 
 
@@ -108,7 +108,7 @@ def sources(root: Path, **files: str) -> AptState:
         place = root if name == "sources_list" else root / "sources.list.d"
         (place / name.replace("_", ".")).write_text(text)
     command = with_apt(packages.__file__, "packages_state.sh", "", "", f"{DOCKER} {TOOLKIT}", str(root))
-    return parse_state(
+    return Apt().process(
         subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout.splitlines()
     )
 

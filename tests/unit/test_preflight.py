@@ -294,9 +294,8 @@ def asked(tmp_path: Path, *, pinned: str, **programs: str) -> HostReport:
         (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{body}\n")
         (tmp_path / "bin" / name).chmod(0o755)
     distribution = platform.freedesktop_os_release()["ID"]
-    command = Preflight().command(
-        "/", "", "", "", "", "/models", "", f"{distribution}=file:{repository}|/|", pinned, ""
-    )
+    sources = f"{distribution}=file:{repository}|/|"
+    command = Preflight().command({"paths": "/", "models": "/models", "sources": sources, "pinned": pinned})
     environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, env=environment)
     assert done.stderr == ""

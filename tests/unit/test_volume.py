@@ -13,8 +13,8 @@ import pytest
 from voicestack.audit.volume import volume
 from voicestack.host.preflight import findings
 from voicestack.host.report import Disk, HostReport
-from voicestack.host.volume import DROP_IN, steps, unit_path, wanted_files
-from voicestack.host.volume_state import GROUP, VolumeState, escaped, parse, refusals, size_problem
+from voicestack.host.volume import DROP_IN, Volume, steps, unit_path, wanted_files
+from voicestack.host.volume_state import GROUP, VolumeState, escaped, refusals, size_problem
 from voicestack.settings.load import parse as parse_settings
 from voicestack.settings.model import Settings
 
@@ -36,7 +36,7 @@ def settings(data: dict[str, Any]) -> Settings:
 
 
 def test_the_scripts_lines_become_a_state() -> None:
-    state = parse(
+    state = Volume().process(
         [
             "mounted\t259:3\t/dev/nvme1n1",
             f"file\t{DROP_IN}\tabc",
@@ -67,8 +67,8 @@ def test_the_scripts_lines_become_a_state() -> None:
         files={DROP_IN: "abc"},
         enabled=True,
     )
-    assert parse([]) == VolumeState()
-    assert parse(["model", "device\t/dev/null"]) == VolumeState(device="/dev/null")
+    assert Volume().process([]) == VolumeState()
+    assert Volume().process(["model", "device\t/dev/null"]) == VolumeState(device="/dev/null")
 
 
 def test_a_blank_disk_and_our_own_are_used() -> None:

@@ -55,6 +55,8 @@ class DockerState:
 class Docker(FactBase[DockerState]):
     """Docker's state, in one ssh execution."""
 
+    default = DockerState
+
     def command(self) -> str:
         """The script."""
         return script_file(__file__, "docker_state.sh")
@@ -70,10 +72,6 @@ class Docker(FactBase[DockerState]):
             proof=rows.one("proof"),
             proof_wanted=rows.one("proof_wanted"),
         )
-
-    def default(self) -> DockerState:  # type: ignore[override]
-        """A host without Docker."""
-        return DockerState()
 
 
 def install(settings: Settings, platform: Platform) -> None:

@@ -91,6 +91,8 @@ class DriverState:
 class Driver(FactBase[DriverState]):
     """The driver's state, in one ssh execution."""
 
+    default = DriverState
+
     def command(self) -> str:
         """The script."""
         return script_file(__file__, "nvidia_state.sh")
@@ -106,10 +108,6 @@ class Driver(FactBase[DriverState]):
             uvm=rows.one("uvm") == "yes",
             boot=rows.one("boot"),
         )
-
-    def default(self) -> DriverState:  # type: ignore[override]
-        """A host without a driver."""
-        return DriverState()
 
 
 def install(settings: Settings, platform: Platform) -> None:

@@ -120,33 +120,26 @@ def not_ours_alone(shared: Mapping[str, str]) -> str:
     return "\n".join([f"apt would read a repository of the deploys twice; {SEPARATE}:", *lines])
 
 
-def parse_state(lines: list[str]) -> AptState:
-    """The lines that packages_state.sh prints, as an AptState."""
-    rows = Rows(lines)
-    return AptState(
-        files=rows.pairs("file"),
-        installed={name: version for name, version, state in rows.all("package", 3) if state == "installed"},
-        held=frozenset(rows.each("hold")),
-        half_done=rows.each("half_done"),
-        rivals=rows.each("rival"),
-        shared=rows.pairs("shared"),
-    )
-
-
 class Apt(FactBase[AptState]):
     """Files, packages and holds, in one ssh execution."""
+
+    default = AptState
 
     def command(self, files: str, packages: str = "", urls: str = "") -> str:
         """The script with its three lists."""
         return with_apt(__file__, "packages_state.sh", files, packages, urls, APT)
 
     def process(self, output: list[str]) -> AptState:
-        """Parse the script's lines."""
-        return parse_state(output)
-
-    def default(self) -> AptState:  # type: ignore[override]
-        """A host where none of it exists."""
-        return AptState()
+        """A package that was removed and not purged is not installed."""
+        rows = Rows(output)
+        return AptState(
+            files=rows.pairs("file"),
+            installed={name: version for name, version, state in rows.all("package", 3) if state == "installed"},
+            held=frozenset(rows.each("hold")),
+            half_done=rows.each("half_done"),
+            rivals=rows.each("rival"),
+            shared=rows.pairs("shared"),
+        )
 
 
 @operation()

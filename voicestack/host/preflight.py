@@ -52,19 +52,19 @@ def require(host: Host, settings: Settings) -> HostReport:
 
 def ask(host: Host, settings: Settings) -> HostReport:
     """What a host is; empty when it did not answer."""
-    return host.get_fact(
-        Preflight,
-        paths=" ".join(("/", DOCKERS, CONTAINERDS, settings.weights.directory)),
-        ports=" ".join(f"{each.protocol}:{each.first}-{each.last}" for each in listeners(settings)),
-        urls=" ".join(_for_each_distribution(settings, needed_urls)),
-        packages=" ".join(_for_each_distribution(settings, distribution_packages)),
-        metadata=settings.site.imds_url if settings.site.public_address == "imds" else "",
-        models=settings.weights.directory,
-        domain="" if settings.site.acme == "internal" else settings.site.domain,
-        sources=" ".join(_for_each_distribution(settings, pins.sources)),
-        pinned=" ".join(pins.words(settings)),
-        catalog=" ".join(settings.weights.catalog),
-    )
+    question = {
+        "paths": " ".join(("/", DOCKERS, CONTAINERDS, settings.weights.directory)),
+        "ports": " ".join(f"{each.protocol}:{each.first}-{each.last}" for each in listeners(settings)),
+        "urls": " ".join(_for_each_distribution(settings, needed_urls)),
+        "packages": " ".join(_for_each_distribution(settings, distribution_packages)),
+        "metadata": settings.site.imds_url if settings.site.public_address == "imds" else "",
+        "models": settings.weights.directory,
+        "domain": "" if settings.site.acme == "internal" else settings.site.domain,
+        "sources": " ".join(_for_each_distribution(settings, pins.sources)),
+        "pinned": " ".join(pins.words(settings)),
+        "catalog": " ".join(settings.weights.catalog),
+    }
+    return host.get_fact(Preflight, question=question)
 
 
 def findings(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pyinfra.api.facts import FactBase
@@ -132,31 +132,23 @@ def parse_report(lines: Iterable[str], *, asked_at: int = 0) -> HostReport:
     )
 
 
+ARGUMENTS = (
+    *("paths", "ports", "urls", "packages", "metadata"),
+    *("models", "domain", "sources", "pinned", "catalog"),
+)
+"""Of preflight.sh, in its order."""
+
+
 class Preflight(FactBase[HostReport]):
     """Everything preflight.sh reads, in one ssh execution."""
 
-    def command(
-        self,
-        paths: str,
-        ports: str,
-        urls: str,
-        packages: str,
-        metadata: str,
-        models: str,
-        domain: str,
-        sources: str,
-        pinned: str,
-        catalog: str,
-    ) -> str:
-        """The script with its arguments."""
+    default = HostReport
+
+    def command(self, question: Mapping[str, str]) -> str:
+        """The script; `question` has an answer for some of ARGUMENTS."""
         self.asked_at = int(time.time())
-        words = (paths, ports, urls, packages, metadata, models, domain, sources, pinned, catalog)
-        return script_file(__file__, "preflight.sh", *words)
+        return script_file(__file__, "preflight.sh", *(question.get(name, "") for name in ARGUMENTS))
 
     def process(self, output: list[str]) -> HostReport:
         """Parse the script's lines; the clock is compared with the middle of the round trip."""
         return parse_report(output, asked_at=(self.asked_at + int(time.time())) // 2)
-
-    def default(self) -> HostReport:  # type: ignore[override]
-        """A host that said nothing."""
-        return HostReport()

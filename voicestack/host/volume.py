@@ -12,8 +12,8 @@ from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
-from voicestack.host.volume_state import LABEL, VolumeState, escaped, parse, refusals, todo
-from voicestack.remote import File, Streamed, place, refuse, script, script_file
+from voicestack.host.volume_state import LABEL, VolumeState, escaped, refusals, todo
+from voicestack.remote import File, Rows, Streamed, place, refuse, script, script_file
 from voicestack.settings.model import Settings
 
 DROP_IN = "/etc/systemd/system/docker.service.d/20-voice-volume.conf"
@@ -22,17 +22,43 @@ DROP_IN = "/etc/systemd/system/docker.service.d/20-voice-volume.conf"
 class Volume(FactBase[VolumeState]):
     """Everything volume_state.sh reads, in one ssh execution."""
 
+    default = VolumeState
+
     def command(self, disk: str, directory: str, files: str, unit: str, models: str) -> str:
         """The script with its arguments."""
         return script_file(__file__, "volume_state.sh", disk, directory, files, unit, models)
 
     def process(self, output: list[str]) -> VolumeState:
-        """Parse the script's lines."""
-        return parse(output)
+        """What it prints, by its keys."""
+        rows = Rows(output)
+        device, number, size, read_only = rows.first("device", 4)
+        probe = rows.pairs("probe")
+        count, block = rows.first("blocks", 2)
 
-    def default(self) -> VolumeState:  # type: ignore[override]
-        """A host that said nothing."""
-        return VolumeState()
+        def firsts(key: str) -> tuple[str, ...]:
+            return tuple(filter(None, rows.each(key)))
+
+        return VolumeState(
+            device=device,
+            number=number,
+            size=int(size or 0),
+            read_only=read_only == "1",
+            model=" ".join(firsts("model")),
+            users=firsts("user"),
+            signatures=firsts("signature"),
+            zeros="zeros" in rows,
+            label=probe.get("LABEL", ""),
+            uuid=probe.get("UUID", ""),
+            fs_size=int(count or 0) * int(block or 0),
+            models=frozenset(firsts("model_there")),
+            mounted=tuple(rows.first("mounted", 0)),
+            content=firsts("content"),
+            fstab=" ".join(firsts("fstab")),
+            files=rows.pairs("file"),
+            enabled="enabled" in rows,
+            missing=firsts("missing"),
+            disks=firsts("disk"),
+        )
 
 
 def install(settings: Settings) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from voicestack.gpu.units import GIB, MIB
-from voicestack.remote import Rows
 
 LABEL = "voice-models"
 """Of the file system that we make, and by which it is known as ours (16 bytes at most)."""
@@ -80,39 +79,6 @@ class VolumeState:
     def is_larger_than_its_file_system(self) -> bool:
         """Whether it was enlarged and its file system does not know."""
         return 0 < self.fs_size <= self.size - GROUP
-
-
-def parse(lines: Iterable[str]) -> VolumeState:
-    """The lines that volume_state.sh prints, as a VolumeState."""
-    rows = Rows(lines)
-    device, number, size, read_only = rows.first("device", 4)
-    probe = rows.pairs("probe")
-    count, block = rows.first("blocks", 2)
-
-    def firsts(key: str) -> tuple[str, ...]:
-        return tuple(filter(None, rows.each(key)))
-
-    return VolumeState(
-        device=device,
-        number=number,
-        size=int(size or 0),
-        read_only=read_only == "1",
-        model=" ".join(firsts("model")),
-        users=firsts("user"),
-        signatures=firsts("signature"),
-        zeros="zeros" in rows,
-        label=probe.get("LABEL", ""),
-        uuid=probe.get("UUID", ""),
-        fs_size=int(count or 0) * int(block or 0),
-        models=frozenset(firsts("model_there")),
-        mounted=tuple(rows.first("mounted", 0)),
-        content=firsts("content"),
-        fstab=" ".join(firsts("fstab")),
-        files=rows.pairs("file"),
-        enabled="enabled" in rows,
-        missing=firsts("missing"),
-        disks=firsts("disk"),
-    )
 
 
 def refusals(state: VolumeState, volume: str, directory: str) -> list[str]:

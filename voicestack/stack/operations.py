@@ -50,6 +50,8 @@ class StackState:
 class Stack(FactBase[StackState]):
     """The stack's home, in one ssh execution."""
 
+    default = StackState
+
     def command(self, files: str = "", images: str = "") -> str:
         """The script with its lists."""
         return script_file(__file__, "state.sh", HOME, files, images, KEYS.read_text(encoding="utf-8"))
@@ -63,10 +65,6 @@ class Stack(FactBase[StackState]):
             keys_digest=rows.one("keys"),
             agent_keys_digest=rows.one("agent_keys"),
         )
-
-    def default(self) -> StackState:  # type: ignore[override]
-        """A host without the stack."""
-        return StackState()
 
 
 class Differences(FactBase[dict[str, str]]):

@@ -27,6 +27,8 @@ class Kept:
 class Releases(FactBase[Kept]):
     """What start.py on the host lists."""
 
+    default = Kept
+
     def command(self) -> str:
         """Ask start.py, if it is there."""
         return script(f"[ ! -e {STARTER} ] || python3 {STARTER} --releases")
@@ -36,10 +38,6 @@ class Releases(FactBase[Kept]):
         listing = json.loads(output[-1])
         releases = [Release(**each) for each in listing["releases"]]
         return Kept(releases, next((each for each in releases if each.number == listing["current"]), None))
-
-    def default(self) -> Kept:  # type: ignore[override]
-        """A host where nothing was started since there are releases."""
-        return Kept()
 
 
 @operation()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import paramiko
 import pytest
@@ -19,82 +19,51 @@ from pyinfra.api.inventory import Inventory
 from pyinfra.api.operation import OperationMeta, add_op, operation
 from pyinfra.api.operations import run_ops
 from pyinfra.api.state import BaseStateCallback, State, StateOperationHostData
+from pyinfra.connectors import util
 from pyinfra.connectors.ssh import SSHConnector
-from pyinfra.connectors.util import make_unix_command_for_host
 
 from voicestack.pyinfra_insides import OwnCommand, begin_program, operations, when_hosts_are_known
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class Inside(NamedTuple):
-    """A function of theirs, the arguments that we give or take, and what breaks without it."""
-
-    function: Callable[..., Any] | None
-    name: str
-    arguments: tuple[str, ...]
-    breaks: str
+VERSIONS = f"pyinfra {version('pyinfra')} with paramiko {version('paramiko')}"
 
 
-INSIDES = [
-    Inside(getattr(State, "init", None), "State.init", ("inventory", "config"), "settings are not checked"),
-    Inside(
-        getattr(StringCommand, "execute", None),
-        "StringCommand.execute",
-        ("state", "host", "connector_arguments"),
-        "installs, the verification and backups print nothing, or do nothing",
-    ),
-    Inside(
-        getattr(SSHConnector, "run_shell_command", None),
-        "SSHConnector.run_shell_command",
-        ("command", "print_output", "print_input", "arguments"),
-        "the same",
-    ),
-    Inside(
-        make_unix_command_for_host, "make_unix_command_for_host", ("state", "host", "command"), "the lock is not taken"
-    ),
-    Inside(paramiko.SSHClient.exec_command, "SSHClient.exec_command", ("command",), "the lock is not taken"),
-    Inside(paramiko.Transport.__init__, "Transport.__init__", ("sock", "disabled_algorithms"), "SHA-1 is accepted"),
-]
-
-
-def gone(inside: Inside) -> str:
-    """What is not there any more, in words; nothing where all is."""
-    where = f"pyinfra {version('pyinfra')} with paramiko {version('paramiko')}"
-    fix = f"so {inside.breaks}: mend voicestack/pyinfra_insides.py"
-    if inside.function is None:
-        return f"{where} has no {inside.name}, {fix}"
-    missing = sorted({*inside.arguments} - {*inspect.signature(inside.function).parameters})
-    return f"{where}: {inside.name} has no {', '.join(missing)}, {fix}" if missing else ""
-
-
-@pytest.mark.parametrize("inside", INSIDES, ids=lambda inside: inside.name)
-def test_what_is_relied_on_is_there(inside: Inside) -> None:
-    assert gone(inside) == ""
+@pytest.mark.parametrize(
+    ("owner", "name", "arguments", "breaks"),
+    [
+        (State, "init", {"inventory", "config"}, "settings are not checked"),
+        (
+            StringCommand,
+            "execute",
+            {"state", "host", "connector_arguments"},
+            "installs print nothing, or do nothing",
+        ),
+        (SSHConnector, "run_shell_command", {"command", "print_output", "print_input", "arguments"}, "the same"),
+        (util, "make_unix_command_for_host", {"state", "host", "command"}, "the lock is not taken"),
+        (paramiko.SSHClient, "exec_command", {"command"}, "the lock is not taken"),
+        (paramiko.Transport, "__init__", {"sock", "disabled_algorithms"}, "SHA-1 is accepted"),
+    ],
+)
+def test_a_function_that_is_relied_on_is_there(owner: object, name: str, arguments: set[str], breaks: str) -> None:
+    function = getattr(owner, name, None)
+    has = inspect.signature(function).parameters.keys() if function else set[str]()
+    missing = sorted(arguments - has)
+    assert not missing, f"{VERSIONS}: {name} has no {missing}, so {breaks}: mend voicestack/pyinfra_insides.py"
 
 
 def test_attributes_that_are_relied_on_are_there() -> None:
     """Those that are read; the tests below read them, and say less clearly that they are gone."""
-    state = local_state()
     there = {
-        "State.ops": hasattr(state, "ops"),
+        "State.ops": hasattr(local_state(), "ops"),
         "StateOperationHostData.operation_meta": "operation_meta" in StateOperationHostData.__annotations__,
         "OperationMeta.did_change": hasattr(OperationMeta, "did_change"),
         "SSHConnector.client": hasattr(SSHConnector, "client"),
         "Host.connector": "connector" in Host.__annotations__,
     }
     missing = [name for name, found in there.items() if not found]
-    assert missing == [], f"pyinfra {version('pyinfra')} has no {missing}: mend voicestack/pyinfra_insides.py"
-
-
-def test_what_is_gone_is_said_in_words() -> None:
-    def init(inventory: object) -> None: ...
-
-    assert gone(Inside(None, "State.init", (), "settings are not checked")).endswith(
-        "has no State.init, so settings are not checked: mend voicestack/pyinfra_insides.py"
-    )
-    assert "State.init has no config, so it" in gone(Inside(init, "State.init", ("inventory", "config"), "it breaks"))
-    assert gone(Inside(init, "State.init", ("inventory",), "it breaks")) == ""
+    assert not missing, f"{VERSIONS}: there is no {missing}: mend voicestack/pyinfra_insides.py"
 
 
 def test_nothing_else_reaches_into_them() -> None:

@@ -178,6 +178,21 @@ def test_apt_comes_to_its_end_although_its_reader_has_gone(host: Host) -> None:
     assert host.calls() == ["ended", "apt-mark hold curl"]
 
 
+@pytest.mark.parametrize("possible", [True, False])
+def test_what_is_wanted_where_possible_comes_with_the_rest_or_is_left_out_and_told(host: Host, possible: bool) -> None:
+    """An older kernel's modules fit an older driver: the reboot into the newest kernel remains."""
+    if not possible:
+        said = " modules : Depends: nvidia-kernel-common-580-server (<= 580.82.07-1)"
+        calls = f'echo "apt-get $*" >>{host.root}/calls'
+        refused = f'*simulate*modules) echo "{said}"; exit 100 ;;'
+        host.has("apt-get", f"#!/bin/sh\n{calls}\ncase $* in {refused} esac\n")
+    status, told = host.change("", "", "meta utils=1", "", "modules")
+    assert status == 0, told
+    (install,) = (call for call in host.calls() if " install " in call)
+    assert install.endswith("--allow-downgrades meta utils=1" + " modules" * possible)
+    assert ("goes without modules:  modules : Depends: nvidia-kernel-common-580-server (<= 580" in told) != possible
+
+
 def heals(host: Host, when: str, apt_check: str = "exit 0") -> None:
     """All is well after a program was called with this word; before, apt-get check does `apt_check`."""
     whole = (

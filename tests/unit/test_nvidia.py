@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
-
 import pytest
 
-from voicestack.host import packages
-from voicestack.host.apt import with_apt
 from voicestack.host.base import DOCKER_AFTER_GPU
 from voicestack.host.nvidia import UVM_SERVICE, Driver, DriverState, wanted_packages
 from voicestack.host.packages import AptState, difference
@@ -64,52 +59,3 @@ def test_another_kernel_later_is_no_difference(settings: Settings) -> None:
         change = difference(each, state)
         assert change.install == ()
         assert MODULES not in change.hold
-
-
-APT_GET = """\
-#!/bin/sh
-# Plays an archive: what it cannot install is in the file beside it; notes what it was asked to install.
-case " $* " in
-*" --simulate "*)
-    for word; do
-        if grep -qxF -- "$word" "${0%/*}/impossible"; then
-            echo " $word : Depends: nvidia-kernel-common-580-server (<= 580.82.07-1) but 580.95.05-0 is to be installed"
-            echo "E: Unable to correct problems, you have held broken packages."
-            exit 100
-        fi
-    done
-    ;;
-*" install "*) for word; do case $word in -* | install) ;; *) echo "$word" ;; esac; done >>"${0%/*}/installed" ;;
-esac
-"""
-
-
-def change(tmp_path: Path, *impossible: str) -> tuple[list[str], str]:
-    """What packages_change.sh has apt install, and what it says."""
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    (tools / "apt-get").write_text(APT_GET)
-    (tools / "apt-get").chmod(0o755)
-    (tools / "impossible").write_text("".join(f"{name}\n" for name in impossible))
-    command = with_apt(packages.__file__, "packages_change.sh", "", "", "meta utils=1", "", "modules")
-    command = command.replace("/var/lib/voice/made", str(tmp_path / "made"))
-    done = subprocess.run(
-        ["bash", "-c", command],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"PATH": f"{tools}:/usr/bin:/bin", "TMPDIR": str(tmp_path)},
-    )
-    return [line for line in (tools / "installed").read_text().split() if "::" not in line], done.stdout
-
-
-def test_what_is_wanted_where_possible_is_installed_with_the_rest(tmp_path: Path) -> None:
-    installed, _ = change(tmp_path)
-    assert installed == ["meta", "utils=1", "modules"]
-
-
-def test_what_apt_cannot_install_beside_the_rest_is_left_out_and_told(tmp_path: Path) -> None:
-    """An older kernel's modules fit an older driver: the reboot into the newest kernel remains."""
-    installed, said = change(tmp_path, "modules")
-    assert installed == ["meta", "utils=1"]
-    assert "goes without modules:  modules : Depends: nvidia-kernel-common-580-server (<= 580.82.07-1)" in said

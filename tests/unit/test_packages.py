@@ -11,7 +11,7 @@ import pytest
 from voicestack.host import packages
 from voicestack.host.apt import with_apt
 from voicestack.host.nvidia import wanted_packages
-from voicestack.host.packages import Apt, AptState, PackageSet, difference, not_ours_alone
+from voicestack.host.packages import Apt, AptChange, AptState, PackageSet, difference, not_ours_alone
 from voicestack.host.platform import Platform, driver_packages, repositories
 from voicestack.remote import script_file
 from voicestack.settings.model import Settings
@@ -20,30 +20,38 @@ UBUNTU = Platform("ubuntu", "2404", "noble", "6.8.0-1029-aws", "aws")
 DEBIAN = Platform("debian", "13", "trixie", "6.12.0-9-cloud-amd64", "cloud-amd64")
 
 
-def test_nothing_differs_when_everything_is_there() -> None:
-    wanted = PackageSet(install={"a": "", "b": "1.0"}, files={"/etc/x": "text"}, hold=("a",), absent=("c",))
-    state = AptState(
-        files={"/etc/x": hashlib.sha256(b"text").hexdigest()},
-        installed={"a": "3", "b": "1.0"},
-        held=frozenset({"a"}),
+def test_only_what_differs_is_changed(settings: Settings) -> None:
+    there, keyless, edited = repositories(settings, DEBIAN)
+    wanted = PackageSet(
+        install={"a": "", "b": "1.0", "c": "1.0", "d": ""},
+        absent=("e", "f"),
+        repositories=(there, keyless, edited),
+        files={"/etc/x": "text", "/etc/y": "text"},
+        hold=("a", "b"),
+        hold_if_installed=("g", "h"),
     )
-    assert not difference(wanted, state)
-
-
-def test_only_what_differs_is_changed() -> None:
-    wanted = PackageSet(install={"a": "", "b": "1.0", "d": ""}, hold=("a", "b"), absent=("c",))
-    state = AptState(installed={"a": "3", "b": "0.9", "c": "1"}, held=frozenset({"a"}))
+    texts = {"/etc/x": "text", there.sources_file: there.sources, keyless.sources_file: keyless.sources}
+    state = AptState(
+        files={
+            **{path: hashlib.sha256(text.encode()).hexdigest() for path, text in texts.items()},
+            **dict.fromkeys(("/etc/y", edited.sources_file, there.keyring, edited.keyring), "another"),
+        },
+        installed={"a": "3", "b": "0.9", "c": "1.0", "e": "1", "g": "1"},
+        held=frozenset({"a"}),
+        rivals=("/etc/apt/sources.list.d/docker.list",),
+    )
     change = difference(wanted, state)
-    assert change.install == ("b=1.0", "d")
-    assert change.remove == ("c",)
-    assert change.hold == ("b",)
-
-
-def test_a_missing_keyring_brings_its_repository_back(settings: Settings) -> None:
-    (repository, *_) = repositories(settings, UBUNTU)
-    digest = hashlib.sha256(repository.sources.encode()).hexdigest()
-    state = AptState(files={repository.sources_file: digest})
-    assert difference(PackageSet(repositories=(repository,)), state).repositories == (repository,)
+    assert change == AptChange(
+        files=("/etc/y", edited.sources_file),
+        repositories=(keyless, edited),
+        remove=("e",),
+        install=("b=1.0", "d"),
+        hold=("b", "g"),
+        rivals=("/etc/apt/sources.list.d/docker.list",),
+    )
+    assert difference(PackageSet(install={"a": "", "c": "1.0"}, files={"/etc/x": "text"}, hold=("a",)), state) == (
+        AptChange(rivals=change.rivals)
+    )
 
 
 def test_removed_but_not_purged_packages_do_not_count_as_installed() -> None:
@@ -80,12 +88,6 @@ def test_the_four_toolkit_packages_have_one_version(settings: Settings) -> None:
     versions = {version for name, version in wanted.items() if "container" in name}
     assert len([name for name in wanted if "container" in name]) == 4
     assert versions == {"1.19.1-1"}
-
-
-def test_another_entry_for_the_same_repository_is_moved_out_of_the_way() -> None:
-    """apt refuses two entries with different keys: "Conflicting values set for option Signed-By"."""
-    state = Apt().process(["rival\t/etc/apt/sources.list.d/docker.list"])
-    assert difference(PackageSet(), state).rivals == ("/etc/apt/sources.list.d/docker.list",)
 
 
 def test_the_kernel_is_held_with_its_prebuilt_driver(settings: Settings) -> None:

@@ -68,7 +68,7 @@ def settings_files(files: Mapping[str, str]) -> Generator[StringCommand, None, N
     """The files are as given, and the kernel and systemd have read them."""
     wanted = PackageSet(files=files)
     change = difference(wanted, host.get_fact(Apt, files=" ".join(files)))
-    if not change:
+    if not any(change):
         host.noop(f"{len(files)} files are as wanted")
         return
     yield place({path: File(files[path].encode()) for path in change.files})

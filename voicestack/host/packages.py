@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pyinfra.api.command import StringCommand
 from pyinfra.api.facts import FactBase
@@ -74,19 +75,15 @@ class AptState:
     shared: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class AptChange:
-    """The difference between a PackageSet and an AptState."""
+class AptChange(NamedTuple):
+    """The difference between a PackageSet and an AptState; `any` of it is one."""
 
-    files: tuple[str, ...]
-    repositories: tuple[Repository, ...]
-    remove: tuple[str, ...]
-    install: tuple[str, ...]
-    hold: tuple[str, ...]
-    rivals: tuple[str, ...]
-
-    def __bool__(self) -> bool:
-        return any((self.files, self.repositories, self.remove, self.install, self.hold, self.rivals))
+    files: tuple[str, ...] = ()
+    repositories: tuple[Repository, ...] = ()
+    remove: tuple[str, ...] = ()
+    install: tuple[str, ...] = ()
+    hold: tuple[str, ...] = ()
+    rivals: tuple[str, ...] = ()
 
 
 def difference(wanted: PackageSet, state: AptState) -> AptChange:
@@ -153,7 +150,7 @@ def packages(wanted: PackageSet) -> Generator[StringCommand, None, None]:
         yield refuse(not_ours_alone(state.shared))
         return
     change = difference(wanted, state)
-    if not (change or state.half_done):
+    if not (any(change) or state.half_done):
         host.noop(f"{len(wanted.install)} packages and {len(wanted.repositories)} repositories are as wanted")
         return
     if change.rivals:

@@ -18,6 +18,7 @@ from on_host.weights.store import PROVENANCE
 
 ASKED = compare.Wanted(configuration="h", image="i", weights="w", reloaded="r")
 STARTED = compare.Started(configuration="h", container="c", weights="w", reloaded="r")
+OTHER_WEIGHTS, OLDER_FILE = STARTED._replace(weights="another"), STARTED._replace(reloaded="older")
 
 
 def container(**changes: Any) -> dict[str, Any]:
@@ -26,20 +27,36 @@ def container(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("present", "expected"),
+    ("present", "started", "expected"),
     [
-        (container(), ""),
-        (None, "has no container"),
-        (container(Id="another"), "its configuration changed"),
-        (container(Image="old"), "its image changed"),
-        (container(State={"Status": "created", "StartedAt": "0001-01-01T00:00:00Z"}), "was never started"),
-        (container(State={"Status": "exited"}), "is exited"),
-        (container(State={"Health": {"Status": "unhealthy"}}), "is unhealthy"),
-        (container(State={"Health": {"Status": "starting"}}), "is starting"),
+        (container(), STARTED, ""),
+        (None, STARTED, "has no container"),
+        (container(Id="another"), STARTED, "its configuration changed"),
+        (container(), STARTED._replace(configuration="old"), "its configuration changed"),
+        (container(), None, "its configuration changed"),  # the record is lost
+        (container(Image="old"), STARTED, "its image changed"),
+        (container(State={"Status": "created", "StartedAt": "0001-01-01T00:00:00Z"}), STARTED, "was never started"),
+        (container(State={"Status": "exited"}), STARTED, "is exited"),
+        (container(State={"Health": {"Status": "unhealthy"}}), STARTED, "is unhealthy"),
+        (container(State={"Health": {"Status": "starting"}}), STARTED, "is starting"),
+        # That a file is to be reloaded is the last of the reasons.
+        (container(), OLDER_FILE, compare.RELOADS),
+        (container(Image="old"), OLDER_FILE, "its image changed"),
+        (container(State={"Status": "exited"}), OLDER_FILE, "is exited"),
+        # Only for other weights is the container recreated by force, so no other reason may hide them.
+        (container(), OTHER_WEIGHTS, "its weights were replaced"),
+        (container(), STARTED._replace(weights=""), "its weights were replaced"),
+        (container(Id="another"), OTHER_WEIGHTS, "its weights were replaced"),
+        (container(Image="old"), OTHER_WEIGHTS, "its weights were replaced"),
+        (container(State={"Status": "restarting"}), OTHER_WEIGHTS, "its weights were replaced"),
+        (container(State={"Health": {"Status": "starting"}}), OTHER_WEIGHTS, "its weights were replaced"),
+        (None, OTHER_WEIGHTS, "has no container"),
     ],
 )
-def test_a_container_differs_for_a_reason(present: dict[str, Any] | None, expected: str) -> None:
-    assert compare.difference(present, STARTED, ASKED) == expected
+def test_a_container_differs_for_a_reason(
+    present: dict[str, Any] | None, started: compare.Started | None, expected: str
+) -> None:
+    assert compare.difference(present, started, ASKED) == expected
 
 
 NETWORK = {"voice_default": {"NetworkID": "n", "EndpointID": "e"}}
@@ -85,28 +102,6 @@ def test_which_services_have_a_network_is_the_definitions_word(monkeypatch: pyte
     }
     asked = compare.wanted(definitions, {})
     assert {name: each.networked for name, each in asked.items()} == {"guard": True, "caddy": False}
-
-
-def test_a_changed_configuration_or_a_lost_record_is_a_difference() -> None:
-    assert compare.difference(container(), STARTED._replace(configuration="old"), ASKED) == "its configuration changed"
-    assert compare.difference(container(), None, ASKED) == "its configuration changed"
-
-
-@pytest.mark.parametrize(
-    "present",
-    [
-        container(),
-        container(Id="another"),
-        container(Image="old"),
-        container(State={"Status": "restarting"}),
-        container(State={"Health": {"Status": "starting"}}),
-    ],
-)
-def test_replaced_weights_are_the_reason_whatever_else_differs(present: dict[str, Any]) -> None:
-    """Only for this reason is the container recreated by force, so no other one may hide it."""
-    for old in ("another", ""):
-        assert compare.difference(present, STARTED._replace(weights=old), ASKED) == "its weights were replaced"
-    assert compare.difference(None, STARTED._replace(weights="another"), ASKED) == "has no container"
 
 
 def test_a_file_that_changed_after_the_start_is_a_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,25 +185,15 @@ def replace(directory: Path, fetched_at: str) -> Path:
     return model(directory, fetched_at)
 
 
-def test_weights_replaced_under_the_same_revision_are_another_digest(tmp_path: Path) -> None:
-    mounted = model(tmp_path / "guard", "10:00")
-    before = compare.weights(service(mounted))
-    assert before == compare.weights(service(mounted)) != ""
-    assert before != compare.weights(service(replace(mounted, "11:00")))
-
-
-def test_the_weights_of_others_and_what_lies_deeper_do_not_count(tmp_path: Path) -> None:
+def test_weights_that_a_service_mounts_are_told_by_when_they_came(tmp_path: Path) -> None:
     mounted, other = model(tmp_path / "guard", "10:00"), model(tmp_path / "voxtral", "10:00")
     before = compare.weights(service(mounted))
     replace(other, "11:00")
     model(mounted / "kept", "09:00")
-    assert compare.weights(service(mounted)) == before
+    assert compare.weights(service(mounted)) == before != ""
     assert compare.weights(service(mounted, other)) != before
-
-
-def test_a_service_without_weights_has_no_digest_of_them(tmp_path: Path) -> None:
-    assert compare.weights({"image": "i"}) == ""
-    assert compare.weights(service(tmp_path, tmp_path / "not there")) == ""
+    assert compare.weights(service(replace(mounted, "11:00"))) != before
+    assert compare.weights(service(tmp_path, tmp_path / "not there")) == compare.weights({"image": "i"}) == ""
 
 
 def test_the_record_keeps_what_each_service_was_started_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,21 +206,9 @@ def test_the_record_keeps_what_each_service_was_started_with(tmp_path: Path, mon
     assert json.loads(compare.RECORD.read_text())["caddy"] == ["h", "c", "w", "r"]
     compare.RECORD.write_text("torn")
     assert compare.recorded() == {}
-
-
-def test_an_older_runs_record_reads_as_a_changed_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare, "RECORD", tmp_path / ".running.json")
+    # An older run's entry counts as none, which reads as a changed configuration.
     compare.RECORD.write_text(json.dumps({"caddy": ["h", "c", "w"], "livekit": ["h", "c", "w", "r"]}))
-    started = compare.recorded()
-    assert compare.difference(container(), started.get("caddy"), ASKED) == "its configuration changed"
-    assert compare.difference(container(), started.get("livekit"), ASKED) == ""
-
-
-def test_a_file_that_is_reloaded_is_the_last_of_the_reasons() -> None:
-    older = STARTED._replace(reloaded="older")
-    assert compare.difference(container(), older, ASKED) == compare.RELOADS
-    assert compare.difference(container(Image="old"), older, ASKED) == "its image changed"
-    assert compare.difference(container(State={"Status": "exited"}), older, ASKED) == "is exited"
+    assert compare.recorded() == {"livekit": STARTED}
 
 
 class Machine:
@@ -324,24 +297,14 @@ def test_the_digest_sees_every_value_and_no_order() -> None:
         ("RuntimeError: CUDA unknown error - this may be due to an incorrectly set up environment", "nvidia-uvm"),
         ("cuInit(0) failed: CUDA_ERROR_UNKNOWN (999)", "nvidia-uvm"),
         ("runc create failed: error running createContainer hook #1: exit status 1", "container toolkit's hook"),
-        (
-            "error running createContainer hook #0: nvidia-container-cli: initialization error: nvml error: driver not "
-            "loaded",
-            "driver or the container toolkit is not working",
-        ),
+        ("error running createContainer hook: nvidia-container-cli: nvml error: driver not loaded", "it checks both"),
         ("could not apply CDI: unresolvable CDI devices nvidia.com/gpu=0", "nvidia-ctk cdi list"),
         ("OSError: [Errno 28] No space left on device: '/root/.cache/vllm/torch_compile_cache'", "disk is full"),
         ("safetensors_rust.SafetensorError: Error while deserializing header: header too large", "weights_verify=deep"),
         ("OSError: It looks like the config file at '/models/x/config.json' is not a valid JSON file.", "damaged"),
-        (
-            "RuntimeError: Cannot find any model weights with `/models/llama-guard-3-1b`",
-            "files of the model are missing",
-        ),
-        (
-            "ValueError: Invalid repository ID or local directory specified: '/models/x'.",
-            "files of the model are missing",
-        ),
-        ("TypeError: Either model_file or model_proto must be specified.", "files of the model are missing"),
+        ("RuntimeError: Cannot find any model weights with `/models/llama-guard-3-1b`", "files of the model"),
+        ("ValueError: Invalid repository ID or local directory specified: '/models/x'.", "files of the model"),
+        ("TypeError: Either model_file or model_proto must be specified.", "files of the model"),
     ],
 )
 def test_known_errors_have_a_cause(line: str, expected: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -18,11 +19,14 @@ from on_host.engine import gpu_start, health
 
 ENGINE = Path(gpu_start.__file__)
 
+Answers = dict[str, tuple[int, str, bytes]]
+"""Path -> status, content type, body."""
+
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers what the test put into `answers`: path -> (status, content type, body)."""
+    """Answers what the test put into `answers`."""
 
-    answers: dict[str, tuple[int, str, bytes]]
+    answers: Answers
 
     def do_GET(self) -> None:
         status, content_type, body = self.answers.get(self.path, (404, "text/plain", b""))
@@ -41,9 +45,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, dict[str, tuple[int, str, bytes]]]]:
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Answers]]:
     """An engine of the test's choosing: its port and its answers."""
-    answers: dict[str, tuple[int, str, bytes]] = {"/health": (200, "text/plain", b"")}
+    answers: Answers = {"/health": (200, "text/plain", b"")}
     handler = type("Answers", (Handler,), {"answers": answers})
     monkeypatch.setattr(health, "PROVEN", tmp_path / "proven")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as listening:
@@ -54,7 +58,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[st
         thread.join()
 
 
-def test_voxtral_is_healthy_once_it_has_spoken(server: tuple[str, dict[str, tuple[int, str, bytes]]]) -> None:
+def test_voxtral_is_healthy_once_it_has_spoken(server: tuple[str, Answers]) -> None:
     port, answers = server
     answers["/v1/audio/speech"] = (200, "audio/wav", b"RIFF" + b"\0" * 40 + b"\1\2" * 12_000)
     health.check("voxtral", port, "de_female")
@@ -71,7 +75,7 @@ def test_voxtral_is_healthy_once_it_has_spoken(server: tuple[str, dict[str, tupl
     ],
 )
 def test_voxtral_is_not_healthy_when_it_does_not_speak(
-    server: tuple[str, dict[str, tuple[int, str, bytes]]], answer: tuple[int, str, bytes], expected: str
+    server: tuple[str, Answers], answer: tuple[int, str, bytes], expected: str
 ) -> None:
     port, answers = server
     answers["/v1/audio/speech"] = answer
@@ -81,7 +85,7 @@ def test_voxtral_is_not_healthy_when_it_does_not_speak(
 
 @pytest.mark.parametrize(("verdict", "healthy"), [("unsafe\nS9", True), ("\n\nunsafe\nS1", True), ("safe", False)])
 def test_the_guard_is_healthy_when_it_calls_the_unsafe_unsafe(
-    server: tuple[str, dict[str, tuple[int, str, bytes]]], verdict: str, healthy: bool
+    server: tuple[str, Answers], verdict: str, healthy: bool
 ) -> None:
     port, answers = server
     body = json.dumps({"choices": [{"message": {"content": verdict}}]}).encode()
@@ -130,38 +134,33 @@ def start(tmp_path: Path, port: int, *options: str, program: str = ENGINE_PROGRA
     )
 
 
-def lines(tmp_path: Path, count: int) -> list[str]:
-    """The engines' own log once it has `count` lines."""
-    for _ in range(300):
-        log = (tmp_path / "log").read_text().splitlines() if (tmp_path / "log").exists() else []
-        if len(log) >= count:
-            return log
-        threading.Event().wait(0.1)
-    raise AssertionError(f"only {log}")
-
-
-def test_engines_started_at_once_warm_up_one_after_the_other(tmp_path: Path) -> None:
-    engines = [start(tmp_path, port) for port in free_ports(2)]
+def log_of(tmp_path: Path, count: int, *engines: subprocess.Popen[str]) -> list[str]:
+    """The engines' own log once it has `count` lines; then they are told to end, and do."""
+    file, lines = tmp_path / "log", list[str]()
     try:
-        log = lines(tmp_path, 4)
+        for _ in range(300):
+            lines = file.read_text().splitlines() if file.exists() else []
+            if len(lines) >= count:
+                return lines
+            threading.Event().wait(0.1)
+        raise AssertionError(f"only {lines}")
     finally:
         for engine in engines:
             engine.terminate()
+        assert {engine.wait(10) for engine in engines} == {128 + signal.SIGTERM}
+
+
+def test_engines_started_at_once_warm_up_one_after_the_other(tmp_path: Path) -> None:
+    log = log_of(tmp_path, 4, *(start(tmp_path, port) for port in free_ports(2)))
     first, second = log[0].split()[1], log[2].split()[1]
     assert log == [f"start {first}", f"ready {first}", f"start {second}", f"ready {second}"]
-    assert [engine.wait(10) for engine in engines] == [143, 143]
 
 
 def test_an_engine_waits_for_the_one_it_comes_after(tmp_path: Path) -> None:
     first, second = free_ports(2)
     guard = start(tmp_path, second, f"--after=http://127.0.0.1:{first}/health")
     voxtral = start(tmp_path, first)
-    try:
-        log = lines(tmp_path, 4)
-    finally:
-        for engine in (guard, voxtral):
-            engine.terminate()
-            engine.wait(10)
+    log = log_of(tmp_path, 4, guard, voxtral)
     assert log.index(f"ready {first}") < log.index(f"start {second}")
 
 
@@ -169,12 +168,7 @@ def test_an_engine_that_dies_hands_on_its_status_and_the_lock(tmp_path: Path) ->
     first, second = free_ports(2)
     failing = start(tmp_path, first, program="import sys; sys.exit(7)")
     assert failing.wait(20) == 7
-    after = start(tmp_path, second)
-    try:
-        assert lines(tmp_path, 2) == [f"start {second}", f"ready {second}"]
-    finally:
-        after.terminate()
-        after.wait(10)
+    assert log_of(tmp_path, 2, start(tmp_path, second)) == [f"start {second}", f"ready {second}"]
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,10 @@ from tests.render.matrix import PLATFORMS
 from voicestack.audit.wanted import wanted
 from voicestack.host import docker
 from voicestack.host.docker import DockerState, daemon_config, merge, parse_config, wanted_packages
-from voicestack.host.platform import Platform
 from voicestack.paths import HOME
 from voicestack.settings.model import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-UBUNTU = Platform("ubuntu", "2404", "noble", "6.8.0-1029-aws", "aws")
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -134,7 +132,7 @@ def test_the_proof_runs_with_the_restrictions_and_the_card_of_the_agent(settings
     (line,) = re.findall(r"^docker run (.*) >/dev/null$", text, re.MULTILINE)
     words = shlex.split(line)
     options = dict(itertools.pairwise(words))
-    compose = wanted(settings, UBUNTU, "192.0.2.10").files[f"{HOME}/compose.yml"].content
+    compose = wanted(settings, PLATFORMS["ubuntu2404"], "192.0.2.10").files[f"{HOME}/compose.yml"].content
     agent = yaml.safe_load(compose)["services"]["voice-agent"]
     assert agent["read_only"] is True
     assert agent["init"] is True

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from tests.render.matrix import PLATFORMS
 from voicestack.host.base import DOCKER_AFTER_GPU
 from voicestack.host.nvidia import UVM_SERVICE, Driver, DriverState, wanted_packages
 from voicestack.host.packages import AptState, difference
 from voicestack.host.platform import Platform
 from voicestack.settings.model import Settings
 
-UBUNTU = Platform("ubuntu", "2404", "noble", "6.14.0-1012-aws", "aws")
-DEBIAN = Platform("debian", "13", "trixie", "6.12.0-9-cloud-amd64", "cloud-amd64")
-MODULES = "linux-modules-nvidia-580-server-open-6.14.0-1012-aws"
+UBUNTU, DEBIAN = PLATFORMS["ubuntu2404"], PLATFORMS["debian13"]
+MODULES = f"linux-modules-nvidia-580-server-open-{UBUNTU.kernel}"
 
 READY = [
     *("loaded\t580.95.05", "installed\t580.95.05", "smi\t580.95.05", "persistence\tEnabled", "uvm\tyes", "boot\tb"),
@@ -29,7 +31,7 @@ def test_without_the_nodes_of_nvidia_uvm_the_driver_is_not_ready() -> None:
     assert not DriverState().is_ready
 
 
-@pytest.mark.parametrize("platform", [UBUNTU, DEBIAN], ids=lambda each: str(each.distribution))
+@pytest.mark.parametrize("platform", PLATFORMS.values(), ids=PLATFORMS)
 def test_docker_starts_after_the_module_is_loaded_and_its_nodes_are_made(
     settings: Settings, platform: Platform
 ) -> None:
@@ -53,7 +55,7 @@ def test_ubuntus_modules_for_the_running_kernel_come_where_possible(settings: Se
 
 def test_another_kernel_later_is_no_difference(settings: Settings) -> None:
     wanted = wanted_packages(settings, UBUNTU)
-    later = wanted_packages(settings, Platform("ubuntu", "2404", "noble", "6.14.0-1015-aws", "aws"))
+    later = wanted_packages(settings, replace(UBUNTU, kernel="6.14.0-1015-aws"))
     state = AptState(installed={name: version or "1" for name, version in wanted.install.items()})
     for each in (wanted, later):
         change = difference(each, state)

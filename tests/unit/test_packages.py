@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.render.matrix import PLATFORMS
 from voicestack.host import packages
 from voicestack.host.apt import with_apt
 from voicestack.host.nvidia import wanted_packages
 from voicestack.host.packages import Apt, AptChange, AptState, PackageSet, difference, not_ours_alone
-from voicestack.host.platform import Platform, driver_packages, repositories
+from voicestack.host.platform import driver_packages, repositories
 from voicestack.remote import script_file
 from voicestack.settings.model import Settings
 
-UBUNTU = Platform("ubuntu", "2404", "noble", "6.8.0-1029-aws", "aws")
-DEBIAN = Platform("debian", "13", "trixie", "6.12.0-9-cloud-amd64", "cloud-amd64")
+UBUNTU, DEBIAN = PLATFORMS["ubuntu2404"], PLATFORMS["debian13"]
 
 
 def test_only_what_differs_is_changed(settings: Settings) -> None:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from tests.conftest import default_data
+from tests.render.matrix import PLATFORMS
 from voicestack.audit.files import REQUIRED_SECRETS
 from voicestack.audit.wanted import wanted
 from voicestack.host import base, docker, nvidia
@@ -29,13 +30,10 @@ from voicestack.settings.load import parse as parse_settings
 from voicestack.settings.model import Settings
 from voicestack.stack.operations import BUILD, PULLER, STAGED
 
-PLATFORMS = (
-    Platform("ubuntu", "2404", "noble", "6.8.0-1029-aws", "aws"),
-    Platform("debian", "13", "trixie", "6.12.0-9-cloud-amd64", "cloud-amd64"),
-)
+EACH_PLATFORM = pytest.mark.parametrize("platform", PLATFORMS.values(), ids=PLATFORMS)
 
 
-@pytest.mark.parametrize("platform", PLATFORMS, ids=lambda each: str(each.distribution))
+@EACH_PLATFORM
 def test_every_file_that_a_deploy_writes_is_the_stacks_or_the_machines(settings: Settings, platform: Platform) -> None:
     """The machine's stay; of them the stack's alone are what the kernel and Docker read for it."""
     files = wanted(settings, platform, "192.0.2.10")
@@ -46,7 +44,7 @@ def test_every_file_that_a_deploy_writes_is_the_stacks_or_the_machines(settings:
     assert {path for path in ours if not path.startswith(f"{HOME}/")} == {"/etc/sysctl.d/60-voice.conf"}
 
 
-@pytest.mark.parametrize("platform", PLATFORMS, ids=lambda each: str(each.distribution))
+@EACH_PLATFORM
 def test_the_sets_of_packages_of_each_step_are_in_the_whole(settings: Settings, platform: Platform) -> None:
     whole = wanted_packages(settings, platform)
     steps = [nvidia.wanted_packages(settings, platform), docker.wanted_packages(settings, platform)]

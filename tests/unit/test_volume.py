@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.unit.test_preflight import GOOD
 from voicestack.audit.volume import volume
 from voicestack.host.preflight import findings
-from voicestack.host.report import Disk, HostReport
+from voicestack.host.report import Disk
 from voicestack.host.volume import DROP_IN, Volume, steps, unit_path, wanted_files
 from voicestack.host.volume_state import GROUP, VolumeState, escaped, refusals, size_problem
 from voicestack.settings.load import parse as parse_settings
@@ -153,23 +154,28 @@ def test_a_mount_unit_is_named_by_its_directory() -> None:
 
 
 def test_preflight_asks_the_volume_for_the_weights_room_and_not_the_root_disk(settings: Settings) -> None:
-    small_root = (Disk("/", "/dev/root:/", 12 * 2**20), Disk("/models", "/dev/root:/", 12 * 2**20))
-    assert findings(host(small_root), settings, BLANK, has_token=True) == []
-    (finding,) = findings(host(small_root), settings, replace(BLANK, size=20 * GIB), has_token=True)
-    assert finding == "weights_volume: 20.0 GiB; 25 GiB are needed (preflight_disk_models_gib); enlarge it"
+    bare = replace(GOOD, disks=(Disk("/", "/dev/root:/", 12 * 2**20), Disk("/models", "/dev/root:/", 12 * 2**20)))
+    assert findings(bare, settings, BLANK, has_token=True) == []
+    assert findings(bare, settings, replace(BLANK, size=20 * GIB), has_token=True) == [
+        "weights_volume: 20.0 GiB; 25 GiB are needed (preflight_disk_models_gib); enlarge it"
+    ]
     # On a host that is deployed what is free on it counts, as everywhere.
     full = (Disk("/", "/dev/root:/", 12 * 2**20), Disk("/models", "/dev/nvme1n1:/models", 2**20))
-    (finding,) = findings(replace(host(full), deployed=True), settings, MOUNTED, has_token=True)
+    (finding,) = findings(replace(GOOD, disks=full, deployed=True), settings, MOUNTED, has_token=True)
     assert "1.0 GiB free for /models" in finding
     assert size_problem(VolumeState(), 25) == []
 
 
+def test_preflight_says_what_speaks_against_the_volume(settings: Settings) -> None:
+    refused = replace(BLANK, read_only=True)
+    assert findings(GOOD, settings, refused, has_token=True) == refusals(refused, DISK, "/models") != []
+
+
 def test_weights_on_an_unmounted_volume_need_no_token(settings: Settings) -> None:
-    report = host((Disk("/", "/dev/root:/", 100 * 2**20),))
-    (finding,) = findings(report, settings, OURS, has_token=False)
+    (finding,) = findings(GOOD, settings, OURS, has_token=False)
     assert "is gated and not on the host yet; set HF_TOKEN" in finding
     seen = replace(OURS, models=frozenset({"llama-guard-3-1b"}))
-    assert findings(report, settings, seen, has_token=False) == []
+    assert findings(GOOD, settings, seen, has_token=False) == []
 
 
 def test_the_audit_tells_what_a_run_would_do(settings: Settings) -> None:
@@ -186,17 +192,3 @@ def test_the_audit_tells_what_a_run_would_do(settings: Settings) -> None:
         ("fail", "is larger than its file system"),
         ("fail", "is not mounted at boot"),
     ]
-
-
-def host(disks: tuple[Disk, ...]) -> HostReport:
-    """A bare host that takes the stack."""
-    return HostReport(
-        distribution="ubuntu",
-        release="24.04",
-        architecture="x86_64",
-        init="systemd",
-        uid=0,
-        memory_kib=16 * 2**20,
-        gpus=("27b8",),
-        disks=disks,
-    )

@@ -54,7 +54,7 @@ def wait_for(what: str, condition: Callable[[], bool], *, seconds: float | None 
         now = time.monotonic()
         if seconds is not None and now - started > seconds:
             return False
-        if now == started or now - reported >= REPORT_EVERY_S:
+        if now - reported >= REPORT_EVERY_S:
             reported = now
             say(f"waiting for {what}, {now - started:.0f} s so far")
         time.sleep(POLL_EVERY_S)

@@ -159,8 +159,8 @@ def test_engines_started_at_once_warm_up_one_after_the_other(tmp_path: Path) -> 
 def test_an_engine_waits_for_the_one_it_comes_after(tmp_path: Path) -> None:
     first, second = free_ports(2)
     guard = start(tmp_path, second, f"--after=http://127.0.0.1:{first}/health")
-    voxtral = start(tmp_path, first)
-    log = log_of(tmp_path, 4, guard, voxtral)
+    threading.Event().wait(1)  # longer than it takes to start: it could have the lock by now
+    log = log_of(tmp_path, 4, guard, start(tmp_path, first))
     assert log.index(f"ready {first}") < log.index(f"start {second}")
 
 

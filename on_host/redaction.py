@@ -32,7 +32,6 @@ PATTERNS = {
     r"|(?<![\w-])(?:ec2|ip)((?:-\d{1,3}){4})(?!\w)"
     r"|(?<![\w:.])(?:[0-9a-fA-F]{1,4}:){1,7}(?::|[0-9a-fA-F:]*[0-9a-fA-F])(?![\w:])",
 }
-_COMPILED = {kind: re.compile(pattern) for kind, pattern in PATTERNS.items()}
 
 HARMLESS_NETWORKS = tuple(
     ip_network(network)
@@ -89,8 +88,8 @@ def spans(text: str, allowed: Allowed = NOTHING) -> list[tuple[int, int, str]]:
     """Start, end and kind of each finding, in the text's order."""
     return sorted(
         (*_place(match), kind)
-        for kind, pattern in _COMPILED.items()
-        for match in pattern.finditer(text)
+        for kind, pattern in PATTERNS.items()
+        for match in re.finditer(pattern, text)
         if not _harmless(kind, text[slice(*_place(match))], allowed)
     )
 

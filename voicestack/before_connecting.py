@@ -25,12 +25,8 @@ GROUP = "voice"
 """The inventory group whose hosts are voice stacks; other hosts are none of our business."""
 
 
-class ForeignHostError(PyinfraError):
-    """A deploy of ours is to run on a host that it cannot work on, or whose settings would go unchecked."""
-
-
-class NoHostsError(PyinfraError):
-    """A run without hosts; pyinfra itself would do nothing and exit with 0."""
+class HostsError(PyinfraError):
+    """No hosts, where pyinfra itself would do nothing and exit with 0, or hosts that these deploys cannot work on."""
 
 
 def check_before_connecting(state: State) -> None:
@@ -49,17 +45,17 @@ def check(state: State) -> None:
     """Check that this run has hosts, the settings of its voice hosts, and its secrets, which it keeps for the run.
 
     Raises:
-        NoHostsError: if the inventory is empty (or its file does not exist) or the limit matches none.
-        ForeignHostError: if a deploy of ours would run on a host that is not in GROUP or is not reached by ssh.
+        HostsError: if the inventory is empty (or its file does not exist) or the limit matches none, or if a deploy of
+            ours would run on a host that is not in GROUP, so that its settings go unchecked, or is not reached by ssh.
         SettingsError: with the mistakes of all hosts; hosts with the same mistakes share a message.
         SecretsError: if the secrets alone are wrong.
     """
     if not len(state.inventory):
-        raise NoHostsError("the inventory has no hosts; does its file exist, and is the lab up?")
+        raise HostsError("the inventory has no hosts; does its file exist, and is the lab up?")
     limited = [host for host in state.inventory if state.is_host_in_limit(host)]
     if not limited:
         names = ", ".join(sorted(host.name for host in state.inventory))
-        raise NoHostsError(f"--limit matches none of the inventory's hosts ({names})")
+        raise HostsError(f"--limit matches none of the inventory's hosts ({names})")
     if runs_a_deploy(sys.argv[1:]):
         _refuse_foreign(limited)
     ours: list[Any] = [host for host in limited if GROUP in host.groups]
@@ -86,12 +82,12 @@ def check(state: State) -> None:
 def _refuse_foreign(hosts: list[Host]) -> None:
     for host in hosts:
         if not issubclass(host.connector_cls, SSHConnector):
-            raise ForeignHostError(
+            raise HostsError(
                 f"{host.name} is not reached by ssh, which these deploys need: name the host's address in an inventory "
                 "(inventories/example.py)"
             )
         if GROUP not in host.groups:
-            raise ForeignHostError(
+            raise HostsError(
                 f"{host.name} is not in the inventory group {GROUP}, so nothing says that it is a voice host: put "
                 f"it there (inventories/example.py), or leave it out by --limit {GROUP}"
             )

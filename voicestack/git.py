@@ -60,9 +60,8 @@ def _git(clone: Path, *words: str, also: Sequence[Path] = ()) -> str | None:
     """Git's answer; None when it has none: no clone, another owner's (git refuses), no git."""
     # No lock is taken for a refreshed index: the audit changes nothing here either.
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-    objects = [found for each in also if (found := _git(each, "rev-parse", "--git-path", "objects")) is not None]
-    paths = [str((each / found.strip()).resolve()) for each, found in zip(also, objects, strict=False)]
-    if paths:
+    objects = ((each, _git(each, "rev-parse", "--git-path", "objects")) for each in also)
+    if paths := [str((each / found.strip()).resolve()) for each, found in objects if found]:
         environment["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = os.pathsep.join(paths)
     try:
         finished = subprocess.run(

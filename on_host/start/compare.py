@@ -85,14 +85,7 @@ def digest(service: dict[str, Any]) -> str:
 
 def weights(service: dict[str, Any]) -> str:
     """A hash that changes when weights that the service mounts are replaced; "" when it mounts none."""
-    mounts = service.get("volumes", [])
-    return content([Path(mount["source"], PROVENANCE) for mount in mounts if mount["type"] == "bind"])
-
-
-def content(files: Sequence[Path]) -> str:
-    """A hash of those of the files that are there, "" when none of them has anything in it."""
-    read = b"".join(file.read_bytes() for file in files if file.is_file())
-    return hashlib.sha256(read).hexdigest() if read else ""
+    return _hash(file.read_bytes() for place in _mounted(service) if (file := place / PROVENANCE).is_file())
 
 
 def version(files: Sequence[Path]) -> str:
@@ -100,14 +93,22 @@ def version(files: Sequence[Path]) -> str:
 
     The time, because a file that was edited by hand and is as rendered again must be read again.
     """
-    read = b"".join(f"{file.stat().st_mtime_ns} ".encode() + file.read_bytes() for file in files if file.is_file())
+    return _hash(f"{file.stat().st_mtime_ns} ".encode() + file.read_bytes() for file in files if file.is_file())
+
+
+def _hash(contents: Iterable[bytes]) -> str:
+    read = b"".join(contents)
     return hashlib.sha256(read).hexdigest() if read else ""
+
+
+def _mounted(service: dict[str, Any]) -> list[Path]:
+    return [Path(mount["source"]) for mount in service.get("volumes", []) if mount["type"] == "bind"]
 
 
 def changed_at(service: dict[str, Any], without: Collection[Path]) -> float:
     """When the newest of the files was changed that the service mounts from below HOME; 0 when it mounts none."""
-    places = [Path(mount["source"]) for mount in service.get("volumes", []) if mount["type"] == "bind"]
-    files = [file for place in places if HOME in place.parents for file in place.rglob("*") if file.is_file()]
+    places = [place for place in _mounted(service) if HOME in place.parents]
+    files = [file for place in places for file in place.rglob("*") if file.is_file()]
     return max((file.stat().st_mtime for file in files if file not in without), default=0.0)
 
 

@@ -26,8 +26,7 @@ def plan() -> dict[str, Any]:
 
 def wanted() -> dict[str, Wanted]:
     """What the files say, for every service."""
-    asked: dict[str, Wanted] = compare.wanted(compare.definitions(), plan()["reloads"])
-    return asked
+    return compare.wanted(compare.definitions(), plan()["reloads"])
 
 
 def bring_up() -> Iterator[str]:
@@ -76,7 +75,7 @@ def start(services: list[str], made: Mapping[str, Any], asked: Mapping[str, Want
 
 def differences(asked: Mapping[str, Wanted], made: Mapping[str, Any], services: Iterable[str]) -> dict[str, str]:
     """As compare.differences; what is well by that of `services` is tried where it is used."""
-    found: dict[str, str] = compare.differences(asked)
+    found = compare.differences(asked)
     for service in services:
         if service not in found and (why := not_reachable(service, made) or reaches_not(service, made, found)):
             found[service] = why

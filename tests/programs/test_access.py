@@ -20,7 +20,7 @@ from pyinfra.context import ctx_state
 from agent.voice_agent.residency import EU
 from tests.programs.instances import launch
 from voicestack.aws import Account, account
-from voicestack.before_connecting import NoHostsError, check
+from voicestack.before_connecting import HostsError, check
 from voicestack.connect import environment
 from voicestack.connect.ec2 import InstancesError, running_instances
 from voicestack.pyinfra_insides import harden
@@ -132,5 +132,5 @@ def test_a_limit_that_matches_no_host_is_an_error() -> None:
     with ctx_state.use(state):
         inventory = Inventory(([("one", {})], {}))  # type: ignore[no-untyped-call]
         state.init(inventory, None, initial_limit=[])
-        with pytest.raises(NoHostsError, match=r"--limit matches none of the inventory's hosts \(one\)"):
+        with pytest.raises(HostsError, match=r"--limit matches none of the inventory's hosts \(one\)"):
             check(state)

@@ -163,7 +163,9 @@ def configure(wanted: Mapping[str, Any]) -> Generator[StringCommand, None, None]
         return
     merged = merge(existing, wanted)
     # JSON has no order of keys: 1 == 1.0 and the like aside, equal tables are the same configuration.
-    if merged != existing:
+    changed = merged != existing
+    restarts = changed or state.stale or not state.active
+    if changed:
         text = json.dumps(merged, indent=2, sort_keys=True) + "\n"
         candidate = f"{DAEMON_JSON}.candidate"
         yield place({candidate: File(text.encode())})
@@ -176,11 +178,11 @@ def configure(wanted: Mapping[str, Any]) -> Generator[StringCommand, None, None]
                 f"mv {candidate} {DAEMON_JSON}"
             )
         )
-    if merged != existing or state.stale or not state.active:
+    if restarts:
         yield StringCommand(script("systemctl restart docker.service"))
     if not state.enabled:
         yield StringCommand(script("systemctl enable docker.service"))
-    if merged == existing and state.active and state.enabled and not state.stale:
+    if state.enabled and not restarts:
         host.noop("daemon.json is as wanted and the running daemon has read it")
 
 

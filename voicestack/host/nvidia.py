@@ -132,7 +132,6 @@ def wanted_packages(settings: Settings, platform: Platform) -> PackageSet:
     toolkit = toolkit_versions(settings)
     kernel = kernel_packages(settings, platform)
     kernel_patterns = ' "linux-image-"; "linux-headers-"; "linux-aws";' if kernel else ""
-    headers = tuple(name for name in driver if name.startswith("linux-headers-"))
     return PackageSet(
         install={**dict.fromkeys(driver, ""), **toolkit},
         where_possible=modules_for_running_kernel(settings, platform),
@@ -142,7 +141,7 @@ def wanted_packages(settings: Settings, platform: Platform) -> PackageSet:
             f"/etc/systemd/system/{UVM_SERVICE}": UVM_UNIT,
             "/etc/apt/apt.conf.d/52voice-unattended-upgrades": UNATTENDED_UPGRADES % kernel_patterns,
         },
-        hold=(*(name for name in driver if name not in headers), *toolkit),
+        hold=(*(name for name in driver if not name.startswith("linux-headers-")), *toolkit),
         hold_if_installed=kernel,
     )
 

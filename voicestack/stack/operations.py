@@ -27,6 +27,7 @@ STAGED = f"{HOME}/.staged"
 BUILD = f"{HOME}/.build"
 PULLER = f"{HOME}/.pull"
 STARTER = f"{HOME}/bin/start.py"
+RUN_STARTER = script(f"python3 {STARTER}")
 KEYS = Path(__file__).with_name("keys.sh")
 NO_PAIR = SecretStr("")
 """The env file of an agent that has no key pair."""
@@ -214,7 +215,7 @@ def restart() -> Generator[StringCommand, None, None]:
     if not host.state.is_executing:
         # The plan is made without `_if` and before that operation: there is nothing to ask the host yet. pyinfra
         # shows what is yielded here as a conditional change.
-        yield _run_starter()
+        yield Streamed(RUN_STARTER)
         return
     differing = host.get_fact(Differences)
     if differing == NEVER_STARTED:
@@ -247,11 +248,7 @@ def _start(differing: dict[str, str]) -> Generator[StringCommand, None, None]:
     if not differing:
         host.noop("every service is healthy and as wanted")
         return
-    yield _run_starter()
-
-
-def _run_starter() -> StringCommand:
-    return Streamed(script(f"python3 {STARTER}"))
+    yield Streamed(RUN_STARTER)
 
 
 def _host_without_tls(url: str) -> str:

@@ -212,7 +212,7 @@ def reaches(settings: Settings) -> dict[str, dict[str, str]]:
 def start_plan(settings: Settings) -> dict[str, object]:
     """What start.py needs to know: the order, how long each service may take (seconds), what reloads, what to keep.
 
-    And where each is used: `reached` on the host, `reaches` from its container (target/reach.py).
+    And where each is used: `reached` on the host, `reaches` from its container (on_host/start/reach.py).
     Old releases have their own: names are added, not changed.
     """
     timeouts = {

@@ -9,9 +9,18 @@ from base64 import b64decode
 from pathlib import Path
 
 import pytest
+from pyinfra.api.command import StringCommand
 
 from voicestack import remote
 from voicestack.remote import File, Rows, script, tree_on_stdin, unpack
+
+
+def sh(command: str | StringCommand) -> subprocess.CompletedProcess[str]:
+    """Run it as a host does, with what it is given on stdin."""
+    text, stdin = command, ""
+    if isinstance(command, StringCommand):
+        text, stdin = command.get_raw_value(), str(command.connector_arguments["_stdin"])
+    return subprocess.run(["sh", "-c", str(text)], input=stdin, capture_output=True, text=True, check=False)
 
 
 def test_a_tree_travels_with_modes() -> None:
@@ -25,10 +34,7 @@ def test_unpack_replaces_a_directory(tmp_path: Path) -> None:
     target = tmp_path / "staged"
     target.mkdir()
     (target / "old").touch()
-    command = unpack({"a/b": File(b"text", 0o640)}, str(target))
-    words = ["sh", "-c", command.get_raw_value()]
-    stdin = str(command.connector_arguments["_stdin"])
-    subprocess.run(words, input=stdin, text=True, check=True)
+    assert sh(unpack({"a/b": File(b"text", 0o640)}, str(target))).returncode == 0
     assert [path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()] == ["a/b"]
     assert (target / "a" / "b").stat().st_mode & 0o777 == 0o640
     assert target.stat().st_mode & 0o777 == 0o700
@@ -41,26 +47,21 @@ def test_a_file_is_placed_with_its_mode_or_the_command_fails(
     monkeypatch.setattr(remote, "STAGING", str(tmp_path / "staging"))
     (tmp_path / "file").touch()
     path = tmp_path / directory / "a.conf"
-    command = remote.place({str(path): File(b"text", 0o640)})
-    stdin = str(command.connector_arguments["_stdin"])
-    done = subprocess.run(["sh", "-c", command.get_raw_value()], input=stdin, text=True, check=False)
-    assert (done.returncode == 0) == written
+    done = sh(remote.place({str(path): File(b"text", 0o640)}))
+    assert (done.returncode == 0) == written, done.stderr
     if written:
         assert (path.read_text(), path.stat().st_mode & 0o777) == ("text", 0o640)
         assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_script_stops_at_its_first_failure_and_takes_arguments() -> None:
-    words = ["sh", "-c", script('echo "$1"; false; echo no', "a b")]
-    result = subprocess.run(words, capture_output=True, text=True, check=False)
+    result = sh(script('echo "$1"; false; echo no', "a b"))
     assert (result.returncode, result.stdout) == (1, "a b\n")
 
 
 def test_finding_17_line_breaks_in_an_argument_stay_in_it() -> None:
     """A web shell's line wraps became real line breaks in pasted one-liners; here nobody pastes."""
-    words = ["sh", "-c", script('printf "%s" "$1"', "one\ntwo 'three'")]
-    result = subprocess.run(words, capture_output=True, text=True, check=True)
-    assert result.stdout == "one\ntwo 'three'"
+    assert sh(script('printf "%s" "$1"', "one\ntwo 'three'")).stdout == "one\ntwo 'three'"
 
 
 def test_what_a_script_prints_is_read_by_key() -> None:

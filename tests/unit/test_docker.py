@@ -50,19 +50,19 @@ def test_the_operators_own_settings_survive(settings: Settings) -> None:
         "log-opts": {"labels": "team"},
         "exec-opts": ["native.cgroupdriver=systemd", "other=1"],
         "runtimes": {"runsc": {"path": "/usr/bin/runsc"}},
+        "features": {"containerd-snapshotter": True, "cdi": True},
     }
-    merged = merge(existing, daemon_config(settings))
-    assert merged["dns"] == ["192.0.2.53"]
-    assert merged["log-opts"] == {"labels": "team", "max-size": "50m", "max-file": "5"}
-    assert merged["exec-opts"] == ["other=1", "native.cgroupdriver=cgroupfs"]
-    assert set(merged["runtimes"]) == {"runsc", "nvidia"}
-    assert merged["live-restore"] is True
-
-
-def test_docker_takes_the_runtime_hook_on_purpose_and_keeps_others_features(settings: Settings) -> None:
-    """Docker >= 29.2 tries CDI first: without a word of ours the way to the GPU is one nobody chose."""
-    existing = {"features": {"containerd-snapshotter": True, "cdi": True}}
-    assert merge(existing, daemon_config(settings))["features"] == {"containerd-snapshotter": True, "cdi": False}
+    ours = daemon_config(settings)
+    assert merge(existing, ours) == {
+        **ours,
+        "dns": ["192.0.2.53"],
+        "log-opts": {"labels": "team", "max-size": "50m", "max-file": "5"},
+        "exec-opts": ["other=1", "native.cgroupdriver=cgroupfs"],
+        "runtimes": {"runsc": {"path": "/usr/bin/runsc"}, **ours["runtimes"]},
+        # Docker >= 29.2 tries CDI first: without a word of ours the way to the GPU is one nobody chose.
+        "features": {"containerd-snapshotter": True, "cdi": False},
+    }
+    assert ours["live-restore"] is True
 
 
 @pytest.mark.parametrize(
@@ -86,35 +86,30 @@ def test_all_five_packages_have_a_version_with_dockers_suffix(settings: Settings
     assert wanted.hold == tuple(wanted.install)
 
 
-def proof_wanted(bin_directory: Path, **versions: str) -> str:
-    """What docker_state.sh says is to be proven, on a host with these programs' versions."""
-    bin_directory.mkdir(exist_ok=True)
-    for program, version in versions.items():
-        tool = bin_directory / program.replace("_", "-")
-        tool.write_text(f"#!/bin/sh\necho {version}\n")
-        tool.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{bin_directory}:{os.environ['PATH']}"}
-    words = ["bash", "-c", docker.Docker().command()]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
-    return docker.Docker().process(done.stdout.splitlines()).proof_wanted
-
-
-def test_another_docker_runtime_or_toolkit_is_proven_again(tmp_path: Path) -> None:
+def test_another_docker_runtime_or_toolkit_is_proven_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An upgrade from 29.1 to 29.2 took another way to the GPU, and the old proof still counted."""
-    first = proof_wanted(tmp_path / "bin", dockerd="29.1.5", dpkg_query="containerd.io 2.2.1-1")
-    assert proof_wanted(tmp_path / "bin") == first
-    assert proof_wanted(tmp_path / "bin", dockerd="29.2.0") != first
-    assert proof_wanted(tmp_path / "bin", dockerd="29.1.5", dpkg_query="containerd.io 2.2.2-1") != first
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    def proof_wanted(dockerd: str, containerd: str) -> str:
+        """What docker_state.sh says is to be proven, on a host with these versions."""
+        for name, version in (("dockerd", dockerd), ("dpkg-query", f"containerd.io {containerd}")):
+            (tmp_path / name).write_text(f"#!/bin/sh\necho {version}\n")
+            (tmp_path / name).chmod(0o755)
+        words = ["bash", "-c", docker.Docker().command()]
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        return docker.Docker().process(done.stdout.splitlines()).proof_wanted
+
+    first = proof_wanted("29.1.5", "2.2.1-1")
+    assert proof_wanted("29.1.5", "2.2.1-1") == first
+    assert proof_wanted("29.2.0", "2.2.1-1") != first
+    assert proof_wanted("29.1.5", "2.2.2-1") != first
 
 
 @pytest.mark.parametrize("text", ["{broken", "[]", '"text"'])
-def test_a_file_that_cannot_be_read_is_refused_and_not_overwritten(text: str) -> None:
+def test_a_file_that_cannot_be_read_is_refused_and_not_overwritten_and_an_empty_one_is_not(text: str) -> None:
+    assert parse_config(None) == parse_config(" \n") == {}
     with pytest.raises(ValueError, match="mend or remove it"):
         parse_config(text)
-
-
-def test_an_empty_file_is_an_empty_configuration() -> None:
-    assert parse_config(None) == parse_config(" \n") == {}
 
 
 def test_a_host_that_another_proof_was_made_on_is_proven_anew() -> None:

@@ -11,7 +11,7 @@ from voicestack.connect.environment import Environment
 from voicestack.connect.models_volume import HOST, PART
 from voicestack.gpu.cards import L4
 from voicestack.host.disks import disk_needs, pinned_image_place
-from voicestack.settings import residency
+from voicestack.settings.contradictions import outside
 from voicestack.settings.model import Settings
 
 CARDS = {"g5": "A10G", "g6": "L4", "gr6": "L4", "g6e": "L40S", "p5": "H100"}
@@ -110,7 +110,7 @@ def ssh_mistakes(environment: Environment) -> list[str]:
 def mistakes(settings: Settings, environment: Environment) -> list[str]:
     """One line for each setting that cannot work for a host in this region: the key, what is wrong, the fix."""
     launch, site = settings.launch, settings.site
-    problems = residency.region("VOICE_REGION", environment.region, site.allowed_regions)
+    problems = outside("VOICE_REGION", environment.region, site.allowed_regions)
     if launch.name.startswith("sg-"):
         problems.append(f"launch_name: {launch.name}: EC2 takes no security group whose name begins with sg-")
     if launch.zone and not launch.zone.startswith(environment.region):

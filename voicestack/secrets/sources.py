@@ -14,7 +14,7 @@ from on_host.redaction import redact
 from voicestack.aws import REFUSALS, account
 from voicestack.paths import ROOT
 from voicestack.secrets.dotenv import parse, suggestion
-from voicestack.settings import residency
+from voicestack.settings.contradictions import outside
 
 FILE = "VOICE_SECRETS_FILE"
 """Another file than .env beside config.py; empty: none."""
@@ -81,8 +81,8 @@ def _parameters(
     if problems or not (path and allowed_regions):
         return [], problems
     for allowed in allowed_regions:
-        if outside := residency.region(REGION, region, allowed):
-            return [], outside
+        if refused := outside(REGION, region, allowed):
+            return [], refused
     label = f"SSM Parameter Store {path}"
     try:
         values = parameters(path, region, environment.get("VOICE_ROLE_ARN", "").strip())

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
+
+from voicestack.settings.types import Section
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 """No leading dot: `.staging` and `.replaced` are ours."""
@@ -20,20 +22,14 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Architecture = Literal["voxtral_tts", "llama_guard_3", "whisper_ct2"]
 
 
-class Frozen(BaseModel):
-    """Immutable, and an unknown key is a mistake."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Pin(Frozen):
+class Pin(Section):
     """What one file must be, whatever the Hub says; `size` in bytes."""
 
     sha256: Sha256 | None = None
     size: Annotated[int, Field(ge=0)] | None = None
 
 
-class Model(Frozen):
+class Model(Section):
     """One model: the revision is a commit, because a branch moves and a tag can."""
 
     name: Name

@@ -1,10 +1,15 @@
-"""What is wrong between settings that are each right by themselves. Pure; settings.py calls it."""
+"""What is wrong between settings that are each right by themselves. Pure.
+
+Where callers' health data may be is asked by the agent's own rules: what it would refuse must not get as far as a host.
+"""
 
 from __future__ import annotations
 
-from agent.voice_agent.residency import is_public
+from collections.abc import Sequence
+
+from agent.voice_agent.residency import abroad, is_public, refused_endpoint, refused_model, refused_region
 from voicestack.gpu import advice
-from voicestack.settings import omni, residency
+from voicestack.settings import omni
 from voicestack.settings.host import SUPPORTED
 from voicestack.settings.model import Settings
 from voicestack.settings.ports import listeners
@@ -16,20 +21,34 @@ def contradictions(settings: Settings) -> list[str]:
         *_residency(settings),
         *_ports(settings),
         *_models(settings),
-        *_memory(settings),
+        *advice.problems(settings.plan),
         *_media(settings),
         *_release(settings),
         *_keys(settings),
     ]
 
 
+def outside(name: str, region: str, allowed: Sequence[str]) -> list[str]:
+    """A line if the region that this setting or variable names is none of site_allowed_regions."""
+    if refused_region(region, allowed) is None:
+        return []
+    where = f"is outside site_allowed_regions ({', '.join(allowed)}){abroad(region)}"
+    return [f"{name}: {region} {where}; name a region inside"]
+
+
 def _residency(settings: Settings) -> list[str]:
     site, agent = settings.site, settings.agent
-    problems = [
-        *residency.region("site_region", site.region, site.allowed_regions),
-        *residency.model(agent.bedrock_model, site.region, site.allowed_regions),
-        *residency.endpoint(agent.bedrock_url, site.region),
-    ]
+    problems = outside("site_region", site.region, site.allowed_regions)
+    if why := refused_model(agent.bedrock_model, site.allowed_regions):
+        problems.append(
+            f"agent_bedrock_model: {agent.bedrock_model}: {why}; name a model of {site.region} itself, or have "
+            "site_allowed_regions name all regions that the profile routes to"
+        )
+    if why := refused_endpoint(agent.bedrock_url, site.region):
+        problems.append(
+            f"agent_bedrock_url: {agent.bedrock_url} is {why}; name an endpoint in {site.region} (site_region), by "
+            "https if it is AWS's"
+        )
     if settings.guard.placement.startswith("http:") and is_public(settings.guard.placement):
         problems.append(
             f"guard_placement: {settings.guard.placement} would carry what callers say over the public network in "
@@ -78,10 +97,6 @@ def _models(settings: Settings) -> list[str]:
         elif model.architecture != architecture:
             problems.append(f"{key}: {name!r} has the architecture {model.architecture}, {architecture} is needed")
     return problems
-
-
-def _memory(settings: Settings) -> list[str]:
-    return advice.problems(settings.plan)
 
 
 def _media(settings: Settings) -> list[str]:

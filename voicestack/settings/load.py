@@ -15,14 +15,11 @@ from pyinfra.api.exceptions import PyinfraError
 
 from on_host.redaction import find
 from voicestack.paths import ROOT
-from voicestack.settings import residency
-from voicestack.settings.contradictions import contradictions
+from voicestack.settings.contradictions import contradictions, outside
 from voicestack.settings.model import KEYS, SECTIONS, Settings
-from voicestack.settings.types import Section
 
 PRIVATE = ("age identity", "private key")
 """What somebody may give where a public key belongs; no message repeats it."""
-
 
 DOMAIN = "export VOICE_DOMAIN=voice.example.org, the name callers' browsers connect to"
 """How to set the one setting that has no default."""
@@ -44,7 +41,7 @@ def parse(data: Mapping[str, Any]) -> Settings:
     settings, problems = typed(data)
     problems += contradictions(settings)
     if "eic_region" in data:
-        problems += residency.region("VOICE_REGION", data["eic_region"], settings.site.allowed_regions)
+        problems += outside("VOICE_REGION", data["eic_region"], settings.site.allowed_regions)
     if problems:
         raise SettingsError(report(problems))
     return settings
@@ -58,20 +55,14 @@ def typed(data: Mapping[str, Any]) -> tuple[Settings, list[str]]:
     """
     own = {key: value for key, value in data.items() if not key.startswith(("_", "ssh_", "eic_"))}
     problems = [_unknown(key) for key in sorted(own.keys() - KEYS)]
-    sections: dict[str, Section] = {}
-    for name, section in SECTIONS.items():
-        values = {
-            key.removeprefix(f"{name}_"): own[key]
-            for key in own.keys() & KEYS
-            if key.startswith(f"{name}_") and key.removeprefix(f"{name}_") in section.model_fields
-        }
-        try:
-            sections[name] = section.model_validate(values)
-        except ValidationError as error:
-            problems += [_describe(name, detail) for detail in error.errors()]
-    if len(sections) < len(SECTIONS):
-        raise SettingsError(report(problems))
-    return Settings.model_validate(sections), problems
+    sections = {
+        name: {field: own[key] for field in section.model_fields if (key := f"{name}_{field}") in own}
+        for name, section in SECTIONS.items()
+    }
+    try:
+        return Settings.model_validate(sections), problems
+    except ValidationError as error:
+        raise SettingsError(report([*problems, *map(_describe, error.errors())])) from None
 
 
 class _Run:
@@ -107,9 +98,9 @@ def _unknown(key: str) -> str:
     return f"{key}: no such setting; {hint}"
 
 
-def _describe(section: str, detail: Any) -> str:
-    key = f"{section}_{detail['loc'][0]}" if detail["loc"] else section
-    place = "".join(f"[{part!r}]" for part in detail["loc"][1:])
+def _describe(detail: Any) -> str:
+    section, field, *parts = detail["loc"]
+    key, place = f"{section}_{field}", "".join(f"[{part!r}]" for part in parts)
     if detail["type"] == "missing" and not place:
         fix = f"{DOMAIN}, or set it in the inventory" if key == "site_domain" else "set it in group_data"
         return f"{key}: missing; {fix}"

@@ -10,30 +10,8 @@ from agent.voice_agent.patience import LEG
 from voicestack.settings.catalog import Sha256
 from voicestack.settings.types import ImageReference, Port, Positive, Section, Sentence, SingleLine, Url
 
-VOICES = frozenset(
-    [
-        "casual_female",
-        "casual_male",
-        "cheerful_female",
-        "neutral_female",
-        "neutral_male",
-        "pt_male",
-        "pt_female",
-        "nl_male",
-        "nl_female",
-        "it_male",
-        "it_female",
-        "fr_male",
-        "fr_female",
-        "es_male",
-        "es_female",
-        "de_male",
-        "de_female",
-        "ar_male",
-        "hi_male",
-        "hi_female",
-    ]
-)
+_KINDS = ("casual", "cheerful", "neutral", "ar", "de", "es", "fr", "hi", "it", "nl", "pt")
+VOICES = frozenset(f"{kind}_{sex}" for kind in _KINDS for sex in ("female", "male")) - {"cheerful_male", "ar_female"}
 """The twenty voices of Voxtral-4B-TTS-2603 (`voice` in its params.json)."""
 
 

@@ -1,20 +1,11 @@
 """What one process takes of the card. Pure.
 
-vLLM's accounting (`vllm/v1/worker/utils.py` and `vllm_omni/worker/base.py` of the 0.18.0 wheels):
-
-    requested = ceil(total x utilisation)        at the start at least so much must be free
-    KV cache  = requested - (weights + peak of the activations + what CUDA's libraries took meanwhile)
-
-The activations' peak is given back after the measurement, the CUDA graphs are captured after it, and the process's
-CUDA context was there before it. So an engine that fills its share (`filling`) holds, at rest,
-
-    requested - activations + graphs + context
-
-We give the KV cache in bytes (`with_cache`): vLLM then does not measure at all, and takes
+We give vLLM its KV cache in bytes. It then does not measure at all, and takes
 
     weights + KV cache + activations + graphs + libraries + context
 
-Left to measure, it mistakes memory that another engine frees or takes meanwhile for its own.
+Left to measure, it mistakes memory that another engine frees or takes meanwhile for its own, and fills its share of the
+card (tests/unit/test_gpu_memory.py has that arithmetic, and compares it with what others measured).
 """
 
 from __future__ import annotations
@@ -101,19 +92,14 @@ class Engine:
         """Whether its context is longer than the model's own: vLLM refuses to start."""
         return self.context > self.dimensions.longest
 
-    def with_cache(self, card: GpuCard) -> Need:
-        """With the KV cache given in bytes, for all sequences at their longest and a spare block for each."""
-        return self._need(card, self.sequences * (self.context + BLOCK_TOKENS) * bytes_per_token(self.dimensions))
-
-    def filling(self, card: GpuCard, utilisation: float) -> Need:
-        """With the KV cache that vLLM gives itself from a share of the card; 0 or less: it would not start."""
-        without = self._need(card, 0)
-        return self._need(card, requested(card, utilisation) - (without.budget - without.graphs))
-
-    def _need(self, card: GpuCard, kv_cache: int) -> Need:
+    def need(self, card: GpuCard) -> Need:
+        """With KV cache for all sequences at their longest, and a spare block for each."""
+        shape = self.dimensions
+        # Key and value, in every layer, for every KV head.
+        bytes_a_token = 2 * shape.layers * shape.kv_heads * shape.head_dim * BYTES_A_VALUE
         return Need(
             weights=self.weights,
-            kv_cache=kv_cache,
+            kv_cache=self.sequences * (self.context + BLOCK_TOKENS) * bytes_a_token,
             activations=self._activations(card),
             graphs=0 if self.eager else GRAPH * captured_sizes(self.sequences),
             libraries=LIBRARIES,
@@ -135,11 +121,6 @@ class Engine:
 def requested(card: GpuCard, utilisation: float) -> int:
     """What vLLM's start-up check wants free (its `request_memory`)."""
     return math.ceil(card.usable * utilisation)
-
-
-def bytes_per_token(dimensions: Dimensions) -> int:
-    """Of KV cache: key and value, in every layer, for every KV head."""
-    return 2 * dimensions.layers * dimensions.kv_heads * dimensions.head_dim * BYTES_A_VALUE
 
 
 def captured_sizes(sequences: int) -> int:

@@ -18,9 +18,6 @@ from voicestack.gpu.units import MIB
 
 Device = Literal["cpu", "cuda"]
 
-MOST_SEQUENCES = 512
-"""Where the search for the most callers ends."""
-
 SECOND_GPU = "gpu1"
 
 
@@ -133,14 +130,14 @@ class MemoryPlan:
 
     @property
     def callers(self) -> int:
-        """The most concurrent callers that the memory carries, each with a sequence of both engines; 0: none."""
+        """The most callers (up to 512) that the memory carries, each with a sequence of both engines; 0: none."""
         wishes = replace(self.wishes, whisper_device=self.whisper_device)
 
         def carries(count: int) -> bool:
             stage0, guard = (replace(engine, sequences=count) for engine in (wishes.stage0, wishes.guard))
             return make(replace(wishes, stage0=stage0, guard=guard)).fits
 
-        return most(MOST_SEQUENCES, carries)
+        return most(512, carries)
 
 
 def on_other_card(plan: MemoryPlan, card: GpuCard) -> MemoryPlan:
@@ -163,9 +160,9 @@ def most(limit: int, fits: Callable[[int], bool]) -> int:
 
 def _with_whisper(wishes: Wishes, device: Device) -> MemoryPlan:
     card = wishes.card
-    stage0 = _vllm("vllm-voxtral stage 0", wishes.stage0.with_cache(card), card)
+    stage0 = _vllm("vllm-voxtral stage 0", wishes.stage0.need(card), card)
     stage1 = _vllm("vllm-voxtral stage 1", Need(other=STAGE_1), card)
-    guard = _vllm("vllm-guard", wishes.guard.with_cache(card), card) if "guard" in wishes.engines else None
+    guard = _vllm("vllm-guard", wishes.guard.need(card), card) if "guard" in wishes.engines else None
     whisper = GpuProcess("whisper (voice-agent)", Need(other=int(wishes.whisper_file * WHISPER_OF_FILE)))
     second = [guard] if guard and wishes.guard_placement == SECOND_GPU else []
     first = [stage0, stage1, *([guard] if guard and not second else []), *([whisper] if device == "cuda" else [])]

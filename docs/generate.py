@@ -25,12 +25,9 @@ NO_DEFAULT = re.compile(r"# (\w+) has no default: (.+)")
 HEADING = re.compile(r"# --- (.+?) -+")
 
 
-class NoPlaceError(ValueError):
-    """A document lacks the lines between which a part belongs."""
-
-
-def settings_table(source: str) -> str:
+def settings_table() -> str:
     """A Markdown table of group_data/all.py: its sections, and every setting's name, default, and comment."""
+    source = SOURCE.read_text(encoding="utf-8")
     comments = {
         token.start[0]: token.string
         for token in tokenize.generate_tokens(io.StringIO(source).readline)
@@ -52,7 +49,7 @@ def settings_table(source: str) -> str:
 
 
 def imports() -> str:
-    """A Mermaid chart of which package imports which; what follows from other arrows has none. Ends in a newline."""
+    """A Mermaid chart of which package imports which; what follows from others is left out. Ends in a newline."""
     graph = grimp.build_graph("deploys", "voicestack", "on_host", cache_dir=None)
     names = sorted({"deploys"} | graph.find_children("voicestack") | graph.find_children("on_host"))
     for name in names:
@@ -62,23 +59,20 @@ def imports() -> str:
     def below(name: str) -> set[str]:
         return direct[name].union(*map(below, direct[name]))
 
+    imported = frozenset[str]().union(*direct.values())
     lines = ["flowchart TB"]
     for name in names:
         arrows = sorted(direct[name].difference(*map(below, direct[name])))
-        lines += [f"    {name} --> {other}" for other in arrows] or [f"    {name}"]
+        if arrows or name not in imported:
+            lines.append(f"    {name}{' --> ' if arrows else ''}{' & '.join(arrows)}")
     return "\n".join(lines) + "\n"
 
 
-def parts(source: str, settings: Settings) -> dict[str, dict[str, str]]:
-    """Document -> its generated parts, by name.
-
-    Args:
-        source: group_data/all.py.
-        settings: whose stack is drawn.
-    """
+def parts() -> dict[str, dict[str, str]]:
+    """Document -> its generated parts, by name."""
     return {
-        "README.md": {"stack": f"```\n{picture.drawn(settings)}```\n"},
-        "docs/settings.md": {"settings": settings_table(source)},
+        "README.md": {"stack": f"```\n{picture.drawn(of_production())}```\n"},
+        "docs/settings.md": {"settings": settings_table()},
         "docs/architecture.md": {"imports": f"```mermaid\n{imports()}```\n"},
     }
 
@@ -87,14 +81,14 @@ def with_parts(document: str, made: dict[str, str]) -> str:
     """The document with its generated parts replaced.
 
     Raises:
-        NoPlaceError: it has no place for one of them.
+        ValueError: it has no place for one of them.
     """
     for name, text in made.items():
         begin, end = f"<!-- {name}: made by docs/generate.py -->\n", f"<!-- end of {name} -->\n"
         before, found, rest = document.partition(begin)
         _, ended, after = rest.partition(end)
         if not (found and ended):
-            raise NoPlaceError(f"no place for {name}: it belongs between {begin.strip()} and {end.strip()}")
+            raise ValueError(f"no place for {name}: it belongs between {begin.strip()} and {end.strip()}")
         document = f"{before}{begin}{text}{end}{after}"
     return document
 
@@ -106,6 +100,6 @@ def of_production() -> Settings:
 
 
 if __name__ == "__main__":
-    for name, made in parts(SOURCE.read_text(encoding="utf-8"), of_production()).items():
+    for name, made in parts().items():
         document = ROOT / name
         document.write_text(with_parts(document.read_text(encoding="utf-8"), made), encoding="utf-8")

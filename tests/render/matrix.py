@@ -5,8 +5,13 @@ from __future__ import annotations
 import functools
 import itertools
 import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from tests.conftest import default_data
 from voicestack.host.platform import Platform
@@ -14,9 +19,9 @@ from voicestack.remote import File
 from voicestack.settings import omni
 from voicestack.settings.load import parse
 from voicestack.settings.model import Settings
-from voicestack.stack.render import HostFacts, render
+from voicestack.stack import render
 
-FACTS = HostFacts(public_address="192.0.2.10", agent_image="voice-agent:0123456789abcdef")
+FACTS = render.HostFacts(public_address="192.0.2.10", agent_image="voice-agent:0123456789abcdef")
 
 WORDS = "Grüß Gott, $HOME ${USER} $$ %s # 'ein' \"Wort\" \\n HF_TOKEN=x = `id`"
 """What an operator may write into a sentence, and what every reader of an env file would like to expand."""
@@ -76,7 +81,7 @@ class Case:
 def case(name: str = "defaults", **changes: Any) -> Case:
     """The defaults with some settings changed."""
     settings = parse({**default_data(), **changes})
-    return Case(name, settings, render(settings, FACTS))
+    return Case(name, settings, render.render(settings, FACTS))
 
 
 @functools.cache
@@ -100,3 +105,13 @@ def distinct(*prefixes: str) -> list[Case]:
         key = tuple((path, re.sub(rb"voice.inputs: \w+", b"", content)) for path, content in read.items())
         found.setdefault(key, each)
     return list(found.values())
+
+
+@contextmanager
+def changed_templates(directory: Path, name: str, text: str) -> Iterator[None]:
+    """Templates of which one has another text."""
+    copies = directory / "templates"
+    shutil.copytree(render.TEMPLATES, copies)
+    (copies / name).write_text(text)
+    with patch.object(render, "TEMPLATES", copies):
+        yield

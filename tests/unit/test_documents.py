@@ -11,12 +11,13 @@ import pytest
 import yaml
 
 from docs import generate, picture
+from tests.documented import ROOT, documents
+from tests.render.matrix import changed_templates
 from voicestack.settings.load import parse, typed
 from voicestack.settings.model import KEYS
 from voicestack.settings.ports import listeners
 from voicestack.stack import render
 
-ROOT = Path(__file__).resolve().parents[2]
 VARIANTS: dict[str, dict[str, Any]] = {
     "defaults": {},
     "a second card": {"guard_placement": "gpu1"},
@@ -31,41 +32,21 @@ PORTS = sorted(key for key in KEYS if re.search(r"_port(_start|_end)?$", key))
 @pytest.mark.parametrize("document", ["README.md", "docs/settings.md", "docs/architecture.md"])
 def test_what_documents_repeat_is_what_the_generator_makes(document: str) -> None:
     """If this fails: `.venv/bin/python -m docs.generate`."""
-    made = generate.parts(generate.SOURCE.read_text(), generate.of_production())[document]
+    made = generate.parts()[document]
     text = (ROOT / document).read_text()
     assert generate.with_parts(text, made) == text
 
 
 def test_the_reference_says_what_every_setting_is() -> None:
-    table = generate.settings_table(generate.SOURCE.read_text())
-    rows = re.findall(r"^\| `(\w+)` \| .+? \| (.*) \|$", table, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| .+? \| (.*) \|$", generate.settings_table(), re.MULTILINE)
     assert sorted(name for name, _ in rows) == sorted(KEYS)
     speak_for_themselves = {"image_livekit", "image_caddy", "talk_client_sha256"}
     assert {name for name, text in rows if not text.strip()} == speak_for_themselves
 
 
 def test_a_document_without_a_place_is_not_left_as_it_is() -> None:
-    with pytest.raises(generate.NoPlaceError, match="no place for ports"):
+    with pytest.raises(ValueError, match="no place for ports"):
         generate.with_parts("<!-- ports: made by docs/generate.py -->\n", {"ports": "x"})
-
-
-def test_the_layouts_arrows_are_the_imports_and_what_follows_from_them() -> None:
-    """An arrow that nobody imports, or an import to which no way of arrows leads."""
-    word = re.compile(r"^ *(?:from|import) ((?:voicestack|on_host)\.\w+)", re.MULTILINE)
-    imports = set()
-    for path in (path for house in ("deploys", "voicestack", "on_host") for path in (ROOT / house).rglob("*.py")):
-        house, inside = path.relative_to(ROOT).parts[:2]
-        name = house if house == "deploys" else f"{house}.{inside.removesuffix('.py')}"
-        text = re.sub(
-            r"^( *)from (on_host|voicestack) import (\w+)", r"\1import \2.\3", path.read_text(), flags=re.MULTILINE
-        )
-        imports |= {(name, other) for other in word.findall(text) if other != name}
-    arrows = set(re.findall(r"^    (\S+) --> (\S+)$", generate.imports(), re.MULTILINE))
-    ways = set(arrows)
-    while more := {(a, d) for a, b in ways for c, d in arrows if b == c} - ways:
-        ways |= more
-    assert arrows <= imports <= ways
-    assert {(a, b) for a, b in arrows if any((a, c) in ways and (c, b) in ways for _, c in arrows)} == set()
 
 
 @pytest.mark.parametrize("key", PORTS)
@@ -118,27 +99,23 @@ def test_boxes_are_closed(data: dict[str, Any], changes: dict[str, Any]) -> None
             assert set(column[: column.index("++")]) <= {"||", ">|"}
 
 
-def test_a_service_that_nobody_drew_is_an_error(
-    data: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("template", "right", "wrong", "refusal"),
+    [
+        ("compose.yml.j2", "services:\n", "services:\n  redis: {image: redis:8}\n", "has redis: give it a role"),
+        (
+            *("Caddyfile.j2", "127.0.0.1:{{ livekit.port }} {", "127.0.0.1:1 {"),
+            "http://127.0.0.1:1 is to be asked, where none of the services listens",
+        ),
+    ],
+    ids=["a service that nobody drew", "an upstream of Caddy's that is none"],
+)
+def test_what_cannot_be_drawn_is_an_error(
+    data: dict[str, Any], tmp_path: Path, template: str, right: str, wrong: str, refusal: str
 ) -> None:
-    compose = (render.TEMPLATES / "compose.yml.j2").read_text()
-    for template in render.TEMPLATES.iterdir():
-        (tmp_path / template.name).write_bytes(template.read_bytes())
-    (tmp_path / "compose.yml.j2").write_text(compose.replace("services:\n", "services:\n  redis: {image: redis:8}\n"))
-    monkeypatch.setattr(render, "TEMPLATES", tmp_path)
-    with pytest.raises(picture.UndrawnError, match="has redis: give it a role"):
-        picture.drawn(parse(data))
-
-
-def test_caddys_upstream_is_read_from_its_file(
-    data: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for template in render.TEMPLATES.iterdir():
-        (tmp_path / template.name).write_text(
-            template.read_text().replace("127.0.0.1:{{ livekit.port }} {", "127.0.0.1:1 {")
-        )
-    monkeypatch.setattr(render, "TEMPLATES", tmp_path)
-    with pytest.raises(picture.UndrawnError, match="where none of the services listens"):
+    text = (render.TEMPLATES / template).read_text()
+    changed = changed_templates(tmp_path, template, text.replace(right, wrong))
+    with changed, pytest.raises(picture.UndrawnError, match=refusal):
         picture.drawn(parse(data))
 
 
@@ -152,14 +129,13 @@ def test_the_models_are_those_in_use_and_their_services_name_them(data: dict[str
     assert re.search(r"1 call at once;.*\n.*faster-whisper-large-v3 hears on the CPU", elsewhere)
 
 
-def test_a_cards_parts_are_the_card(data: dict[str, Any]) -> None:
-    for changes in VARIANTS.values():
-        bars = re.findall(r"GPU \d: .+, ([\d.]+) GiB\n +\[ (.+) \]", picture.drawn(parse({**data, **changes})))
-        assert len(bars) == (2 if changes.get("guard_placement") == "gpu1" else 1)
-        for total, parts in bars:
-            assert sum(float(part) for part in re.findall(r"[\d.]+(?= \||$)", parts)) == pytest.approx(
-                float(total), abs=0.05
-            )
+@every_variant
+def test_a_cards_parts_are_the_card(data: dict[str, Any], changes: dict[str, Any]) -> None:
+    bars = re.findall(r"GPU \d: .+, ([\d.]+) GiB\n +\[ (.+) \]", picture.drawn(parse({**data, **changes})))
+    assert len(bars) == (2 if changes.get("guard_placement") == "gpu1" else 1)
+    for total, parts in bars:
+        figures = [float(part) for part in re.findall(r"[\d.]+(?= \||$)", parts)]
+        assert sum(figures) == pytest.approx(float(total), abs=0.05)
 
 
 def findings() -> dict[str, set[int]]:
@@ -205,22 +181,10 @@ def test_what_the_runbook_quotes_is_what_this_repository_says() -> None:
     assert [phrase for phrase in quoted if not all(part.strip() in said for part in phrase.split("..."))] == []
 
 
-def documents() -> list[Path]:
-    root = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
-    return [*root, ROOT / "agent" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-
-
 def test_the_readme_is_short_and_begins_with_what_is_unproven_and_what_the_voice_may_not_be_used_for() -> None:
     lines = (ROOT / "README.md").read_text().splitlines()
     assert len(lines) <= 130
     beginning = " ".join(lines[:10])
-    assert "Never run on real hardware" in beginning
-    for each in ("card", "AWS", "Bedrock", "Hub", "Voxtral-4B-TTS-2603", "CC-BY-NC", "No commercial use"):
-        assert each in beginning
-
-
-def test_the_readme_begins_with_what_is_unproven_and_what_the_voice_may_not_be_used_for() -> None:
-    beginning = " ".join((ROOT / "README.md").read_text().splitlines()[:10])
     assert "Never run on real hardware" in beginning
     for each in ("card", "AWS", "Bedrock", "Hub", "Voxtral-4B-TTS-2603", "CC-BY-NC", "No commercial use"):
         assert each in beginning

@@ -3,15 +3,55 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from tests.lab import readers
 from tests.render import matrix
-from tests.render.readers import every
+from tests.render.matrix import Case, changed_templates
+from tests.render.readers import agent, caddy, compose, livekit, stage
+from tests.render.readers.network import own_network
 from voicestack.stack import render
+
+Reader = Callable[[Case, Path], None]
+
+
+def _compose(version: str) -> Reader:
+    return lambda case, home: compose.check(case, home, readers.compose_versions()[version])
+
+
+def _agent(case: Case, home: Path) -> None:
+    agent.check(case, home, readers.compose_versions()["2.26"])
+
+
+def _in_own_network(check: Reader) -> Reader:
+    def checked(case: Case, home: Path) -> None:
+        with own_network():
+            check(case, home)
+
+    return checked
+
+
+READERS: dict[str, dict[str, Reader]] = {
+    "compose.yml.j2": {
+        "Compose 2.26": _compose("2.26"),
+        f"Compose {readers.COMPOSE_VERSION}": _compose(readers.COMPOSE_VERSION),
+        "the agent's Settings": _agent,
+    },
+    "Caddyfile.j2": {"caddy validate, fmt, adapt": caddy.check_file, "caddy run": _in_own_network(caddy.check_running)},
+    "livekit.yaml.j2": {
+        "livekit-server ports": livekit.check_ports,
+        "livekit-server": _in_own_network(livekit.check_running),
+    },
+    "voxtral_tts.yaml.j2": {
+        "the file in vllm-omni's wheel": lambda case, _: stage.check_file(case),
+        "vllm-omni's loader": stage.check_loaded,
+    },
+}
+"""Template -> who reads what it renders."""
 
 OLD, NEW = "vllm/vllm-omni:v0.18.0", "vllm/vllm-omni:v0.28.0"
 
@@ -68,6 +108,22 @@ MUTATIONS = {
 }
 
 
+def complaint(make: Callable[[], Case], template: str, directory: Path) -> str | None:
+    """Who refuses the case first, and why; None if every reader of the template takes it.
+
+    A KeyError and the like are complaints too: what a check looks for in a reader's answer was not there. SystemExit
+    is how a command line is refused.
+    """
+    for number, (name, check) in enumerate(READERS[template].items()):
+        place = directory / str(number)
+        place.mkdir()
+        try:
+            check(make(), place)
+        except (Exception, SystemExit) as refused:
+            return f"{name}: {type(refused).__name__}: {refused}"
+    return None
+
+
 def _each_mutation() -> list[Any]:
     return [
         pytest.param(template, mutation, id=f"{template}: {mutation.what}")
@@ -77,14 +133,12 @@ def _each_mutation() -> list[Any]:
 
 
 @pytest.mark.parametrize(("template", "mutation"), _each_mutation())
-def test_a_wrong_value_is_noticed(
-    template: str, mutation: Mutation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_wrong_value_is_noticed(template: str, mutation: Mutation, tmp_path: Path) -> None:
     text = (render.TEMPLATES / template).read_text()
     assert mutation.right in text
     wrong = text.replace(mutation.right, mutation.wrong, 1)
-    with every.changed_templates(monkeypatch, tmp_path, template, wrong):
-        noticed = every.complaint(lambda: _case(image_vllm_voxtral=mutation.image), template, tmp_path)
+    with changed_templates(tmp_path, template, wrong):
+        noticed = complaint(lambda: _case(image_vllm_voxtral=mutation.image), template, tmp_path)
     assert noticed
     print(f"{mutation.what}: {noticed[:300]}")
 
@@ -120,17 +174,17 @@ def _each_line() -> list[Any]:
     """Each line of each template that is neither empty, a comment nor Jinja's."""
     return [
         pytest.param(template, number, id=f"{template}:{number + 1} {line.strip()[:40]}")
-        for template in every.READERS
+        for template in READERS
         for number, line in enumerate((render.TEMPLATES / template).read_text().splitlines())
         if line.strip() and not line.strip().startswith(("#", "{%"))
     ]
 
 
 @pytest.mark.parametrize(("template", "number"), _each_line())
-def test_a_missing_line_is_noticed(template: str, number: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_line_is_noticed(template: str, number: int, tmp_path: Path) -> None:
     lines = (render.TEMPLATES / template).read_text().splitlines(keepends=True)
     line = lines.pop(number)
-    with every.changed_templates(monkeypatch, tmp_path, template, "".join(lines)):
+    with changed_templates(tmp_path, template, "".join(lines)):
         noticed = any(_complaints(template, tmp_path))
     assert noticed is (line.strip() not in DISPENSABLE)
 
@@ -139,14 +193,14 @@ def _complaints(template: str, directory: Path) -> Iterator[str | None]:
     for number, variant in enumerate(VARIANTS[template]):
         place = directory / f"variant {number}"
         place.mkdir()
-        yield every.complaint(functools.partial(_case, **variant), template, place)
+        yield complaint(functools.partial(_case, **variant), template, place)
 
 
-@pytest.mark.parametrize("template", every.READERS)
+@pytest.mark.parametrize("template", READERS)
 def test_nobody_complains_of_the_templates_as_they_are(template: str, tmp_path: Path) -> None:
     assert set(_complaints(template, tmp_path)) == {None}
 
 
 def test_an_env_file_without_quotes_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(render, "_quoted", lambda value: value)
-    assert every.complaint(lambda: _case(agent_greeting=matrix.WORDS), "compose.yml.j2", tmp_path)
+    assert complaint(lambda: _case(agent_greeting=matrix.WORDS), "compose.yml.j2", tmp_path)

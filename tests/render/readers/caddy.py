@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.lab import binaries
-from tests.lab.daemon import LabError, await_condition
-from tests.render.matrix import Case
-from tests.render.readers.network import await_port, listening, program
+from tests.render.matrix import FACTS, Case
+from tests.render.readers.network import await_, await_port, listening, program
 
 _CONTAINER = {"XDG_CONFIG_HOME": "/config", "XDG_DATA_HOME": "/data", "HOME": "/root"}
 """What Caddy's image sets."""
@@ -28,8 +29,6 @@ LETS_ENCRYPT = {
     "staging": "https://acme-staging-v02.api.letsencrypt.org/directory",
     "production": "https://acme-v02.api.letsencrypt.org/directory",
 }
-
-
 NANOSECONDS = 10**9
 
 _PAGE = f"<!DOCTYPE html><title>Talk</title>{' ' * 2000}"
@@ -53,9 +52,9 @@ class Caddy:
     health_port: int
     log: Path = field(repr=False)
 
-    def plain(self, host: str, path: str = "/", port: int = 80, address: str = "127.0.0.1") -> Answer | None:
+    def plain(self, host: str, path: str = "/", port: int = 80) -> Answer | None:
         """An HTTP request; None if the connection is closed without an answer."""
-        connection = http.client.HTTPConnection(address, port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         try:
             return _ask(connection, host, path)
         except http.client.RemoteDisconnected:
@@ -148,10 +147,7 @@ def _await_certificate(site: Caddy) -> None:
             return False
         return True
 
-    try:
-        await_condition(f"a certificate for {site.domain}", served, seconds=30, every=0.05)
-    except LabError as late:
-        raise AssertionError(f"{late}\n{site.log.read_text()}") from late
+    await_(f"a certificate for {site.domain}", served, site.log)
 
 
 def check_file(case: Case, root: Path) -> None:
@@ -191,11 +187,12 @@ def check_running(case: Case, root: Path) -> None:
     with running(case, root) as site:
         assert listening() == {("tcp", "*", 80), ("tcp", "*", 443), ("tcp", "127.0.0.1", site.health_port)}
         assert site.status("127.0.0.1", "/healthz", site.health_port) == 200
-        assert site.status("127.0.0.1", "/", site.health_port) == 404
+        assert site.status("other.example.org", "/healthz/x", site.health_port) == 404
         redirected = site.plain(site.domain, "/room?a=b")
         assert redirected is not None
         assert (redirected.status, redirected.headers["location"]) == (308, f"https://{site.domain}/room?a=b")
-        assert site.plain("other.example.org") is None
+        for host in ("other.example.org", FACTS.public_address, "127.0.0.1"):
+            assert site.plain(host) is None
         if case.settings.site.acme == "internal":
             # A request that fails is logged, and LiveKit's clients put their token into its address.
             assert site.secure(site.domain, "/rtc?access_token=planted").status == 502
@@ -203,6 +200,8 @@ def check_running(case: Case, root: Path) -> None:
             assert "REDACTED" in logged
             assert "planted" not in logged
             assert site.secure("other.example.org", name=site.domain).status == 421
+            with pytest.raises(ssl.SSLError, match="alert internal error"):
+                site.handshake("other.example.org")
             if case.settings.talk.enabled:
                 _check_talk(site)
             else:

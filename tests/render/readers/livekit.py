@@ -6,7 +6,6 @@ import base64
 import hashlib
 import hmac
 import json
-import os
 import re
 import shutil
 import socket
@@ -17,10 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import websocket
+
 from tests.lab import binaries
 from tests.render.matrix import FACTS, Case
 from tests.render.readers.compose import KEY
-from tests.render.readers.network import await_port, await_text, listening, program
+from tests.render.readers.network import await_, await_port, listening, program
 
 _FILE = "/etc/livekit/livekit.yaml"
 _STARTED = "starting LiveKit server"
@@ -63,7 +64,7 @@ def running(case: Case, root: Path) -> Iterator[Path]:
     with program(root, "/livekit-server", "--config", _FILE) as started:
         await_port(started, log, case.settings.livekit.port)
         if case.settings.livekit.log_level in ("debug", "info"):
-            await_text(log, _STARTED)
+            await_(f"{_STARTED!r} in the log", lambda: _STARTED in log.read_text(), log)
         yield log
 
 
@@ -112,33 +113,17 @@ def _check_ice_servers(case: Case, joined: bytes) -> None:
 
 def join(stream: socket.socket, host: str) -> bytes:
     """Upgrade to a websocket and join a room: LiveKit's first message, the answer to it."""
-    request = (
-        f"GET /rtc?access_token={token('a')}&protocol=9 HTTP/1.1",
-        f"Host: {host}",
-        "Upgrade: websocket",
-        "Connection: Upgrade",
-        f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}",
-        "Sec-WebSocket-Version: 13",
-    )
-    stream.sendall("\r\n".join([*request, "", ""]).encode())
-    with stream.makefile("rb") as reader:
-        assert reader.readline() == b"HTTP/1.1 101 Switching Protocols\r\n"
-        while reader.readline() != b"\r\n":
-            pass
-        final_binary, length = reader.read(2)
-        assert final_binary == 0x82
-        return reader.read(int.from_bytes(reader.read(2), "big") if length == 126 else length)
+    url = f"ws://{host}/rtc?access_token={token('a')}&protocol=9"
+    joined = websocket.create_connection(url, timeout=10, socket=stream).recv()
+    assert isinstance(joined, bytes)
+    return joined
 
 
 def token(room: str) -> str:
     """A caller's access token: a JWT signed with the key pair."""
     key, secret = KEY
-    claims = {
-        "iss": key,
-        "sub": "reader",
-        "exp": int(time.time()) + 600,
-        "video": {"room": room, "roomJoin": True},
-    }
+    grant = {"room": room, "roomJoin": True}
+    claims = {"iss": key, "sub": "reader", "exp": int(time.time()) + 600, "video": grant}
     parts = [_encoded(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims)]
     signature = hmac.digest(secret.encode(), ".".join(parts).encode(), hashlib.sha256)
     return ".".join([*parts, _encoded(signature)])

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import os
-import socket
 import subprocess
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.lab.daemon import LabError, await_condition
+from tests.lab.daemon import LabError, await_condition, port_answers
 
 _CLONE_NEWNET = 0x40000000
-_PATIENCE_S = 30
-PRIVATE = "10.0.0.5"
 _CONTAINED = 'mount --rbind /proc "$0/proc" && exec chroot "$0" "$@"'
 
 
@@ -31,7 +27,7 @@ def own_network() -> Iterator[None]:
             reason = os.strerror(ctypes.get_errno())
             raise LabError(f"these tests need a network of their own ({reason}): run them as root")
         try:
-            for words in ("link set lo up", f"address add {PRIVATE}/32 dev lo"):
+            for words in ("link set lo up", "address add 10.0.0.5/32 dev lo"):
                 subprocess.run(["ip", *words.split()], check=True)
             yield
         finally:
@@ -69,23 +65,19 @@ def listening() -> set[tuple[str, str, int]]:
     return found
 
 
-def await_port(started: subprocess.Popen[bytes], log: Path, port: int, address: str = "127.0.0.1") -> None:
+def await_port(started: subprocess.Popen[bytes], log: Path, port: int) -> None:
     """Return when the program accepts connections there; its own words if it ends instead."""
 
     def answers() -> bool:
         assert started.poll() is None, log.read_text(errors="replace")
-        with socket.socket() as probe:
-            return probe.connect_ex((address, port)) == 0
+        return port_answers("127.0.0.1", port)
 
+    await_(f"{started.args!r} on port {port}", answers, log)
+
+
+def await_(what: str, is_so: Callable[[], bool], log: Path) -> None:
+    """Return when it is so; an AssertionError with the program's log after 30 seconds."""
     try:
-        await_condition(f"{started.args!r} on port {port}", answers, seconds=_PATIENCE_S, every=0.05)
+        await_condition(what, is_so, seconds=30, every=0.05)
     except LabError as late:
         raise AssertionError(f"{late}\n{log.read_text(errors='replace')}") from late
-
-
-def await_text(log: Path, text: str) -> None:
-    """Return when a log says so."""
-    deadline = time.monotonic() + _PATIENCE_S
-    while text not in (said := log.read_text(errors="replace")):
-        assert time.monotonic() < deadline, f"{text!r} is not in:\n{said}"
-        time.sleep(0.05)

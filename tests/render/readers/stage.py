@@ -26,7 +26,7 @@ def intended(case: Case) -> tuple[dict[str, Any], dict[str, Any]]:
     voxtral, memory = case.settings.voxtral, case.settings.plan
     first = {
         "gpu_memory_utilization": memory.stage0.utilisation,
-        "kv_cache_memory_bytes": memory.stage0.kv_cache_bytes,
+        "kv_cache_memory_bytes": memory.stage0.need.kv_cache,
         "max_num_seqs": voxtral.stage0_sequences,
         "max_model_len": voxtral.stage0_context,
         "enforce_eager": voxtral.stage0_eager,

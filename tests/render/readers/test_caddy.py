@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.render import matrix
-from tests.render.readers import caddy, livekit, network
+from tests.render.readers import caddy, livekit
 
 CASES = matrix.distinct("caddy/")
 pytestmark = pytest.mark.usefixtures("network")
@@ -42,26 +41,6 @@ def site(tmp_path: Path) -> Iterator[caddy.Caddy]:
         yield running
 
 
-def test_healthz_answers_on_its_own_port_only_and_without_livekit(tmp_path: Path) -> None:
-    with caddy.running(matrix.case(site_acme="internal"), tmp_path) as site:
-        answers = {
-            "own port": site.status("127.0.0.1", "/healthz", site.health_port),
-            "own port, another path": site.status("127.0.0.1", "/healthz/x", site.health_port),
-            "own port, another name": site.status("other.example.org", "/x", site.health_port),
-            "port 80": site.status(site.domain, "/healthz"),
-            "port 443, LiveKit down": site.secure(site.domain, "/healthz").status,
-        }
-        assert answers == {
-            "own port": 200,
-            "own port, another path": 404,
-            "own port, another name": 404,
-            "port 80": 308,
-            "port 443, LiveKit down": 502,
-        }
-        with pytest.raises(ConnectionRefusedError):
-            site.plain("127.0.0.1", "/healthz", site.health_port, address=network.PRIVATE)
-
-
 def test_the_site_is_livekits(site: caddy.Caddy) -> None:
     assert site.secure(site.domain, "/").body == b"OK"
     assert site.secure(site.domain, "/healthz").status == 404
@@ -77,14 +56,6 @@ def test_a_websocket_passes_through_to_livekit(site: caddy.Caddy) -> None:
 def test_a_caller_without_a_token_is_refused_by_livekit(site: caddy.Caddy) -> None:
     assert site.secure(site.domain, "/rtc/validate").status == 401
     assert site.secure(site.domain, f"/rtc/validate?access_token={livekit.token('a')}").status == 200
-
-
-def test_a_name_that_is_not_the_sites_is_refused(site: caddy.Caddy) -> None:
-    with pytest.raises(ssl.SSLError, match="alert internal error"):
-        site.handshake("other.example.org")
-    assert site.secure("other.example.org", "/", name=site.domain).status == 421
-    for host in ("other.example.org", matrix.FACTS.public_address, "127.0.0.1"):
-        assert site.plain(host) is None
 
 
 @pytest.mark.parametrize("acme", ["staging", "production"])

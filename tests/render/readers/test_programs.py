@@ -32,11 +32,3 @@ def test_pythons_logging_takes_the_engines_configuration(monkeypatch: pytest.Mon
     logging.getLogger("vllm").handlers.clear()
     assert "KV cache" in said
     assert "caller" not in said
-
-
-def test_start_py_reads_its_plan() -> None:
-    """Every service of compose.yml stands in one group and has a time; start.py looks both up by name."""
-    plan = json.loads(matrix.case().text("bin/start.json"))
-    named = [service for group in plan["groups"] for service in group]
-    assert sorted(named) == sorted(plan["timeouts"])
-    assert len(named) == len(set(named))

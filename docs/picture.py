@@ -138,7 +138,7 @@ def _box(name: str, texts: Iterable[str], beside: list[str], width: int) -> list
 def _card(index: int, plan: CardPlan) -> list[str]:
     parts = []
     for process in plan.processes:
-        cache = process.kv_cache_bytes
+        cache = process.need.kv_cache
         parts.append((LOOKS[process.name][0], process.need.peak - cache))
         parts += [("KV cache", cache)] if cache else []
     shown = " | ".join(f"{what} {size / GIB:.2f}" for what, size in (*parts, ("free", plan.free)))

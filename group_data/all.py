@@ -74,6 +74,11 @@ weights_endpoint = "https://huggingface.co"  # or a mirror that speaks the Hub's
 weights_source = ""  # a directory or tarball on the host to copy from instead, with one directory for each model
 weights_verify = "quick"  # names and sizes, one round trip; "deep" reads every byte and repairs what is damaged
 weights_keep_replaced_days = "forever"  # in .replaced, to go back to; a number of days, 0: until the next run
+_whisper = {
+    "architecture": "whisper_ct2",
+    "include": ["config.json", "model.bin", "preprocessor_config.json", "tokenizer.json", "vocabulary.json"],
+    "licence": "MIT",
+}
 weights_catalog = {  # models by name: repository, commit, files, digests (voicestack/settings/catalog.py says what each is)
     "voxtral-4b-tts": {
         "repo": "mistralai/Voxtral-4B-TTS-2603",
@@ -118,22 +123,19 @@ weights_catalog = {  # models by name: repository, commit, files, digests (voice
     "faster-whisper-large-v3": {
         "repo": "Systran/faster-whisper-large-v3",
         "revision": "edaa852ec7e145841d8ffdb056a99866b5f0a478",
-        "architecture": "whisper_ct2",
-        "include": ["config.json", "model.bin", "preprocessor_config.json", "tokenizer.json", "vocabulary.json"],
+        **_whisper,
         "files": {
             "model.bin": {
                 "sha256": "69f74147e3334731bc3a76048724833325d2ec74642fb52620eda87352e3d4f1",
                 "size": 3_087_284_237,
             },
         },
-        "licence": "MIT",
     },
     # Two public sources that read the Hub's API agree on this revision and on every digest.
     "faster-whisper-large-v3-turbo": {
         "repo": "dropbox-dash/faster-whisper-large-v3-turbo",  # mobiuslabsgmbh/... redirects there
         "revision": "0a363e9161cbc7ed1431c9597a8ceaf0c4f78fcf",
-        "architecture": "whisper_ct2",
-        "include": ["config.json", "model.bin", "preprocessor_config.json", "tokenizer.json", "vocabulary.json"],
+        **_whisper,
         "files": {
             "model.bin": {
                 "sha256": "e76620f83d5f5b69efd3d87e3dc180c1bd21df9fbebacfd4335e5e1efcc018da",
@@ -156,7 +158,6 @@ weights_catalog = {  # models by name: repository, commit, files, digests (voice
                 "size": 1_068_114,
             },
         },
-        "licence": "MIT",
     },
 }
 

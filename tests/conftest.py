@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import runpy
-from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
 
+from voicestack.settings.group_data import flat
 from voicestack.settings.load import parse
 from voicestack.settings.model import Settings
 
@@ -23,13 +22,6 @@ os.environ["VOICE_SECRETS_FILE"] = ""
 hypothesis.settings.register_profile("quick", max_examples=40, deadline=None)
 hypothesis.settings.load_profile("quick")
 
-ROOT = Path(__file__).resolve().parents[1]
-
-REQUIRED = {
-    "site_domain": "voice.example.org",
-    "site_public_address": "192.0.2.10",
-}
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options of the suites that run against real hosts: tests/host and tests/gate."""
@@ -41,9 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def default_data() -> dict[str, Any]:
     """group_data/all.py plus what an inventory must add."""
-    variables = runpy.run_path(str(ROOT / "group_data" / "all.py"))
-    values = {key: value for key, value in variables.items() if not key.startswith("_")}
-    return {**values, **REQUIRED}
+    return {**flat("all", []), "site_domain": "voice.example.org", "site_public_address": "192.0.2.10"}
 
 
 @pytest.fixture

@@ -34,20 +34,15 @@ def hosts_of(config: pytest.Config) -> list[Any]:
 
 
 def once_a_host(metafunc: pytest.Metafunc, fixture: str) -> None:
-    """Each test that takes `fixture` runs once for each host that --inventory and --host choose."""
-    if fixture in metafunc.fixturenames:
-        metafunc.parametrize(fixture, names_of(metafunc.config), indirect=True, scope="session")
-
-
-def names_of(config: pytest.Config) -> list[str]:
-    """The names of the voice hosts that --inventory and --host choose.
+    """Each test that takes `fixture` runs once for each voice host that --inventory and --host choose.
 
     Raises:
         pytest.UsageError: as hosts_of, or there is no such host.
     """
-    only = config.getoption("--host")
-    names = [host.name for host in hosts_of(config) if only in (None, host.name)]
+    if fixture not in metafunc.fixturenames:
+        return
+    inventory, only = (metafunc.config.getoption(option) for option in ("--inventory", "--host"))
+    names = [host.name for host in hosts_of(metafunc.config) if only in (None, host.name)]
     if not names:
-        inventory = config.getoption("--inventory")
         raise pytest.UsageError(f"{inventory} has no host {only or f'in its group {GROUP!r}'}")
-    return names
+    metafunc.parametrize(fixture, names, indirect=True, scope="session")

@@ -57,17 +57,6 @@ def test_the_decisions_figures_are_the_plans(data: dict[str, Any], changes: dict
     assert row in (ROOT / "docs" / "decisions" / "gpu-memory.md").read_text()
 
 
-def test_the_pictures_bars_are_as_wide_as_the_memory(settings: Settings) -> None:
-    made = settings.plan
-    drawn = bars(svg(made))
-    scale = sum(width for _, width, _ in drawn) / (made.cards[0].card.total_mib * 2**20)
-    free = next(width for _, width, label in drawn if label.startswith("free"))
-    assert free == pytest.approx(made.cards[0].free * scale, abs=0.2)
-    assert [label.split()[0] for _, _, label in drawn] == [
-        *("Voxtral", "KV", "codec", "Guard", "KV", "Whisper", "free", "driver")
-    ]
-
-
 def test_a_plan_that_is_too_large_stays_inside_the_picture(data: dict[str, Any]) -> None:
     settings, _ = typed({**data, "guard_sequences": 160})
     drawn = bars(svg(settings.plan, APRIL))

@@ -64,10 +64,10 @@ def test_what_the_plan_accepts_vllm_accepts(asked: dict[str, Any]) -> None:
         assert_vllm_starts(card)
         assert card.free >= asked["gpu_headroom_gib"] * GIB
     # A KV cache that cannot hold one sequence of the longest allowed length is refused, and so is a longer one.
-    assert made.stage0.kv_cache_bytes >= asked["voxtral_stage0_context"] * 106_496
+    assert made.stage0.need.kv_cache >= asked["voxtral_stage0_context"] * 106_496
     assert asked["voxtral_stage0_context"] <= 65_536
     if made.guard is not None:
-        assert made.guard.kv_cache_bytes >= asked["guard_context"] * 32_768
+        assert made.guard.need.kv_cache >= asked["guard_context"] * 32_768
         assert asked["guard_context"] <= 131_072
 
 

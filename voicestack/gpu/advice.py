@@ -68,7 +68,7 @@ def remedies(plan: MemoryPlan) -> list[Remedy]:
 def _most_wanted(plan: MemoryPlan, card: CardPlan) -> str:
     """The setting whose sequences take most of that card."""
     caches = {
-        f"{SECTIONS[name]}_sequences": process.kv_cache_bytes
+        f"{SECTIONS[name]}_sequences": process.need.kv_cache
         for name, process in (("stage0", plan.stage0), ("guard", plan.guard))
         if process in card.processes and process is not None
     }

@@ -40,11 +40,7 @@ def dimensions_of(document: Mapping[str, Any]) -> Dimensions:
     """The dimensions in a params.json or config.json, whichever of the two formats it has.
 
     Raises:
-        ValueError: with every key that is missing or not a positive number.
+        KeyError: one is missing.
     """
     format_ = 0 if "n_layers" in document else 1
-    values = {ours: document.get(keys[format_]) for ours, keys in KEYS.items()}
-    numbers = {ours: value for ours, value in values.items() if type(value) is int and value > 0}
-    if wrong := [KEYS[ours][format_] for ours in values if ours not in numbers]:
-        raise ValueError(f"no positive whole number for {', '.join(wrong)}")
-    return Dimensions(**numbers)
+    return Dimensions(**{ours: document[theirs[format_]] for ours, theirs in KEYS.items()})

@@ -58,11 +58,6 @@ class GpuProcess:
     utilisation: float | None = None
 
     @property
-    def kv_cache_bytes(self) -> int:
-        """For vLLM's kv_cache_memory_bytes."""
-        return self.need.kv_cache
-
-    @property
     def mib(self) -> int:
         """Its peak in MiB, rounded up: what must be free before it starts."""
         return math.ceil(self.need.peak / MIB)

@@ -46,7 +46,7 @@ def _bars(index: int, plan: CardPlan, measured: Sequence[Measured], when: str) -
     """The card's parts by the plan, and as they were measured."""
     card, parts = plan.card, []
     for process in plan.processes:
-        (name, colour), cache = LOOKS[process.name], process.kv_cache_bytes
+        (name, colour), cache = LOOKS[process.name], process.need.kv_cache
         parts += [(name, process.need.peak - cache, colour), ("KV", cache, colour)]
     parts += [("free", plan.free, FREE), ("driver", card.total_mib * MIB - card.usable, DRIVER)]
     peak = f"{plan.peak / GIB:.2f} of {card.usable / GIB:.2f} GiB, {plan.headroom / GIB:.2f} wanted free"

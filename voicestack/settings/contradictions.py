@@ -61,9 +61,7 @@ def _ports(settings: Settings) -> list[str]:
     found = listeners(settings)
     ranges = [each for each in found if each.is_range]
     problems, seen = [], dict[int, str]()
-    for each in found:
-        if each.is_range:
-            continue
+    for each in (each for each in found if each not in ranges):
         if each.first in seen:
             problems.append(f"{each.name}: {each.first} is already {seen[each.first]}; choose another port")
         seen.setdefault(each.first, each.name)

@@ -5,18 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from voicestack.paths import HOME
+
 SYSTEMS = re.compile(r"(bin|boot|dev|etc|lib(32|64|x32)?|lost\+found|proc|root|run|sbin|snap|sys|tmp|usr|var)(\..*)?")
 """Top-level directories that belong to the system with all that is in them (FHS 3.0, 3 and 6; `/lib.usr-is-merged`).
 Docker's, containerd's and the services' own data lie in /var."""
 
 SHARED = {"home": 2, "media": 1, "mnt": 1, "opt": 1, "srv": 1}
 """Top-level directories of many owners (FHS 3.0), and so many levels below them begins what one of them owns."""
-
-STACKS = ("opt", "voice")
-"""Where the stack's files lie (HOME in voicestack/stack/render.py)."""
-
-SHOWN = 10
-"""Names in a message."""
 
 
 def owned(path: str) -> str:
@@ -31,7 +27,7 @@ def owned(path: str) -> str:
         problem = "not an absolute path of letters, digits, '.', '_', '-' without '.', '..', '//' and a '/' at the end"
     elif SYSTEMS.fullmatch(parts[0]):
         problem = f"/{parts[0]} belongs to the system"
-    elif tuple(parts[:2]) == STACKS:
+    elif f"{path}/".startswith(f"{HOME}/"):
         problem = "the stack's own files lie there"
     elif len(parts) <= depth:
         problem = "others have their directories there"
@@ -42,8 +38,8 @@ def owned(path: str) -> str:
 
 def unknown_content(directory: str, names: Sequence[str]) -> str:
     """Why a directory that is not known to be ours, and holds these names beside the catalog's, is left alone."""
-    shown = ", ".join(name.encode(errors="surrogateescape").decode(errors="replace") for name in names[:SHOWN])
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    shown = ", ".join(name.encode(errors="surrogateescape").decode(errors="replace") for name in names[:10])
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
     return (
         f"weights_directory: {directory} holds what is not in weights_catalog ({shown}{more}), and nothing there says "
         "that it is the stack's: no .replaced, no model that was fetched. Move that elsewhere, or name another "

@@ -15,7 +15,7 @@ from tests.lab.vllm.guard import judge
 from tests.render import matrix
 from voicestack.remote import File
 from voicestack.settings.model import Settings
-from voicestack.stack.render import environment_file
+from voicestack.stack.render import MOUNTED, environment_file
 
 ENGINES = {"vllm-voxtral", "vllm-guard"}
 
@@ -191,6 +191,13 @@ def test_a_changed_setting_changes_only_its_services_inputs() -> None:
         for level in ("info", "warn")
     )
     assert {name for name in before if before[name] != after[name]} == {"livekit"}
+
+
+def test_a_services_inputs_are_the_files_that_it_mounts() -> None:
+    """But for the Caddyfile, which Caddy reads again."""
+    for name, service in services().items():
+        mounts = tuple(f"{volume.partition(':')[0].removeprefix('./')}/" for volume in service["volumes"])
+        assert set(MOUNTED[name]) == {path for path in rendered() if path.startswith(mounts)} - {"caddy/Caddyfile"}
 
 
 def test_a_changed_caddyfile_recreates_nothing_because_caddy_reloads_it() -> None:

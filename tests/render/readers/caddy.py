@@ -101,21 +101,14 @@ def adapted(case: Case, root: Path) -> dict[str, Any]:
     """Validated, in Caddy's own formatting, and as the JSON that Caddy works with."""
     _place(case, root)
     file = root / "etc/caddy/Caddyfile"
-    words = {
-        "validate": ["--adapter", "caddyfile", "--config", str(file)],
-        "fmt": ["--diff", str(file)],
-        "adapt": ["--adapter", "caddyfile", "--config", str(file)],
-    }
-    said = {}
-    for name, rest in words.items():
-        # `validate` provisions: it makes what storage needs below HOME.
-        environment = {"HOME": str(root), "XDG_DATA_HOME": str(root / "data"), "XDG_CONFIG_HOME": str(root / "config")}
-        done = subprocess.run(
-            [binaries.caddy(), name, *rest], capture_output=True, text=True, check=False, env=environment
-        )
+    config = ["--adapter", "caddyfile", "--config", str(file)]
+    # `validate` provisions: it makes what storage needs below HOME.
+    environment = {"HOME": str(root), "XDG_DATA_HOME": str(root / "data"), "XDG_CONFIG_HOME": str(root / "config")}
+    for words in (["validate", *config], ["fmt", "--diff", str(file)], ["adapt", *config]):
+        command = [str(binaries.caddy()), *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         assert done.returncode == 0, done.stdout + done.stderr
-        said[name] = done.stdout
-    return dict(json.loads(said["adapt"]))
+    return dict(json.loads(done.stdout))
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from on_host.engine import gpu_start
-from tests.lab import readers
 from tests.lab.vllm import flags
 from tests.render.matrix import FACTS, Case
+from tests.render.readers import stage
 from voicestack.gpu.ram import host_memory
 from voicestack.settings import omni
 from voicestack.stack import render
@@ -193,8 +193,7 @@ def _serve(case: Case, name: str, words: list[str]) -> argparse.Namespace:
     assert words[:2] == ["vllm", "serve"]
     release = omni.release_of(case.settings.image.vllm_voxtral)
     if name == "vllm-voxtral":
-        program = readers.vllm_omni(omni.release_number(case.settings.image.vllm_voxtral) or "")
-        known = (program / "vllm_omni/entrypoints/cli/serve.py").read_text()
+        known = (stage.wheel(case) / "vllm_omni/entrypoints/cli/serve.py").read_text()
         own = [word.partition("=")[0] for word in words if re.match(r"--(omni|.*-config|.*-path|.*timeout)", word)]
         assert {"--omni", release.flag} <= set(own)
         assert [flag for flag in own if f'"{flag}"' not in known] == []

@@ -37,11 +37,14 @@ def intended(case: Case) -> tuple[dict[str, Any], dict[str, Any]]:
     return first, {"gpu_memory_utilization": memory.stage1.utilisation}
 
 
+def wheel(case: Case) -> Path:
+    """The release's own, unpacked."""
+    return readers.vllm_omni(omni.release_number(case.settings.image.vllm_voxtral) or "")
+
+
 def packaged(case: Case) -> Path:
     """The file that the release brings along."""
-    image = case.settings.image.vllm_voxtral
-    number = omni.release_number(image) or ""
-    return readers.vllm_omni(number) / _PACKAGED[omni.release_of(image).schema]
+    return wheel(case) / _PACKAGED[omni.release_of(case.settings.image.vllm_voxtral).schema]
 
 
 def check_file(case: Case) -> None:
@@ -69,8 +72,8 @@ def check_loaded(case: Case, directory: Path) -> None:
 
 
 def _loaded(case: Case, file: Path) -> list[dict[str, Any]]:
-    wheel = readers.vllm_omni(omni.release_number(case.settings.image.vllm_voxtral) or "")
-    done = subprocess.run([sys.executable, _LOADER, wheel, file], capture_output=True, text=True, check=False)
+    command = [sys.executable, str(_LOADER), str(wheel(case)), str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return list(json.loads(done.stdout))
 

@@ -21,7 +21,7 @@ from voicestack.host.disks import CONTAINERDS, DOCKERS, disk_needs, pinned_image
 from voicestack.paths import HOME, STATE
 from voicestack.plan.picture import LOOKS
 from voicestack.settings.model import Settings
-from voicestack.settings.ports import listeners
+from voicestack.settings.ports import Listener, listeners
 from voicestack.stack.render import CADDYS_FILE, HostFacts, environments, render
 
 ROLES = {
@@ -60,13 +60,12 @@ def drawn(settings: Settings) -> str:
     compose, caddyfile = yaml.safe_load(files["compose.yml"].content), files[CADDYS_FILE].content.decode()
     if unknown := sorted(compose["services"].keys() - ROLES.keys()):
         raise UndrawnError(f"compose.yml has {', '.join(unknown)}: give it a role and a place in docs/picture.py")
-    listens, outside = _listens(settings), _outside(settings, caddyfile)
-    _check_upstreams(settings, caddyfile, {place for _, _, place in listens})
-    roles = _roles(settings, compose["services"])
+    _check_upstreams(settings, caddyfile)
+    roles, outside = _roles(settings, compose["services"]), _outside(settings, caddyfile)
 
     def box(service: str, width: int = BOX) -> list[str]:
-        rows = [roles[service], *(f"{place} {what}" for owner, what, place in listens if owner == service)]
-        return _box(service, rows, outside.get(service, []), width)
+        ports = [f"{_place(each)} {each.what}" for each in listeners(settings) if each.service == service]
+        return _box(service, [roles[service], *ports], outside.get(service, []), width)
 
     here = [name for name in ENGINES if name in roles]
     width = (BOX - GAP * (len(here) - 1)) // len(here)
@@ -86,12 +85,8 @@ def drawn(settings: Settings) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _listens(settings: Settings) -> list[tuple[str, str, str]]:
-    """Service, what for, and where: what the world can reach first."""
-    return [
-        (each.service, each.what, f"{each.numbers}/{each.protocol}" if each.is_public else f"{LOOPBACK}:{each.first}")
-        for each in listeners(settings)
-    ]
+def _place(each: Listener) -> str:
+    return f"{each.numbers}/{each.protocol}" if each.is_public else f"{LOOPBACK}:{each.first}"
 
 
 def _outside(settings: Settings, caddyfile: str) -> dict[str, list[str]]:
@@ -105,7 +100,8 @@ def _outside(settings: Settings, caddyfile: str) -> dict[str, list[str]]:
     }
 
 
-def _check_upstreams(settings: Settings, caddyfile: str, places: Iterable[str]) -> None:
+def _check_upstreams(settings: Settings, caddyfile: str) -> None:
+    places = {_place(each) for each in listeners(settings)}
     told = [f"http://{address}" for address in re.findall(r"^\s*reverse_proxy (\S+)", caddyfile, re.MULTILINE)]
     asked = environments(settings)["voice-agent"]
     told += [asked[name] for name in ("LIVEKIT_URL", "TTS_URL", "GUARD_URL")]

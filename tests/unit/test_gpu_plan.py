@@ -145,12 +145,12 @@ def test_the_headroom_is_wanted_to_the_byte(settings: Settings) -> None:
     assert make(replace(exact.wishes, headroom=free + 1)).shortfall == 1
 
 
-def test_a_share_that_is_rounded_up_must_be_free_too() -> None:
-    """Without headroom the card is full to the byte, but vLLM asks for a whole thousandth of it."""
-    need = Need(weights=999_500, context=500)
-    card = replace(measured(1024), usable=1_000_000)
-    assert CardPlan(card, (GpuProcess("", need, 0.9995),), 0).shortfall == 0
-    assert CardPlan(card, (GpuProcess("", need, 1.0),), 0).shortfall == 500
+@pytest.mark.parametrize(("share", "shortfall"), [(0.9995, 0), (0.9996, 100), (1.0, 500)])
+def test_a_share_that_is_rounded_up_must_be_free_too(share: float, shortfall: int) -> None:
+    """Without headroom the card is full but for a byte, but vLLM asks for a share of it, to the next whole byte."""
+    card = replace(measured(1024), usable=1_000_001)
+    process = GpuProcess("", Need(weights=999_500, context=500), share)
+    assert CardPlan(card, (process,), 0).shortfall == shortfall
 
 
 def test_whisper_is_on_the_card_where_it_fits_beside_the_engines(data: dict[str, Any]) -> None:

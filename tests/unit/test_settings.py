@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from agent.voice_agent.residency import EU
+from tests.lab.hub import content
 from voicestack import parts
 from voicestack.host.disks import CONTAINERDS, DOCKERS
 from voicestack.settings.load import SettingsError, parse
 from voicestack.settings.model import KEYS
+from voicestack.settings.services import VOICES
 from voicestack.teardown.plan import KEPT_ASIDE
 
 
@@ -38,6 +40,10 @@ def test_the_models_in_use_are_those_that_settings_name(data: dict[str, Any]) ->
     assert turbo not in parse(data).models
     assert list(parse({**data, "agent_whisper_model": turbo}).models) == ["voxtral-4b-tts", "llama-guard-3-1b", turbo]
     assert "llama-guard-3-1b" not in parse({**data, "guard_placement": "http://guard.example.org:8000"}).models
+
+
+def test_the_voices_are_those_of_the_models_own_file() -> None:
+    assert set(content.VOICES) == VOICES
 
 
 def test_every_default_is_a_known_setting_and_every_setting_but_the_domain_has_a_default(data: dict[str, Any]) -> None:
@@ -114,6 +120,7 @@ def test_docker_has_a_version_for_each_of_its_packages(data: dict[str, Any], cha
         ({"image_vllm_voxtral": "vllm/vllm-omni:v0.24.0"}, "image_vllm_voxtral: vllm-omni 0.24.0 is broken for"),
         ({"image_vllm_guard": "vllm/vllm-omni:latest"}, "image_vllm_guard: vllm/vllm-omni:latest names no release"),
         ({"nvidia_repository_keys": {}}, "nvidia_repository_keys: no key for debian12, debian13, ubuntu2204"),
+        ({"nvidia_repository_keys": {"debian12": {}}}, "nvidia_repository_keys['debian12']['file']: Field required"),
         ({"guard_placement": "http://8.8.8.8:8000"}, "guard_placement: http://8.8.8.8:8000 would carry what callers"),
         ({"guard_placement": "http://134744072:8000"}, "guard_placement: http://134744072:8000 would carry what"),
         ({"gpu_card": "T4"}, "gpu_card: 'T4' is neither L4 nor another card's memory.total of nvidia-smi, in MiB"),

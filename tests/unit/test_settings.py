@@ -11,6 +11,7 @@ from agent.voice_agent.residency import EU
 from tests.lab.hub import content
 from voicestack import parts
 from voicestack.host.disks import CONTAINERDS, DOCKERS
+from voicestack.settings.directory import unknown_content
 from voicestack.settings.load import SettingsError, parse
 from voicestack.settings.model import KEYS
 from voicestack.settings.services import VOICES
@@ -194,6 +195,12 @@ def test_no_directory_that_the_deploys_fill_nor_one_above_it_can_hold_the_weight
 )
 def test_a_directory_of_its_own_may_hold_the_weights(data: dict[str, Any], directory: str) -> None:
     assert parse({**data, "weights_directory": directory}).weights.directory == directory
+
+
+def test_ten_strangers_in_the_weights_directory_are_named_and_the_others_counted() -> None:
+    names = [f"stranger-{number}" for number in range(12)]
+    assert f"({', '.join(names[:10])} and 2 more)" in unknown_content("/models", names)
+    assert f"({', '.join(names[:10])})" in unknown_content("/models", names[:10])
 
 
 def test_a_revision_must_be_a_commit(data: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.voice_agent.residency import EU
-from voicestack.aws import Account
 from voicestack.connect import environment, models_volume
 from voicestack.connect.ec2 import InstancesError, tags_of
 from voicestack.launch import role, wishes
-from voicestack.launch.calls import Aws, LaunchError, explained
+from voicestack.launch.calls import LaunchError, await_state, explained
 from voicestack.launch.place import choose
 from voicestack.launch.ports import Rule, of_described, permission, public, ssh
 from voicestack.launch.wishes import Wish, mistakes
@@ -219,17 +217,18 @@ def test_a_refusal_names_the_permission_the_quota_or_aws_s_own_words() -> None:
     assert refused("Unsupported", "Not here.") == "ec2:RunInstances: Unsupported: Not here."
 
 
-def test_waiting_says_what_changes_and_ends_with_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_says_what_changes_and_ends_with_a_clear_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     now = iter(range(0, 10_000, 10))
     monkeypatch.setattr("voicestack.launch.calls.time.monotonic", lambda: next(now))
     monkeypatch.setattr("voicestack.launch.calls.time.sleep", lambda _: None)
-    said: list[str] = []
-    states: Iterator[str] = iter(["pending", "pending", "starting", "running"])
-    aws = Aws(Account("eu-central-1"), said.append)
-    aws.until("it", lambda: next(states), "running", limit_s=600)
-    assert [line.split("(")[0].strip() for line in said] == ["it is pending", "it is starting", "it is running"]
+    states = iter(["pending", "pending", "starting", "running"])
+    await_state("it", lambda: next(states), "running", limit_s=600)
+    said = [line.split("(")[0].strip() for line in capsys.readouterr().out.splitlines()]
+    assert said == ["it is pending", "it is starting", "it is running"]
     with pytest.raises(LaunchError, match="it is still pending after 60 s, not running"):
-        aws.until("it", lambda: "pending", "running", limit_s=60)
+        await_state("it", lambda: "pending", "running", limit_s=60)
 
 
 # --- the inventory ------------------------------------------------------------------------------------------------

@@ -13,22 +13,18 @@ Exit status: 0 all is as it should be (or would be, with --dry-run), 1 refused o
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 
 from voicestack.aws import account
 from voicestack.connect import environment
 from voicestack.connect.environment import EnvironmentVariableError
 from voicestack.launch import plan, terminate, wishes
-from voicestack.launch.calls import Aws, LaunchError, Say
-from voicestack.launch.parts import HostPart, Known, document, lines
+from voicestack.launch.calls import Aws, LaunchError, say
+from voicestack.launch.parts import HostPart, lines
 from voicestack.launch.wishes import Wish
 from voicestack.settings.contradictions import contradictions
 from voicestack.settings.group_data import flat
 from voicestack.settings.load import SettingsError, report, typed
-
-UNSAID = {"site_domain": "host.invalid"}
-"""In place of what an operator need not have said yet: a host's ports, size and role do not depend on it."""
 
 
 def read_wish(arguments: argparse.Namespace) -> Wish:
@@ -49,7 +45,8 @@ def read_wish(arguments: argparse.Namespace) -> Wish:
     if problems:
         raise SettingsError(report(problems))
     data |= operator.site
-    data |= {key: value for key, value in UNSAID.items() if not data.get(key)}
+    # It need not have been said yet: a host's ports, size and role do not depend on it.
+    data["site_domain"] = data.get("site_domain") or "host.invalid"
     problems += wishes.tag_mistakes(operator.tags)
     if arguments.terminate is None:
         problems += wishes.ssh_mistakes(operator)
@@ -64,10 +61,9 @@ def read_wish(arguments: argparse.Namespace) -> Wish:
     return Wish(settings, operator)
 
 
-def run(arguments: argparse.Namespace, wish: Wish, say: Say) -> int:
+def run(arguments: argparse.Namespace, wish: Wish) -> int:
     """Plan, ask, make, report; the exit status."""
-    aws = Aws(account(wish.region, wish.operator.role_arn), say)
-    known, parts, error, outcome = Known(), list[HostPart](), "", "refused"
+    aws = Aws(account(wish.region, wish.operator.role_arn))
     try:
         known = plan.identify(aws)
         if arguments.terminate is not None:
@@ -76,18 +72,16 @@ def run(arguments: argparse.Namespace, wish: Wish, say: Say) -> int:
             parts = plan.plan_host(aws, wish, known)
         for line in lines(wish, known, parts):
             say(line)
-        outcome = _do(arguments, parts, say)
+        outcome = _do(arguments, parts)
     except LaunchError as refusal:
-        error, outcome = str(refusal), "failed"
-        say(error)
+        say(str(refusal))
+        return 1
     if outcome in ("changed", "unchanged") and arguments.terminate is None:
         say(f"{wish.name} is at {known.address}, which the DNS of VOICE_DOMAIN must say. Next: deploys/voice.py")
-    if arguments.json:
-        print(json.dumps(document(wish, known, parts, outcome, error), indent=2))
-    return 0 if outcome in ("changed", "unchanged", "planned") else 1
+    return int(outcome == "refused")
 
 
-def _do(arguments: argparse.Namespace, parts: list[HostPart], say: Say) -> str:
+def _do(arguments: argparse.Namespace, parts: list[HostPart]) -> str:
     """Make the changes if there are any and they are wanted; in a word what came of it."""
     number = sum(len(part.changes) for part in parts)
     if any(part.refusals for part in parts):
@@ -99,14 +93,14 @@ def _do(arguments: argparse.Namespace, parts: list[HostPart], say: Say) -> str:
     if arguments.dry_run:
         say(f"{number} changes would be made; nothing was changed.")
         return "planned"
-    if not (arguments.yes or _agreed(number, say)):
+    if not (arguments.yes or _agreed(number)):
         say("Nothing was changed.")
         return "refused"
-    plan.make(parts, say)
+    plan.make(parts)
     return "changed"
 
 
-def _agreed(number: int, say: Say) -> bool:
+def _agreed(number: int) -> bool:
     if not sys.stdin.isatty():
         say("There is nobody to ask; give --yes.")
         return False
@@ -127,21 +121,16 @@ def main(words: list[str]) -> int:
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, change nothing")
     parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
     parser.add_argument("--terminate", type=_name, metavar="NAME", help="end the instance of this name instead")
-    parser.add_argument("--json", action="store_true", help="a JSON document on stdout, the words on stderr")
     parser.add_argument("--data", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     parser.add_argument("--group", default="prod", help="the file of group_data over all.py (default: prod)")
     arguments = parser.parse_args(words)
-
-    def say(line: str) -> None:
-        print(line, file=sys.stderr if arguments.json else sys.stdout, flush=True)
-
     try:
         wish = read_wish(arguments)
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
     try:
-        return run(arguments, wish, say)
+        return run(arguments, wish)
     except KeyboardInterrupt:
         print(f"Stopped. {plan.LEFT}", file=sys.stderr)
         return 1

@@ -11,35 +11,34 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from voicestack import aws
 
-Say = Callable[[str], None]
-"""Prints a line of progress."""
-
 PAUSE_S = 5
 
 KNOWN_S = 120
 """What one call made, the next may find unknown for some seconds; a new instance profile EC2 for up to two minutes
 (hashicorp/terraform#15341)."""
 
+REMINDER_S = 30
+"""The same state is said again after so long."""
+
 DENIED = frozenset({"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"})
+
+EXPIRED = "your AWS credentials have expired: log in again"
+UNKNOWN = "AWS does not know these credentials"
 
 FIXES = {
     "VcpuLimitExceeded": "ask for more of the quota of this kind of instance in Service Quotas, EC2 (for g6: "
     '"Running On-Demand G and VT instances", counted in vCPUs; a new account has none)',
     "AddressLimitExceeded": "ask for more Elastic IP addresses in Service Quotas, EC2, or release one",
-    "ExpiredToken": "your AWS credentials have expired: log in again",
-    "ExpiredTokenException": "your AWS credentials have expired: log in again",
+    "ExpiredToken": EXPIRED,
+    "ExpiredTokenException": EXPIRED,
     "RequestExpired": "your AWS credentials have expired, or this machine's clock is wrong",
     "AuthFailure": "AWS does not accept these credentials, or this machine's clock is wrong; of an image: this account "
     "may not use it",
     "SignatureDoesNotMatch": "the secret access key is wrong, or this machine's clock",
-    "InvalidClientTokenId": "AWS does not know these credentials",
-    "UnrecognizedClientException": "AWS does not know these credentials",
+    "InvalidClientTokenId": UNKNOWN,
+    "UnrecognizedClientException": UNKNOWN,
 }
 """By AWS's code; what is not here has AWS's own words."""
-
-
-REMINDER_S = 30
-"""The same state is said again after so long."""
 
 
 class LaunchError(Exception):
@@ -57,20 +56,20 @@ class LaunchError(Exception):
         return self.code.endswith(".NotFound") or self.code == "NoSuchEntity"
 
 
-class Aws:
-    """The services of one account in one region; `say` is told what is waited for."""
+def say(line: str) -> None:
+    """Print a line of the plan, or of progress."""
+    print(line, flush=True)
 
-    def __init__(self, account: aws.Account, say: Say) -> None:
+
+class Aws:
+    """The services of one account in one region. Each call raises a LaunchError if AWS refuses or cannot be asked."""
+
+    def __init__(self, account: aws.Account) -> None:
         self.account = account
-        self._say = say
         self._clients: dict[str, Any] = {}
 
     def call(self, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
-        """The answer, of all pages, of boto3's `operation` ("describe_volumes") of a service ("ec2").
-
-        Raises:
-            LaunchError: AWS refused, or could not be asked.
-        """
+        """The answer, of all pages, of boto3's `operation` ("describe_volumes") of a service ("ec2")."""
         action = f"{service}:{operation}"
         try:
             if service not in self._clients:
@@ -91,9 +90,6 @@ class Aws:
         """The same of a call that changes something, asked again while what it names is too new for AWS to know.
 
         A call that was refused did nothing, so none does its work twice.
-
-        Raises:
-            LaunchError: AWS refused, or could not be asked.
         """
         begun, told = time.monotonic(), False
         while True:
@@ -103,29 +99,28 @@ class Aws:
                 if not error.too_early or time.monotonic() - begun > KNOWN_S:
                     raise
                 if not told:
-                    self._say(f"    not known yet, asked again for {KNOWN_S} s: {error}")
+                    say(f"    not known yet, asked again for {KNOWN_S} s: {error}")
                 told = True
             time.sleep(PAUSE_S)
 
-    def until(self, what: str, state: Callable[[], str], wanted: str, *, limit_s: int) -> None:
-        """Return when `state()` is `wanted`; say its other values when they change, and every REMINDER_S.
 
-        Raises:
-            LaunchError: it is not after `limit_s` seconds, or AWS could not be asked.
-        """
-        begun = said_at = time.monotonic()
-        said = ""
-        while (now := _if_known(state)) != wanted:
-            passed = time.monotonic() - begun
-            if passed > limit_s:
-                raise LaunchError(
-                    f"{what} is still {now} after {limit_s} s, not {wanted}; look at it, then run this again"
-                )
-            if now != said or time.monotonic() - said_at >= REMINDER_S:
-                self._say(f"    {what} is {now} ({passed:.0f} s)")
-                said, said_at = now, time.monotonic()
-            time.sleep(PAUSE_S)
-        self._say(f"    {what} is {wanted}")
+def await_state(what: str, state: Callable[[], str], wanted: str, *, limit_s: int) -> None:
+    """Return when `state()` is `wanted`; say its other values when they change, and every REMINDER_S.
+
+    Raises:
+        LaunchError: it is not after `limit_s` seconds, or AWS could not be asked.
+    """
+    begun = said_at = time.monotonic()
+    said = ""
+    while (now := _if_known(state)) != wanted:
+        passed = time.monotonic() - begun
+        if passed > limit_s:
+            raise LaunchError(f"{what} is still {now} after {limit_s} s, not {wanted}; look at it, then run this again")
+        if now != said or time.monotonic() - said_at >= REMINDER_S:
+            say(f"    {what} is {now} ({passed:.0f} s)")
+            said, said_at = now, time.monotonic()
+        time.sleep(PAUSE_S)
+    say(f"    {what} is {wanted}")
 
 
 def _if_known(state: Callable[[], str]) -> str:

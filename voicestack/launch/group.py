@@ -2,53 +2,42 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+from collections import defaultdict
 
 from voicestack.connect import tunnel
 from voicestack.launch import ports
 from voicestack.launch.calls import Aws, LaunchError
-from voicestack.launch.parts import HostPart, Known, Step
+from voicestack.launch.parts import HostPart, Known
 from voicestack.launch.ports import Rule
 from voicestack.launch.wishes import Wish
 
-THING = "security group"
 
-
-def plan_group(aws: Aws, wish: Wish, known: Known) -> HostPart:
-    """What the group lacks, and what it lets in that it should not.
-
-    Raises:
-        LaunchError: EC2 cannot be asked.
-    """
-    part = HostPart(THING)
+def plan_group(part: HostPart, aws: Aws, wish: Wish, known: Known) -> None:
+    """What the group lacks, and what it lets in that it should not."""
     wanted = {**ports.public(wish.settings), **ports.ssh(wish.operator.ssh_from, _endpoints(aws, wish, known))}
-    group = _find(aws, wish, known.vpc)
+    # A name is unique in a VPC.
+    here = [{"Name": "group-name", "Values": [wish.host_name]}, {"Name": "vpc-id", "Values": [known.vpc]}]
+    groups = aws.call("ec2", "describe_security_groups", Filters=here)["SecurityGroups"]
     existing: dict[Rule, list[str]] = {}
-    if group is None:
-        make = f"make {wish.host_name} in {known.vpc}; it lets everything out"
-        part.changes.append(Step(make, lambda: _make(aws, wish, known)))
-    elif not wish.has_tags(group):
+    if not groups:
+        part.step(f"make {wish.host_name} in {known.vpc}; it lets everything out", _make, aws, wish, known)
+    elif not wish.has_tags(groups[0]):
         part.refusals.append(
-            f"{group['GroupId']} is called {wish.host_name} too, without the tags {wish.shown_tags}: set launch_name "
-            "to another"
+            f"{groups[0]['GroupId']} is called {wish.host_name} too, without the tags {wish.shown_tags}: set "
+            "launch_name to another"
         )
-        return part
+        return
     else:
-        known.group = group["GroupId"]
+        known.group = groups[0]["GroupId"]
         part.found = f"{known.group} ({wish.host_name})"
         existing = _rules(aws, known.group)
-    part.changes += [
-        Step(f"let in {rule} ({why})", partial(_open, aws, known, rule, why))
-        for rule, why in wanted.items()
-        if rule not in existing
-    ]
-    part.changes += [
-        Step(f"no longer let in {rule}", partial(_close, aws, known, ids))
-        for rule, ids in existing.items()
-        if rule not in wanted
-    ]
-    return part
+    for rule, why in wanted.items():
+        if rule not in existing:
+            part.step(f"let in {rule} ({why})", _open, aws, known, rule, why)
+    for rule, ids in existing.items():
+        if rule not in wanted:
+            close = {"GroupId": known.group, "SecurityGroupRuleIds": ids}
+            part.step(f"no longer let in {rule}", aws.change, "ec2", "revoke_security_group_ingress", **close)
 
 
 def _endpoints(aws: Aws, wish: Wish, known: Known) -> list[str]:
@@ -62,20 +51,13 @@ def _endpoints(aws: Aws, wish: Wish, known: Known) -> list[str]:
     return sorted(found["SecurityGroupIds"])
 
 
-def _find(aws: Aws, wish: Wish, vpc: str) -> dict[str, Any] | None:
-    """By its name, which is unique in a VPC."""
-    here = [{"Name": "group-name", "Values": [wish.host_name]}, {"Name": "vpc-id", "Values": [vpc]}]
-    groups = aws.call("ec2", "describe_security_groups", Filters=here)["SecurityGroups"]
-    return dict(groups[0]) if groups else None
-
-
 def _rules(aws: Aws, group: str) -> dict[Rule, list[str]]:
     """What the group lets in -> the ids of the rules that say so."""
     only = [{"Name": "group-id", "Values": [group]}]
-    found: dict[Rule, list[str]] = {}
+    found = defaultdict[Rule, list[str]](list)
     for each in aws.call("ec2", "describe_security_group_rules", Filters=only)["SecurityGroupRules"]:
         if not each["IsEgress"]:
-            found.setdefault(ports.of_described(each), []).append(each["SecurityGroupRuleId"])
+            found[ports.of_described(each)].append(each["SecurityGroupRuleId"])
     return found
 
 
@@ -93,7 +75,3 @@ def _make(aws: Aws, wish: Wish, known: Known) -> None:
 def _open(aws: Aws, known: Known, rule: Rule, why: str) -> None:
     permission = ports.permission(rule, why)
     aws.change("ec2", "authorize_security_group_ingress", GroupId=known.group, IpPermissions=[permission])
-
-
-def _close(aws: Aws, known: Known, ids: list[str]) -> None:
-    aws.change("ec2", "revoke_security_group_ingress", GroupId=known.group, SecurityGroupRuleIds=ids)

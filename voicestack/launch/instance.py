@@ -7,19 +7,18 @@ from typing import Any
 
 from voicestack.connect.ec2 import ALIVE, name_of
 from voicestack.connect.models_volume import HOST, PART, is_ours
-from voicestack.launch.calls import Aws, LaunchError
-from voicestack.launch.parts import HostPart, Known, Step
+from voicestack.launch.calls import Aws, LaunchError, await_state
+from voicestack.launch.parts import HostPart, Known
 from voicestack.launch.place import MachineImage, Place
 from voicestack.launch.wishes import Wish
 
-THING = "instance"
 METADATA = {"HttpEndpoint": "enabled", "HttpTokens": "required", "HttpPutResponseHopLimit": 1}
 """One hop: whatever shares the host's network (agent, Caddy, LiveKit, sshd's key command) reaches it; the engines, on
 Docker's bridge, are a hop further and get no credentials of the role."""
 
 RUNNING_S = 600
 CHECKS_S = 900
-ENDING = ["shutting-down"]
+ENDING = "shutting-down"
 
 
 def find_instance(aws: Aws, wish: Wish, states: list[str] = ALIVE) -> dict[str, Any] | None:
@@ -47,31 +46,31 @@ def find_instance(aws: Aws, wish: Wish, states: list[str] = ALIVE) -> dict[str, 
 
 def plan_instance(aws: Aws, wish: Wish, known: Known, host: dict[str, Any]) -> HostPart:
     """What differs on the one that there is. Asks nothing."""
-    part = HostPart(THING, found=f"{host['InstanceId']} ({name_of(host)}, {host['InstanceType']}, {known.zone})")
+    part = HostPart("instance", found=f"{host['InstanceId']} ({name_of(host)}, {host['InstanceType']}, {known.zone})")
     kind, is_now = wish.settings.launch.instance_type, host["State"]["Name"]
     if is_now in ("stopping", "stopped"):
         part.refusals.append(f"it is {is_now}: start it, then run this again")
     if is_now == "pending":
-        part.changes.append(Step("wait until it runs", lambda: wait_until_running(aws, known.instance)))
+        part.step("wait until it runs", _wait_until_running, aws, known.instance)
     if host["InstanceType"] != kind:
         part.refusals.append(
             f"it is a {host['InstanceType']}, launch_instance_type is {kind}: change the setting, or rebuild it "
             "(--terminate, then launch again), or stop it and change its type by hand"
         )
     options = host.get("MetadataOptions", {})
-    if {key: options.get(key) for key in METADATA} != METADATA:
-        narrow = partial(aws.change, "ec2", "modify_instance_metadata_options", InstanceId=known.instance, **METADATA)
-        part.changes.append(Step("allow IMDSv2 alone, one hop", narrow))
+    if not METADATA.items() <= options.items():
+        narrow = partial(aws.change, "ec2", "modify_instance_metadata_options")
+        part.step("allow IMDSv2 alone, one hop", narrow, InstanceId=known.instance, **METADATA)
     groups = {each["GroupId"]: each["GroupName"] for each in host["SecurityGroups"]}
     if list(groups) != [known.group]:
         others = ", ".join(f"{key} ({name})" for key, name in groups.items() if key != known.group)
         text = f"give it the security group {wish.host_name} alone" + (f"; off comes {others}" if others else "")
-        part.changes.append(Step(text, lambda: _modify(aws, known, Groups=[known.group])))
+        part.step(text, lambda: modify(aws, known, Groups=[known.group]))
     profile = host.get("IamInstanceProfile", {}).get("Arn", "").rpartition("/")[2]
     if not profile:
         give = partial(aws.change, "ec2", "associate_iam_instance_profile", InstanceId=known.instance)
-        text = f"give it the instance profile {wish.host_name}"
-        part.changes.append(Step(text, partial(give, IamInstanceProfile={"Name": wish.host_name})))
+        named = {"Name": wish.host_name}
+        part.step(f"give it the instance profile {wish.host_name}", give, IamInstanceProfile=named)
     elif profile != wish.host_name:
         part.refusals.append(
             f"its instance profile is {profile}, not {wish.host_name}: change it in the console (Modify IAM role)"
@@ -81,121 +80,94 @@ def plan_instance(aws: Aws, wish: Wish, known: Known, host: dict[str, Any]) -> H
 
 def plan_launch(aws: Aws, wish: Wish, known: Known, place: Place, image: MachineImage) -> HostPart:
     """What will be launched. Asks nothing."""
-    launch = wish.settings.launch
+    part, launch = HostPart("instance"), wish.settings.launch
     text = (
         f"launch {wish.name}, {launch.instance_type}, in {place.zone} ({place.subnet}), of {image.name} ({image.id}); "
         f"root volume {launch.root_gib} GiB, gp3, encrypted; IMDSv2 only, one hop; no key pair"
     )
-    return HostPart(THING, changes=[Step(text, lambda: _launch(aws, wish, known, place, image))])
+    part.step(text, _launch, aws, wish, known, place, image)
+    return part
+
+
+def _launch(aws: Aws, wish: Wish, known: Known, place: Place, image: MachineImage) -> None:
+    launch = wish.settings.launch
+    root = {"VolumeSize": launch.root_gib, "VolumeType": "gp3", "Encrypted": True, "DeleteOnTermination": True}
+    try:
+        made = aws.change(
+            "ec2",
+            "run_instances",
+            ImageId=image.id,
+            InstanceType=launch.instance_type,
+            MinCount=1,
+            MaxCount=1,
+            SubnetId=place.subnet,
+            SecurityGroupIds=[known.group],
+            IamInstanceProfile={"Name": wish.host_name},
+            MetadataOptions=METADATA,
+            BlockDeviceMappings=[{"DeviceName": image.root, "Ebs": root}],
+            TagSpecifications=[*wish.specification("instance", HOST), *wish.specification("volume", "root")],
+        )
+    except LaunchError as error:
+        if error.code != "InsufficientInstanceCapacity":
+            raise
+        others = " or ".join(place.others)
+        held = f"the models volume, VOICE_SUBNET, or where {launch.instance_type} is offered, hold it there"
+        raise LaunchError(
+            f"{place.zone} has no {launch.instance_type} to spare now ({error.code}): try again later"
+            + (f", or elsewhere: --data launch_zone={others}" if others else f"; {held}")
+        ) from error
+    known.instance = made["Instances"][0]["InstanceId"]
+    _wait_until_running(aws, known.instance)
 
 
 def plan_checks(aws: Aws, known: Known) -> HostPart:
     """EC2's own checks of the machine and its network, after a launch."""
-
-    def wait() -> None:
-        aws.until("EC2's status check", lambda: _checked(aws, known.instance), "ok", limit_s=CHECKS_S)
-
-    return HostPart("status", changes=[Step("wait until EC2's checks pass, some minutes", wait)])
-
-
-def _launch(aws: Aws, wish: Wish, known: Known, place: Place, image: MachineImage) -> None:
-    try:
-        made = aws.change("ec2", "run_instances", **_request(wish, known, place, image))
-    except LaunchError as error:
-        if error.code == "InsufficientInstanceCapacity":
-            raise _without_capacity(wish, place) from error
-        raise
-    known.instance = made["Instances"][0]["InstanceId"]
-    wait_until_running(aws, known.instance)
-
-
-def _request(wish: Wish, known: Known, place: Place, image: MachineImage) -> dict[str, Any]:
-    launch = wish.settings.launch
-    root = {"VolumeSize": launch.root_gib, "VolumeType": "gp3", "Encrypted": True, "DeleteOnTermination": True}
-    return {
-        "ImageId": image.id,
-        "InstanceType": launch.instance_type,
-        "MinCount": 1,
-        "MaxCount": 1,
-        "SubnetId": place.subnet,
-        "SecurityGroupIds": [known.group],
-        "IamInstanceProfile": {"Name": wish.host_name},
-        "MetadataOptions": METADATA,
-        "BlockDeviceMappings": [{"DeviceName": image.root, "Ebs": root}],
-        "TagSpecifications": [*wish.specification("instance", HOST), *wish.specification("volume", "root")],
-    }
-
-
-def _without_capacity(wish: Wish, place: Place) -> LaunchError:
-    kind = wish.settings.launch.instance_type
-    elsewhere = f", or elsewhere: --data launch_zone={' or '.join(place.others)}" if place.others else ""
-    fixed = "" if place.others else f"; the models volume, VOICE_SUBNET, or where {kind} is offered, hold it there"
-    return LaunchError(
-        f"{place.zone} has no {kind} to spare now (InsufficientInstanceCapacity): try again later{elsewhere}{fixed}"
-    )
-
-
-def _checked(aws: Aws, instance: str) -> str:
-    answer = aws.call("ec2", "describe_instance_status", InstanceIds=[instance])["InstanceStatuses"]
-    if not answer:
-        return "not there yet"
-    states = {answer[0]["InstanceStatus"]["Status"], answer[0]["SystemStatus"]["Status"]}
-    return "ok" if states == {"ok"} else ", ".join(sorted(states - {"ok"}))
-
-
-def plan_protection(aws: Aws, known: Known) -> HostPart:
-    """Against termination by mistake. Last, so that what could not be finished is easily thrown away.
-
-    Raises:
-        LaunchError: EC2 cannot be asked.
-    """
-    part = HostPart("protection")
-    if known.instance:
-        answer = aws.call(
-            "ec2", "describe_instance_attribute", InstanceId=known.instance, Attribute="disableApiTermination"
-        )
-        if answer["DisableApiTermination"]["Value"]:
-            part.found = "against termination"
-            return part
-    text = "protect the instance from termination (--terminate takes that off)"
-    part.changes.append(Step(text, lambda: protect(aws, known, on=True)))
+    part = HostPart("status")
+    checked, what = partial(_checked, aws, known), "EC2's status check"
+    part.step("wait until EC2's checks pass, some minutes", await_state, what, checked, "ok", limit_s=CHECKS_S)
     return part
 
 
+def _checked(aws: Aws, known: Known) -> str:
+    answer = aws.call("ec2", "describe_instance_status", InstanceIds=[known.instance])["InstanceStatuses"]
+    if not answer:
+        return "not there yet"
+    states = {answer[0]["InstanceStatus"]["Status"], answer[0]["SystemStatus"]["Status"]}
+    return ", ".join(sorted(states - {"ok"})) or "ok"
+
+
+def plan_protection(part: HostPart, aws: Aws, known: Known) -> None:
+    """Against termination by mistake. Last, so that what could not be finished is easily thrown away."""
+    if known.instance:
+        asked = {"InstanceId": known.instance, "Attribute": "disableApiTermination"}
+        if aws.call("ec2", "describe_instance_attribute", **asked)["DisableApiTermination"]["Value"]:
+            part.found = "against termination"
+            return
+    part.step("protect the instance from termination (--terminate takes that off)", protect, aws, known, on=True)
+
+
 def protect(aws: Aws, known: Known, *, on: bool) -> None:
-    """Switch the protection.
-
-    Raises:
-        LaunchError: EC2 refused.
-    """
-    _modify(aws, known, DisableApiTermination={"Value": on})
+    """Switch the protection."""
+    modify(aws, known, DisableApiTermination={"Value": on})
 
 
-def wait_until_running(aws: Aws, instance: str) -> None:
-    """Return when it runs.
-
-    Raises:
-        LaunchError: it does not; with EC2's reason if it was ended at once, for want of a key or of room.
-    """
-
-    def now() -> str:
-        name, reason = instance_state(aws, instance)
-        if name in ("shutting-down", "terminated"):
-            raise LaunchError(f"{instance} was ended as soon as it began: {reason}")
-        return name
-
-    aws.until(instance, now, "running", limit_s=RUNNING_S)
-
-
-def instance_state(aws: Aws, instance: str) -> tuple[str, str]:
-    """What EC2 calls its state ("running"), and EC2's reason for it.
-
-    Raises:
-        LaunchError: EC2 cannot be asked.
-    """
-    found = aws.call("ec2", "describe_instances", InstanceIds=[instance])["Reservations"][0]["Instances"][0]
-    return str(found["State"]["Name"]), str(found.get("StateReason", {}).get("Message", ""))
-
-
-def _modify(aws: Aws, known: Known, **what: Any) -> None:
+def modify(aws: Aws, known: Known, **what: Any) -> None:
+    """Change an attribute of the instance."""
     aws.change("ec2", "modify_instance_attribute", InstanceId=known.instance, **what)
+
+
+def _wait_until_running(aws: Aws, instance: str) -> None:
+    def now() -> str:
+        found = describe(aws, instance)
+        state = str(found["State"]["Name"])
+        if state in (ENDING, "terminated"):
+            reason = found.get("StateReason", {}).get("Message", "")  # a key that is disabled, no room
+            raise LaunchError(f"{instance} was ended as soon as it began: {reason}")
+        return state
+
+    await_state(instance, now, "running", limit_s=RUNNING_S)
+
+
+def describe(aws: Aws, instance: str) -> dict[str, Any]:
+    """The instance as EC2 describes it now."""
+    return dict(aws.call("ec2", "describe_instances", InstanceIds=[instance])["Reservations"][0]["Instances"][0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from voicestack.launch.wishes import Wish
@@ -25,6 +26,10 @@ class HostPart:
     changes: list[Step] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def step(self, text: str, do: Callable[..., object], *arguments: Any, **named: Any) -> None:
+        """One more change, which is `do` called with these arguments."""
+        self.changes.append(Step(text, partial(do, *arguments, **named)))
 
 
 @dataclass
@@ -58,26 +63,3 @@ def _state(part: HostPart) -> str:
     if not part.found:
         return "not there yet" if part.changes else ""
     return part.found if part.changes or part.refusals else f"{part.found}, as it should be"
-
-
-def document(wish: Wish, known: Known, parts: list[HostPart], outcome: str, error: str) -> dict[str, Any]:
-    """The same for programs, with the ids that were found or made."""
-    ids = {key: getattr(known, key) for key in ("zone", "group", "instance", "volume", "address")}
-    return {
-        "outcome": outcome,
-        "error": error,
-        "region": wish.region,
-        "account": known.account,
-        "tags": wish.tags,
-        **ids,
-        "parts": [
-            {
-                "thing": part.thing,
-                "found": part.found,
-                "changes": [change.text for change in part.changes],
-                "refusals": part.refusals,
-                "notes": part.notes,
-            }
-            for part in parts
-        ],
-    }

@@ -11,68 +11,50 @@ from typing import Any
 
 from agent.voice_agent.residency import geography
 from voicestack.launch.calls import Aws, LaunchError
-from voicestack.launch.parts import HostPart, Known, Step
+from voicestack.launch.parts import HostPart, Known
 from voicestack.launch.wishes import Wish
 from voicestack.settings.model import Settings
 
-THING = "role"
 DESCRIPTION = "A voice host: its agent asks Bedrock"
 POLICY = "bedrock"
 VERSION = "2012-10-17"
 INVOKE = ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"]
 
 
-def plan_role(aws: Aws, wish: Wish, known: Known) -> HostPart:
-    """What the role lacks.
-
-    Raises:
-        LaunchError: IAM cannot be asked.
-    """
-    name = wish.host_name
-    part = HostPart(THING)
+def plan_role(part: HostPart, aws: Aws, wish: Wish, known: Known) -> None:
+    """What the role lacks."""
+    name, change = wish.host_name, partial(aws.change, "iam")
     wanted = permissions(wish.settings, known.account, known.partition)
     role = _get(aws, "get_role", "Role", RoleName=name)
     if role is None:
-        make = partial(aws.change, "iam", "create_role", RoleName=name, Description=DESCRIPTION)
-        trusted = partial(make, AssumeRolePolicyDocument=json.dumps(trust()), Tags=wish.tagged("role"))
-        part.changes.append(Step(f"make the role {name}, which EC2 may give to instances", trusted))
+        make = partial(change, "create_role", RoleName=name, Description=DESCRIPTION, Tags=wish.tagged("role"))
+        text = f"make the role {name}, which EC2 may give to instances"
+        part.step(text, make, AssumeRolePolicyDocument=json.dumps(trust()))
     elif not wish.has_tags(role):
         part.refusals.append(f"a role {name} exists without the tags {wish.shown_tags}: set launch_name to another")
-        return part
+        return
     else:
         part.found = name
-        _compare(aws, part, name, role)
+        if role["AssumeRolePolicyDocument"] != trust():
+            narrow = partial(change, "update_assume_role_policy", RoleName=name)
+            part.step("let EC2 alone have it (others were trusted)", narrow, PolicyDocument=json.dumps(trust()))
+        inline = aws.call("iam", "list_role_policies", RoleName=name)["PolicyNames"]
+        attached = aws.call("iam", "list_attached_role_policies", RoleName=name)["AttachedPolicies"]
+        others = sorted({*inline, *(each["PolicyName"] for each in attached)} - {POLICY})
+        if others:
+            part.notes.append(f"it may do more than the host needs, by policies from elsewhere: {', '.join(others)}")
     if role is None or _get(aws, "get_role_policy", "PolicyDocument", RoleName=name, PolicyName=POLICY) != wanted:
-        model = wish.settings.agent.bedrock_model
-        allow = partial(aws.change, "iam", "put_role_policy", RoleName=name, PolicyName=POLICY)
-        text = f"allow it {model} on Bedrock, nothing else"
-        part.changes.append(Step(text, partial(allow, PolicyDocument=json.dumps(wanted))))
-    _profile(aws, wish, part)
-    return part
-
-
-def _compare(aws: Aws, part: HostPart, name: str, role: dict[str, Any]) -> None:
-    if role["AssumeRolePolicyDocument"] != trust():
-        trusted = partial(aws.change, "iam", "update_assume_role_policy", RoleName=name)
-        text = "let EC2 alone have it (others were trusted)"
-        part.changes.append(Step(text, partial(trusted, PolicyDocument=json.dumps(trust()))))
-    inline = aws.call("iam", "list_role_policies", RoleName=name)["PolicyNames"]
-    attached = aws.call("iam", "list_attached_role_policies", RoleName=name)["AttachedPolicies"]
-    others = sorted({*inline, *(each["PolicyName"] for each in attached)} - {POLICY})
-    if others:
-        part.notes.append(f"it may do more than the host needs, by policies from elsewhere: {', '.join(others)}")
-
-
-def _profile(aws: Aws, wish: Wish, part: HostPart) -> None:
-    name = wish.host_name
+        allow = partial(change, "put_role_policy", RoleName=name, PolicyName=POLICY)
+        text = f"allow it {wish.settings.agent.bedrock_model} on Bedrock, nothing else"
+        part.step(text, allow, PolicyDocument=json.dumps(wanted))
     profile = _get(aws, "get_instance_profile", "InstanceProfile", InstanceProfileName=name)
-    holds = [each["RoleName"] for each in profile["Roles"]] if profile else []
     if profile is None:
-        make = partial(aws.change, "iam", "create_instance_profile", InstanceProfileName=name)
-        part.changes.append(Step(f"make the instance profile {name}", partial(make, Tags=wish.tagged("profile"))))
+        make = partial(change, "create_instance_profile", InstanceProfileName=name)
+        part.step(f"make the instance profile {name}", make, Tags=wish.tagged("profile"))
+    holds = [each["RoleName"] for each in profile["Roles"]] if profile else []
     if not holds:
-        put = partial(aws.change, "iam", "add_role_to_instance_profile", InstanceProfileName=name, RoleName=name)
-        part.changes.append(Step("put the role into the instance profile", put))
+        put = partial(change, "add_role_to_instance_profile", InstanceProfileName=name)
+        part.step("put the role into the instance profile", put, RoleName=name)
     elif holds != [name]:
         part.refusals.append(f"the instance profile {name} holds the role {holds[0]}: set launch_name to another")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from voicestack.connect.models_volume import DEVICE, mapped
-from voicestack.launch.calls import Aws, LaunchError
-from voicestack.launch.parts import HostPart, Known, Step
+from voicestack.launch.calls import Aws, LaunchError, await_state
+from voicestack.launch.instance import modify
+from voicestack.launch.parts import HostPart, Known
 from voicestack.launch.wishes import Wish
 
-THING = "models volume"
 PART = "models"
 ATTACH_S = 180
 Described = dict[str, Any] | None
@@ -37,32 +37,27 @@ def find_volume(aws: Aws, wish: Wish) -> Described:
 
 def plan_volume(aws: Aws, wish: Wish, known: Known, volume: Described, host: Described) -> HostPart:
     """What is to be done so that the instance has its models volume. Asks nothing."""
-    part = HostPart(THING)
+    part, size = HostPart("models volume"), wish.settings.launch.models_gib
     at_device = mapped(host).get(DEVICE, {}) if host else {}
     taken = at_device.get("VolumeId", "")
     if taken and (volume is None or taken != volume["VolumeId"]):
         part.refusals.append(f"{taken} is attached to the instance as {DEVICE}, and is not tagged as the models volume")
         return part
     if volume is None:
-        size = wish.settings.launch.models_gib
-        part.changes.append(
-            Step(f"make one of {size} GiB, gp3, encrypted, in {known.zone}", lambda: _make(aws, wish, known))
-        )
+        part.step(f"make one of {size} GiB, gp3, encrypted, in {known.zone}", _make, aws, wish, known)
     else:
         known.volume = volume["VolumeId"]
         part.found = f"{known.volume} ({volume['Size']} GiB in {volume['AvailabilityZone']})"
         part.refusals += _refusals(volume, known)
-        if volume["Size"] != wish.settings.launch.models_gib:
+        if volume["Size"] != size:
             part.notes.append(
-                f"it has {volume['Size']} GiB, launch_models_gib is {wish.settings.launch.models_gib}: volumes are not "
-                "resized here (aws ec2 modify-volume, then resize2fs on the host)"
+                f"it has {volume['Size']} GiB, launch_models_gib is {size}: volumes are not resized here "
+                "(aws ec2 modify-volume, then resize2fs on the host)"
             )
     if not taken:
-        part.changes.append(Step(f"attach it as {DEVICE}", lambda: _attach(aws, known)))
+        part.step(f"attach it as {DEVICE}", _attach, aws, known)
     elif at_device.get("DeleteOnTermination"):
-        part.changes.append(
-            Step("let it outlive the instance (it would not)", lambda: keep(aws, known.instance, DEVICE))
-        )
+        part.step("let it outlive the instance (it would not)", keep, aws, known, DEVICE)
     return part
 
 
@@ -93,25 +88,20 @@ def _refusals(volume: dict[str, Any], known: Known) -> list[str]:
     return problems
 
 
-def keep(aws: Aws, instance: str, device: str) -> None:
-    """Let the volume that this instance has as `device` outlive it.
-
-    Raises:
-        LaunchError: EC2 refused.
-    """
-    mapping = [{"DeviceName": device, "Ebs": {"DeleteOnTermination": False}}]
-    aws.change("ec2", "modify_instance_attribute", InstanceId=instance, BlockDeviceMappings=mapping)
+def keep(aws: Aws, known: Known, device: str) -> None:
+    """Let the volume that the instance has as `device` outlive it."""
+    modify(aws, known, BlockDeviceMappings=[{"DeviceName": device, "Ebs": {"DeleteOnTermination": False}}])
 
 
-def volume_state(aws: Aws, volume: str) -> str:
-    """What EC2 calls its state ("available"); of one in use, the state of its attachment ("attached").
+def wait_until(wanted: str, aws: Aws, known: Known) -> None:
+    """Return when it is "available", or in use and "attached"."""
 
-    Raises:
-        LaunchError: EC2 cannot be asked.
-    """
-    found = aws.call("ec2", "describe_volumes", VolumeIds=[volume])["Volumes"][0]
-    attachments = [each["State"] for each in found.get("Attachments", [])]
-    return str(attachments[0] if found["State"] == "in-use" and attachments else found["State"])
+    def now() -> str:
+        found = aws.call("ec2", "describe_volumes", VolumeIds=[known.volume])["Volumes"][0]
+        attachments = [each["State"] for each in found.get("Attachments", [])]
+        return str(attachments[0] if found["State"] == "in-use" and attachments else found["State"])
+
+    await_state(known.volume, now, wanted, limit_s=ATTACH_S)
 
 
 def _make(aws: Aws, wish: Wish, known: Known) -> None:
@@ -124,10 +114,10 @@ def _make(aws: Aws, wish: Wish, known: Known) -> None:
         Encrypted=True,
         TagSpecifications=wish.specification("volume", PART),
     )["VolumeId"]
-    aws.until(known.volume, lambda: volume_state(aws, known.volume), "available", limit_s=ATTACH_S)
+    wait_until("available", aws, known)
 
 
 def _attach(aws: Aws, known: Known) -> None:
     """Attached like this it outlives the instance: only volumes of a launch's own mapping go with it."""
     aws.change("ec2", "attach_volume", VolumeId=known.volume, InstanceId=known.instance, Device=DEVICE)
-    aws.until(known.volume, lambda: volume_state(aws, known.volume), "attached", limit_s=ATTACH_S)
+    wait_until("attached", aws, known)

@@ -118,21 +118,14 @@ def mistakes(settings: Settings, environment: Environment) -> list[str]:
     has = CARDS.get(launch.instance_type.partition(".")[0])
     if has and (has == L4.name) != (settings.gpu.card == L4.name):
         problems.append(f"launch_instance_type: {launch.instance_type} has an {has}; gpu_card is {settings.gpu.card}")
-    return problems + _size_mistakes(settings)
-
-
-def _size_mistakes(settings: Settings) -> list[str]:
-    """Volumes that preflight would refuse."""
-    launch, needs = settings.launch, settings.preflight
+    # Volumes that preflight would refuse.
     paths = disk_needs(settings, pinned_image_place(settings))
     least = sum(paths.values()) - paths[settings.weights.directory]
-    problems = []
     if launch.root_gib < least:
         problems.append(
             f"launch_root_gib: {launch.root_gib} is less than preflight_disk_root_gib and _docker ({least:g})"
         )
-    if launch.models_gib < needs.disk_models_gib:
-        problems.append(
-            f"launch_models_gib: {launch.models_gib} is less than preflight_disk_models_gib ({needs.disk_models_gib:g})"
-        )
+    models = settings.preflight.disk_models_gib
+    if launch.models_gib < models:
+        problems.append(f"launch_models_gib: {launch.models_gib} is less than preflight_disk_models_gib ({models:g})")
     return problems

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from typing import Any
 
 import pytest
@@ -188,17 +187,6 @@ def test_progress_is_said_while_the_instance_starts(cloud: Cloud, capsys: pytest
     assert "is not there yet (0 s)" in said
     assert "is initializing (0 s)" in said
     assert "EC2's status check is ok" in said
-
-
-def test_the_json_document_has_what_a_program_needs(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
-    cloud.launch("--yes", "--json")
-    printed = capsys.readouterr()
-    document = json.loads(printed.out)
-    assert document["outcome"] == "changed"
-    assert document["instance"] == cloud.instance()["InstanceId"]
-    assert document["volume"] == cloud.volume()["VolumeId"]
-    assert document["address"] == cloud.instance()["PublicIpAddress"]
-    assert "instance: launch voice" in printed.err
 
 
 def test_ssh_comes_through_the_endpoint_where_runs_do(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,9 +110,12 @@ def running_instances(chosen: str, account: Account) -> list[Instance]:
         InstancesError: if EC2 cannot be asked, there is none, or one that matches does not run.
     """
     tags = tags_of(chosen)
+    alive = {"Name": "instance-state-name", "Values": ALIVE}
+    filters = [*({"Name": f"tag:{key}", "Values": [value]} for key, value in tags), alive]
     said = f"{account.region} with {' and '.join(f'{key}={value}' for key, value in tags)}"
     try:
-        found = list(_matching(account.client("ec2"), tags))
+        pages = account.client("ec2").get_paginator("describe_instances").paginate(Filters=filters)
+        found = list(pages.search("Reservations[].Instances[]"))
     except NoCredentialsError as error:
         raise InstancesError(
             f"AWS credentials: EC2 in {account.region} cannot be asked ({error}); {prerequisites.CREDENTIALS}"
@@ -147,14 +150,6 @@ def tags_of(chosen: str) -> list[tuple[str, str]]:
             f"{chosen!r} must be tag:KEY=VALUE, more than one with ';' between them, each key once (see VOICE_TAG)"
         )
     return pairs
-
-
-def _matching(client: Any, tags: list[tuple[str, str]]) -> Iterator[dict[str, Any]]:
-    alive = {"Name": "instance-state-name", "Values": ALIVE}
-    filters = [*({"Name": f"tag:{key}", "Values": [value]} for key, value in tags), alive]
-    for page in client.get_paginator("describe_instances").paginate(Filters=filters):
-        for reservation in page["Reservations"]:
-            yield from reservation["Instances"]
 
 
 def name_of(instance: dict[str, Any]) -> str:

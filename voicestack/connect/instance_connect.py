@@ -15,8 +15,7 @@ from pyinfra.connectors.ssh import SSHConnector
 
 from voicestack.aws import REFUSALS, Account, account
 from voicestack.connect import environment, host_keys, tunnel
-from voicestack.connect.ec2 import GROUPS, chosen_instances
-from voicestack.connect.instance_data import META, InstanceData, of_instance
+from voicestack.connect.ec2 import GROUPS, chosen_instances, common_data, public_address
 from voicestack.connect.pushed_key import VALID_S, PushedKey
 from voicestack.lock import LockedError, held
 
@@ -30,9 +29,6 @@ RENEW_S = tunnel.LONGEST_S // 2
 class InstanceConnect(SSHConnector):
     """`pyinfra @eic/tag:Role=voice ...`: the running instances with these tags, with a new key for each connection."""
 
-    data_cls = InstanceData  # type: ignore[assignment]  # as pyinfra's own connectors declare it
-    data_meta = META
-    data: InstanceData
     client: Any = None
     _tunnel: tunnel.Tunnel | None = None
     _since = 0.0
@@ -45,8 +41,20 @@ class InstanceConnect(SSHConnector):
             InstancesError: there is none, or one that does not run or cannot be reached.
         """
         wanted = environment.read()
+        through = wanted.connect == "tunnel"
         for found in chosen_instances(name, wanted):
-            yield found.name, of_instance(found, wanted), list(GROUPS)
+            data = {
+                "eic_instance": found.id,
+                "eic_zone": found.zone,
+                "eic_role_arn": wanted.role_arn,
+                "eic_address": found.private if through else public_address(found),
+                "eic_tunnel": through,
+                "eic_endpoint": wanted.endpoint,
+                "eic_subnet": found.subnet,
+                "eic_vpc": found.vpc,
+                "eic_known_hosts": str(wanted.known_hosts),
+            }
+            yield found.name, {**common_data(wanted, found), **data}, list(GROUPS)
 
     def connect(self) -> None:
         """Check the host's key, push a new key of ours, log in. Each call does all of it anew.
@@ -55,12 +63,12 @@ class InstanceConnect(SSHConnector):
             ConnectError: it cannot be done; the message says why and what to do.
         """
         self._drop()
-        here = account(self.data["eic_region"], self.data["eic_role_arn"])
+        here = account(self.host.data.eic_region, self.host.data.eic_role_arn)
         expected = self._expected(here)
         strategy = PushedKey(
             here.client("ec2-instance-connect"),
-            instance=self.data["eic_instance"],
-            zone=self.data["eic_zone"],
+            instance=self.host.data.eic_instance,
+            zone=self.host.data.eic_zone,
             user=self.data["ssh_user"],
         )
         self._since = time.monotonic()
@@ -69,7 +77,7 @@ class InstanceConnect(SSHConnector):
         transport: Any = client.get_transport()
         transport.set_keepalive(KEEPALIVE_S)
         shown = transport.get_remote_server_key()
-        host_keys.remember(Path(self.data["eic_known_hosts"]), self.data["eic_instance"], shown)
+        host_keys.remember(Path(self.host.data.eic_known_hosts), self.host.data.eic_instance, shown)
         self.client = client
 
     def run_shell_command(self, *arguments: Any, **options: Any) -> Any:
@@ -104,26 +112,26 @@ class InstanceConnect(SSHConnector):
 
     @property
     def _where(self) -> str:
-        return f"{self.data['eic_instance']} at {self.data['eic_address']}:{self._port}"
+        return f"{self.host.data.eic_instance} at {self.host.data.eic_address}:{self._port}"
 
     def _expected(self, here: Account) -> host_keys.Expected:
-        name = self.data["eic_address"]
+        name = self.host.data.eic_address
         return host_keys.expected(
             here.client("ec2"),
-            self.data["eic_instance"],
+            self.host.data.eic_instance,
             [name if self._port == 22 else f"[{name}]:{self._port}"],
-            Path(self.data["eic_known_hosts"]),
+            Path(self.host.data.eic_known_hosts),
             Path("~/.ssh/known_hosts").expanduser(),
         )
 
     def _socket(self, here: Account) -> socket.socket:
         patience = self.state.config.CONNECT_TIMEOUT
-        if not self.data["eic_tunnel"]:
-            return socket.create_connection((self.data["eic_address"], self._port), timeout=patience)
+        if not self.host.data.eic_tunnel:
+            return socket.create_connection((self.host.data.eic_address, self._port), timeout=patience)
         endpoint = tunnel.find_endpoint(
-            here, wanted=self.data["eic_endpoint"], subnet=self.data["eic_subnet"], vpc=self.data["eic_vpc"]
+            here, wanted=self.host.data.eic_endpoint, subnet=self.host.data.eic_subnet, vpc=self.host.data.eic_vpc
         )
-        signed = tunnel.url(here, endpoint, self.data["eic_address"], self._port)
+        signed = tunnel.url(here, endpoint, self.host.data.eic_address, self._port)
         self._tunnel = tunnel.Tunnel(signed, timeout_s=patience)
         return self._tunnel.socket
 
@@ -131,10 +139,10 @@ class InstanceConnect(SSHConnector):
         # Not pyinfra's client, which reads ~/.ssh/config: address, user, key and host key are all known here.
         client = paramiko.SSHClient()
         for key in expected.keys:
-            client.get_host_keys().add(self.data["eic_instance"], key.get_name(), key)
+            client.get_host_keys().add(self.host.data.eic_instance, key.get_name(), key)
         try:
             client.connect(
-                self.data["eic_instance"],
+                self.host.data.eic_instance,
                 username=self.data["ssh_user"],
                 sock=sock,
                 timeout=self.state.config.CONNECT_TIMEOUT,
@@ -153,7 +161,7 @@ class InstanceConnect(SSHConnector):
         except ConnectError:
             raise
         except paramiko.BadHostKeyException as error:
-            raise host_keys.mismatch(self.data["eic_instance"], error.key, expected) from error
+            raise host_keys.mismatch(self.host.data.eic_instance, error.key, expected) from error
         except paramiko.AuthenticationException as error:
             raise ConnectError(
                 f"{self._where} took no key for {self.data['ssh_user']}, although EC2 Instance Connect accepted one: "
@@ -181,7 +189,7 @@ class InstanceConnect(SSHConnector):
             if self._alive():
                 raise
             raise ConnectionError(
-                f"the connection to {self.data['eic_instance']} was lost ({self._reason() or 'it hung up'}) while a "
+                f"the connection to {self.host.data.eic_instance} was lost ({self._reason() or 'it hung up'}) while a "
                 "command or transfer was under way: whether it came to its end is unknown. Run again: what was done is "
                 "not done twice"
             ) from error

@@ -37,11 +37,11 @@ def find_endpoint(account: Account, *, wanted: str, subnet: str, vpc: str) -> di
     Raises:
         TunnelError: there is none that is ready.
     """
-    where = f"in {vpc}" if not wanted else f"called {wanted}"
-    filters = {"Filters": [{"Name": "vpc-id", "Values": [vpc]}]} if not wanted else {}
-    ids = {"InstanceConnectEndpointIds": [wanted]} if wanted else {}
+    where = f"called {wanted}" if wanted else f"in {vpc}"
+    here = {"Filters": [{"Name": "vpc-id", "Values": [vpc]}]}
+    which = {"InstanceConnectEndpointIds": [wanted]} if wanted else here
     try:
-        answer = account.client("ec2").describe_instance_connect_endpoints(**filters, **ids)
+        answer = account.client("ec2").describe_instance_connect_endpoints(**which)
     except REFUSALS as error:
         raise TunnelError(
             f"the endpoint {where} cannot be looked up (needs ec2:DescribeInstanceConnectEndpoints): {error}"

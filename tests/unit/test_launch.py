@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from hypothesis import given
-from hypothesis import strategies as st
 
 from agent.voice_agent.residency import EU
+from voicestack.aws import Account
 from voicestack.connect import environment, models_volume
 from voicestack.connect.ec2 import InstancesError, tags_of
 from voicestack.launch import role, wishes
-from voicestack.launch.calls import LaunchError, await_state, explained
+from voicestack.launch.calls import Aws, LaunchError, await_state, explained
+from voicestack.launch.instance import METADATA, plan_instance
+from voicestack.launch.parts import Known
 from voicestack.launch.place import choose
-from voicestack.launch.ports import Rule, of_described, permission, public, ssh
+from voicestack.launch.ports import Rule, public, ssh
+from voicestack.launch.volume import plan_volume
 from voicestack.launch.wishes import Wish, mistakes
 from voicestack.settings.load import parse
 from voicestack.settings.model import Settings
@@ -48,27 +51,6 @@ def test_what_is_open_is_what_the_stack_listens_on_beyond_loopback(settings: Set
 def test_what_is_switched_off_is_not_open(data: dict[str, Any]) -> None:
     settings = with_(data, site_acme="internal", livekit_turn_enabled=False, livekit_stun_servers=["192.0.2.1:3478"])
     assert {(rule.protocol, rule.first) for rule in public(settings)} == {("tcp", 443), ("tcp", 7881), ("udp", 50000)}
-
-
-@given(
-    st.builds(
-        Rule,
-        st.sampled_from(["tcp", "udp"]),
-        st.integers(1, 65535),
-        st.integers(1, 65535),
-        st.sampled_from(["0.0.0.0/0", "2001:db8::/32", "sg-endpoint", "203.0.113.0/24"]),
-    )
-)
-def test_a_rule_that_was_opened_is_recognised(rule: Rule) -> None:
-    asked = permission(rule, "why")
-    answer = {"IpProtocol": asked["IpProtocol"], "FromPort": asked["FromPort"], "ToPort": asked["ToPort"]}
-    for each in asked.get("IpRanges", []):
-        answer["CidrIpv4"] = each["CidrIp"]
-    for each in asked.get("Ipv6Ranges", []):
-        answer["CidrIpv6"] = each["CidrIpv6"]
-    for each in asked.get("UserIdGroupPairs", []):
-        answer["ReferencedGroupInfo"] = {"GroupId": each["GroupId"]}
-    assert of_described(answer) == rule
 
 
 def test_a_rule_reads_as_a_sentence() -> None:
@@ -106,24 +88,90 @@ def test_the_volume_s_zone_wins_over_the_first(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("volume", "zone", "offered", "subnets", "said"),
     [
-        (
-            "eu-central-1a",
-            "eu-central-1b",
-            ALL,
-            SUBNETS,
-            "launch_zone: eu-central-1b, but the models volume is in eu-c",
-        ),
+        ("a", "eu-central-1b", ALL, SUBNETS, "launch_zone: eu-central-1b, but the models volume is in eu-central-1a"),
         ("", "", [], SUBNETS, "eu-central-1 does not offer g6.xlarge"),
         ("", "", ALL, [], "VOICE_SUBNET: eu-central-1 has no default VPC"),
-        ("eu-central-1c", "", ALL, SUBNETS[:2], "a subnet in eu-central-1c is needed; there are default ones in eu-"),
+        ("c", "", ALL, SUBNETS[:2], "a subnet in eu-central-1c is needed; there are default ones in eu-central-1a, eu"),
         ("", "", ALL[2:], SUBNETS[:2], "g6.xlarge is offered in eu-central-1c, not in eu-central-1a"),
+        ("", "eu-central-1a", ALL[1:], SUBNETS, "g6.xlarge is offered in eu-central-1b, eu-central-1c, not in eu-cen"),
+        ("a", "", ALL[1:], SUBNETS, "not in eu-central-1a, where the models volume is; a volume stays in its zone"),
     ],
 )
 def test_where_nothing_can_be_launched_the_message_says_why(
     data: dict[str, Any], volume: str, zone: str, offered: list[str], subnets: list[dict[str, Any]], said: str
 ) -> None:
     with pytest.raises(LaunchError, match=said):
-        choose(wanted(with_(data, launch_zone=zone)), volume, offered, subnets)
+        choose(wanted(with_(data, launch_zone=zone)), volume and f"eu-central-1{volume}", offered, subnets)
+
+
+# --- what there is ------------------------------------------------------------------------------------------------
+
+NOBODY = Aws(Account("eu-central-1"))
+"""A plan of what was described already asks nothing."""
+
+KNOWN = Known(instance="i-1", zone="eu-central-1a", group="sg-1")
+VOLUME = {"VolumeId": "vol-1", "Size": 50, "AvailabilityZone": "eu-central-1a", "State": "available", "Encrypted": True}
+HOST = {
+    "InstanceId": "i-1",
+    "InstanceType": "g6.xlarge",
+    "State": {"Name": "running"},
+    "MetadataOptions": METADATA,
+    "SecurityGroups": [{"GroupId": "sg-1", "GroupName": "voice-host"}],
+    "IamInstanceProfile": {"Arn": "arn:aws:iam::111122223333:instance-profile/voice-host"},
+}
+
+
+def attached(instance: str, device: str) -> dict[str, Any]:
+    return {"Attachments": [{"InstanceId": instance, "Device": device, "State": "attached"}]}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, ""),
+        ({"Encrypted": False}, "vol-1 is not encrypted: copy it by an encrypted snapshot"),
+        ({"State": "creating"}, "vol-1 is in the state creating: wait, or look at it in the console"),
+        ({"State": "error"}, "vol-1 is in the state error: wait, or look at it in the console"),
+        ({"AvailabilityZone": "eu-central-1c"}, "vol-1 is in eu-central-1c, the instance in eu-central-1a"),
+        (attached("i-2", "/dev/sdm"), "vol-1 is attached to i-2: end that instance or detach it there"),
+        (attached("i-1", "/dev/sdf"), "vol-1 is attached as /dev/sdf; the inventory looks for it at /dev/sdm"),
+    ],
+)
+def test_a_volume_that_cannot_serve_is_refused(settings: Settings, change: dict[str, Any], said: str) -> None:
+    part = plan_volume(NOBODY, wanted(settings), replace(KNOWN), {**VOLUME, **change}, HOST)
+    assert [each.startswith(said) for each in part.refusals] == [True] * bool(said)
+    assert [each.text for each in part.changes] == ["attach it as /dev/sdm"]
+
+
+def test_another_volume_in_the_place_of_ours_is_refused(settings: Settings) -> None:
+    host = {**HOST, "BlockDeviceMappings": [{"DeviceName": "/dev/sdm", "Ebs": {"VolumeId": "vol-2"}}]}
+    for ours in (None, VOLUME):
+        part = plan_volume(NOBODY, wanted(settings), replace(KNOWN), ours, host)
+        (refusal,) = part.refusals
+        assert refusal.startswith("vol-2 is attached to the instance as /dev/sdm, and is not tagged")
+
+
+def test_a_volume_of_another_size_is_told_and_taken(settings: Settings) -> None:
+    part = plan_volume(NOBODY, wanted(settings), replace(KNOWN), {**VOLUME, "Size": 40}, HOST)
+    (note,) = part.notes
+    assert note.startswith("it has 40 GiB, launch_models_gib is 50: volumes are not resized here")
+    assert part.refusals == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, ""),
+        ({"State": {"Name": "stopped"}}, "it is stopped: start it, then run this again"),
+        ({"State": {"Name": "stopping"}}, "it is stopping: start it, then run this again"),
+        ({"InstanceType": "g6.2xlarge"}, "it is a g6.2xlarge, launch_instance_type is g6.xlarge: change the setting"),
+        ({"IamInstanceProfile": {"Arn": "arn:aws:iam::1:instance-profile/theirs"}}, "its instance profile is theirs"),
+    ],
+)
+def test_an_instance_that_cannot_serve_is_refused(settings: Settings, change: dict[str, Any], said: str) -> None:
+    part = plan_instance(NOBODY, wanted(settings), KNOWN, {**HOST, **change})
+    assert [each.startswith(said) for each in part.refusals] == [True] * bool(said)
+    assert part.changes == []
 
 
 # --- mistakes -----------------------------------------------------------------------------------------------------
@@ -194,6 +242,7 @@ def test_a_name_among_the_tags_is_the_host_s(settings: Settings) -> None:
         ("voice-part=host", "are not yours to set"),
         ("aws:Role=voice", "are not yours to set"),
         ("Role", "must be KEY=VALUE"),
+        ("Role=a;Role=b", "must be KEY=VALUE, several with ';' between them, each key once"),
         ("Role=voice; Stage=prod", ""),
     ],
 )
@@ -205,16 +254,26 @@ def test_tags_that_can_be_given(tags: str, said: str) -> None:
 # --- what AWS says ------------------------------------------------------------------------------------------------
 
 
-def refused(code: str, words: str) -> str:
-    return explained(ClientError({"Error": {"Code": code, "Message": words}}, "RunInstances"), "ec2:RunInstances")
+PASS = "User: x is not authorized to perform: iam:PassRole on resource: y."
 
 
-def test_a_refusal_names_the_permission_the_quota_or_aws_s_own_words() -> None:
-    assert refused("UnauthorizedOperation", "No.").startswith("ec2:RunInstances is not allowed to you")
-    assert "log in again" in refused("ExpiredToken", "The security token included in the request is expired")
-    assert "the secret access key is wrong" in refused("SignatureDoesNotMatch", "The request signature we calculated")
-    assert "this account may not use it" in refused("AuthFailure", "Not authorized for images: [ami-1]")
-    assert refused("Unsupported", "Not here.") == "ec2:RunInstances: Unsupported: Not here."
+@pytest.mark.parametrize(
+    ("code", "words", "said"),
+    [
+        ("UnauthorizedOperation", "No.", "ec2:RunInstances is not allowed to you (asked for by ec2:RunInstances); "),
+        ("AccessDenied", f"{PASS} Encoded authorization failure message: z", "iam:PassRole is not allowed to you (ask"),
+        ("AccessDenied", PASS, f"the policy that you need is in docs/decisions/launch.md. AWS says: {PASS}"),
+        ("VcpuLimitExceeded", "Limit of 0", 'in Service Quotas, EC2 (for g6: "Running On-Demand G and VT instances"'),
+        ("ExpiredToken", "The security token included in the request is expired", "log in again"),
+        ("SignatureDoesNotMatch", "The request signature we calculated", "the secret access key is wrong"),
+        ("AuthFailure", "Not authorized for images: [ami-1]", "this account may not use it"),
+        ("Unsupported", "Not here.", "ec2:RunInstances: Unsupported: Not here."),
+    ],
+)
+def test_a_refusal_names_the_permission_the_quota_or_aws_s_own_words(code: str, words: str, said: str) -> None:
+    refused = explained(ClientError({"Error": {"Code": code, "Message": words}}, "RunInstances"), "ec2:RunInstances")
+    assert said in refused
+    assert "Encoded" not in refused
 
 
 def test_waiting_says_what_changes_and_ends_with_a_clear_error(

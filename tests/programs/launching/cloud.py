@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from moto.ec2.models import ec2_backends
 from moto.ssm.models import Parameter, ssm_backends
 
+from tests.programs.instances import launch, tagged
 from voicestack.launch.__main__ import main
 
 REGION = "eu-central-1"
@@ -20,6 +21,16 @@ ACCOUNT = "123456789012"
 IMAGE = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
 READS = ("Describe", "Get", "List")
 NETWORK = "203.0.113.7/32"
+PORTS = {
+    ("tcp", 80, 80, "0.0.0.0/0"),
+    ("tcp", 443, 443, "0.0.0.0/0"),
+    ("tcp", 7881, 7881, "0.0.0.0/0"),
+    ("udp", 3478, 3478, "0.0.0.0/0"),
+    ("udp", 50000, 50199, "0.0.0.0/0"),
+    ("udp", 50200, 50299, "0.0.0.0/0"),
+    ("tcp", 22, 22, NETWORK),
+}
+"""Protocol, first and last port, and from where: what a host with the settings of group_data lets in."""
 
 
 @functools.cache
@@ -80,46 +91,39 @@ class Cloud:
         (found,) = self.ec2.describe_volumes(Filters=[{"Name": "tag:voice-part", "Values": ["models"]}])["Volumes"]
         return dict(found)
 
-    def make_volume(self, zone: str = f"{REGION}a", *, encrypted: bool = True, size: int = 50) -> str:
+    def make_volume(self, zone: str = f"{REGION}a") -> str:
         """A models volume as an earlier launch left it; its id."""
-        tags = [{"Key": "Role", "Value": "voice"}, {"Key": "voice-part", "Value": "models"}]
+        tags = tagged("volume", **{"Role": "voice", "voice-part": "models"})
         made = self.ec2.create_volume(
-            AvailabilityZone=zone,
-            Size=size,
-            VolumeType="gp3",
-            Encrypted=encrypted,
-            TagSpecifications=[{"ResourceType": "volume", "Tags": tags}],
+            AvailabilityZone=zone, Size=50, VolumeType="gp3", Encrypted=True, TagSpecifications=tags
         )
         return str(made["VolumeId"])
 
-    def make_instance(self, name: str, **tags: str) -> str:
-        """One that nobody launched from here."""
-        listed = [{"Key": key, "Value": value} for key, value in {"Name": name, "Role": "voice", **tags}.items()]
-        subnet = self.ec2.describe_subnets()["Subnets"][0]["SubnetId"]
-        made = self.ec2.run_instances(
-            ImageId="ami-12345678",
-            InstanceType="g6.xlarge",
-            SubnetId=subnet,
-            MinCount=1,
-            MaxCount=1,
-            TagSpecifications=[{"ResourceType": "instance", "Tags": listed}],
-        )
-        return str(made["Instances"][0]["InstanceId"])
+    def make_host(self) -> str:
+        """An instance that somebody made by hand and gave to this command; its id."""
+        return launch(self.ec2, "voice", **{"voice-part": "host"})
+
+    def attach(self, volume: str, host: str, device: str = "/dev/sdf", *, gone_with_it: bool = False) -> None:
+        """As somebody does by hand; `gone_with_it` as the console's launch wizard does."""
+        self.ec2.attach_volume(VolumeId=volume, InstanceId=host, Device=device)
+        mapping = [{"DeviceName": device, "Ebs": {"DeleteOnTermination": gone_with_it}}]
+        self.ec2.modify_instance_attribute(InstanceId=host, BlockDeviceMappings=mapping)
+
+    def protected(self) -> bool:
+        """Whether the instance that lives is protected from termination."""
+        asked = {"InstanceId": self.instance()["InstanceId"], "Attribute": "disableApiTermination"}
+        return bool(self.ec2.describe_instance_attribute(**asked)["DisableApiTermination"]["Value"])
 
     def rules(self) -> set[tuple[str, int, int, str]]:
         """What the host's security group lets in."""
         groups = self.ec2.describe_security_groups(Filters=[{"Name": "group-name", "Values": ["voice-host"]}])
         only = [{"Name": "group-id", "Values": [groups["SecurityGroups"][0]["GroupId"]]}]
-        return {
-            (
-                each["IpProtocol"],
-                each["FromPort"],
-                each["ToPort"],
-                each.get("CidrIpv4") or each["ReferencedGroupInfo"]["GroupId"],
-            )
-            for each in self.ec2.describe_security_group_rules(Filters=only)["SecurityGroupRules"]
-            if not each["IsEgress"]
-        }
+        found = set()
+        for each in self.ec2.describe_security_group_rules(Filters=only)["SecurityGroupRules"]:
+            source = each.get("CidrIpv4") or each.get("CidrIpv6") or each.get("ReferencedGroupInfo", {}).get("GroupId")
+            if not each["IsEgress"]:
+                found.add((each["IpProtocol"], each["FromPort"], each["ToPort"], source))
+        return found
 
     def free_address(self) -> None:
         """As AWS does when an instance ends; moto does not."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.programs.launching.cloud import Cloud
-from tests.programs.launching.test_launch import mapped
+from voicestack.connect.models_volume import mapped
 from voicestack.launch import calls
 
 PROFILE = [
@@ -22,10 +22,9 @@ def test_the_launch_waits_until_ec2_knows_a_new_instance_profile(cloud: Cloud, w
     assert len(cloud.ec2.describe_instances()["Reservations"]) == 1
 
 
-@pytest.mark.parametrize("words", PROFILE)
-def test_so_does_a_host_that_is_taken_over(cloud: Cloud, words: str) -> None:
-    cloud.make_instance("voice", **{"voice-part": "host"})
-    cloud.refuses["AssociateIamInstanceProfile"] = [("InvalidParameterValue", words)]
+def test_so_does_a_host_that_is_taken_over(cloud: Cloud) -> None:
+    cloud.make_host()
+    cloud.refuses["AssociateIamInstanceProfile"] = [("InvalidParameterValue", PROFILE[0])]
     assert cloud.launch("--yes") == 0
     assert cloud.instance()["IamInstanceProfile"]["Arn"].endswith(":instance-profile/voice-host")
 
@@ -51,7 +50,7 @@ def test_what_is_too_new_is_asked_for_again(cloud: Cloud, capsys: pytest.Capture
     assert not any(cloud.refuses.values())
     for operation in ("CreateRole", "CreateSecurityGroup", "CreateVolume", "AllocateAddress", "RunInstances"):
         assert cloud.changes.count(operation) == 1
-    assert mapped(cloud.instance(), "/dev/sdm")["VolumeId"] == cloud.volume()["VolumeId"]
+    assert mapped(cloud.instance())["/dev/sdm"]["VolumeId"] == cloud.volume()["VolumeId"]
     assert "not known yet, asked again for 120 s: ec2:AttachVolume: InvalidVolume.NotFound" in capsys.readouterr().out
 
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import pytest
 
-from tests.programs.launching.cloud import NETWORK, Cloud
-from tests.programs.launching.test_launch import PORTS, mapped
+from tests.programs.launching.cloud import NETWORK, PORTS, Cloud
+from voicestack.connect.models_volume import mapped
 
 OPEN_TO_ALL = {"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
 TURN = {"IpProtocol": "udp", "FromPort": 3478, "ToPort": 3478, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+STRANGER = {"Effect": "Allow", "Principal": {"AWS": "111122223333"}, "Action": "sts:AssumeRole"}
+EVERYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 
-TRUSTS_A_STRANGER = json.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": [{"Effect": "Allow", "Principal": {"AWS": "111122223333"}, "Action": "sts:AssumeRole"}],
-    }
-)
+
+def policy(statement: Mapping[str, object]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 @pytest.fixture
@@ -38,75 +38,58 @@ def test_a_foreign_rule_goes_and_a_lost_one_comes_back(
     assert "+ no longer let in tcp 5432 from 0.0.0.0/0" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("group")
 def test_an_operator_who_moves_is_let_in_from_the_new_network_alone(
-    cloud: Cloud, group: str, monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("VOICE_SSH_FROM", "198.51.100.0/24, 203.0.113.9/32")
+    monkeypatch.setenv("VOICE_SSH_FROM", "198.51.100.0/24, 2001:db8::/48")
     assert cloud.launch("--yes") == 0
-    assert cloud.rules() - PORTS == {("tcp", 22, 22, "198.51.100.0/24"), ("tcp", 22, 22, "203.0.113.9/32")}
-    assert ("tcp", 22, 22, NETWORK) not in cloud.rules()
+    assert cloud.rules() ^ PORTS == {
+        ("tcp", 22, 22, NETWORK),
+        ("tcp", 22, 22, "198.51.100.0/24"),
+        ("tcp", 22, 22, "2001:db8::/48"),
+    }
+    assert cloud.launch() == 0
+    assert cloud.changes == []
 
 
-def test_ports_follow_the_settings(cloud: Cloud, group: str) -> None:
+@pytest.mark.usefixtures("group")
+def test_ports_follow_the_settings(cloud: Cloud) -> None:
     changed = ("livekit_rtc_port_end=50099", "livekit_turn_enabled=False", "livekit_stun_servers=['192.0.2.1:3478']")
     assert cloud.launch("--yes", *(word for each in changed for word in ("--data", each))) == 0
     assert {each for each in cloud.rules() if each[0] == "udp"} == {("udp", 50000, 50099, "0.0.0.0/0")}
 
 
-def test_imdsv1_is_switched_off_again(cloud: Cloud, group: str) -> None:
-    name = cloud.instance()["InstanceId"]
-    cloud.ec2.modify_instance_metadata_options(
-        InstanceId=name, HttpTokens="optional", HttpPutResponseHopLimit=2, HttpEndpoint="enabled"
-    )
-    assert cloud.launch("--yes") == 0
-    assert cloud.changes == ["ModifyInstanceMetadataOptions"]
-    options = cloud.instance()["MetadataOptions"]
-    assert (options["HttpTokens"], options["HttpPutResponseHopLimit"]) == ("required", 1)
-
-
-def test_another_security_group_comes_off(cloud: Cloud, group: str) -> None:
+@pytest.mark.usefixtures("group")
+def test_the_instance_is_as_it_should_be_again(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     host = cloud.instance()
-    other = cloud.ec2.create_security_group(GroupName="wide", Description="open", VpcId=host["VpcId"])["GroupId"]
-    cloud.ec2.modify_instance_attribute(InstanceId=host["InstanceId"], Groups=[group, other])
+    name, other = host["InstanceId"], {"GroupName": "more", "Description": "more", "VpcId": host["VpcId"]}
+    more = cloud.ec2.create_security_group(**other)["GroupId"]
+    wrong = {"HttpTokens": "optional", "HttpPutResponseHopLimit": 2, "HttpEndpoint": "enabled"}
+    cloud.ec2.modify_instance_metadata_options(InstanceId=name, **wrong)
+    for each in (
+        {"Groups": [host["SecurityGroups"][0]["GroupId"], more]},
+        {"BlockDeviceMappings": [{"DeviceName": "/dev/sdm", "Ebs": {"DeleteOnTermination": True}}]},
+        {"DisableApiTermination": {"Value": False}},
+    ):
+        cloud.ec2.modify_instance_attribute(InstanceId=name, **each)
     assert cloud.launch("--yes") == 0
-    assert [each["GroupId"] for each in cloud.instance()["SecurityGroups"]] == [group]
+    assert cloud.changes == ["ModifyInstanceMetadataOptions", *["ModifyInstanceAttribute"] * 3]
+    assert f"off comes {more} (more)" in capsys.readouterr().out
+    again = cloud.instance()
+    assert again["MetadataOptions"].items() >= {**wrong, "HttpTokens": "required", "HttpPutResponseHopLimit": 1}.items()
+    assert again["SecurityGroups"] == host["SecurityGroups"]
+    assert mapped(again)["/dev/sdm"]["DeleteOnTermination"] is False
+    assert cloud.protected()
 
 
-def test_the_volume_is_made_to_outlive_the_instance_again(cloud: Cloud, group: str) -> None:
-    gone_with_it = [{"DeviceName": "/dev/sdm", "Ebs": {"DeleteOnTermination": True}}]
-    name = cloud.instance()["InstanceId"]
-    cloud.ec2.modify_instance_attribute(InstanceId=name, BlockDeviceMappings=gone_with_it)
-    assert cloud.launch("--yes") == 0
-    assert mapped(cloud.instance(), "/dev/sdm")["DeleteOnTermination"] is False
-
-
-def test_terminating_saves_the_volume_first(cloud: Cloud, group: str) -> None:
-    gone_with_it = [{"DeviceName": "/dev/sdm", "Ebs": {"DeleteOnTermination": True}}]
-    name, volume = cloud.instance()["InstanceId"], cloud.volume()["VolumeId"]
-    cloud.ec2.modify_instance_attribute(InstanceId=name, BlockDeviceMappings=gone_with_it)
-    assert cloud.launch("--terminate", "voice", "--yes") == 0
-    assert (cloud.volume()["VolumeId"], cloud.volume()["State"]) == (volume, "available")
-
-
-def test_protection_comes_back(cloud: Cloud, group: str) -> None:
-    name = cloud.instance()["InstanceId"]
-    cloud.ec2.modify_instance_attribute(InstanceId=name, DisableApiTermination={"Value": False})
-    assert cloud.launch("--yes") == 0
-    assert cloud.arguments("ModifyInstanceAttribute") == {
-        "InstanceId": name,
-        "DisableApiTermination": {"Value": True},
-    }
-
-
+@pytest.mark.usefixtures("group")
 def test_a_role_that_may_more_is_narrowed_and_what_is_attached_to_it_is_told(
-    cloud: Cloud, group: str, capsys: pytest.CaptureFixture[str]
+    cloud: Cloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    everything = json.dumps(
-        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-    )
-    cloud.iam.put_role_policy(RoleName="voice-host", PolicyName="bedrock", PolicyDocument=everything)
-    cloud.iam.put_role_policy(RoleName="voice-host", PolicyName="more", PolicyDocument=everything)
-    cloud.iam.update_assume_role_policy(RoleName="voice-host", PolicyDocument=TRUSTS_A_STRANGER)
+    for name in ("bedrock", "more"):
+        cloud.iam.put_role_policy(RoleName="voice-host", PolicyName=name, PolicyDocument=policy(EVERYTHING))
+    cloud.iam.update_assume_role_policy(RoleName="voice-host", PolicyDocument=policy(STRANGER))
     assert cloud.launch("--yes") == 0
     assert cloud.changes == ["UpdateAssumeRolePolicy", "PutRolePolicy"]
     assert "by policies from elsewhere: more" in capsys.readouterr().out
@@ -115,11 +98,11 @@ def test_a_role_that_may_more_is_narrowed_and_what_is_attached_to_it_is_told(
 
 
 def test_a_host_that_was_made_by_hand_can_be_taken_over(cloud: Cloud) -> None:
-    cloud.make_instance("voice", **{"voice-part": "host"})
+    cloud.make_host()
     assert cloud.launch("--yes") == 0
     assert "RunInstances" not in cloud.changes
     host = cloud.instance()
     assert [each["GroupName"] for each in host["SecurityGroups"]] == ["voice-host"]
     assert host["IamInstanceProfile"]["Arn"].endswith(":instance-profile/voice-host")
     assert host["MetadataOptions"]["HttpTokens"] == "required"
-    assert mapped(host, "/dev/sdm")["VolumeId"] == cloud.volume()["VolumeId"]
+    assert mapped(host)["/dev/sdm"]["VolumeId"] == cloud.volume()["VolumeId"]

@@ -9,26 +9,13 @@ import pytest
 from pyinfra.api.inventory import Inventory
 
 from agent.voice_agent.residency import EU
-from tests.programs.launching.cloud import ACCOUNT, NETWORK, REGION, Cloud
-
-PORTS = {
-    ("tcp", 80, 80, "0.0.0.0/0"),
-    ("tcp", 443, 443, "0.0.0.0/0"),
-    ("tcp", 7881, 7881, "0.0.0.0/0"),
-    ("udp", 3478, 3478, "0.0.0.0/0"),
-    ("udp", 50000, 50199, "0.0.0.0/0"),
-    ("udp", 50200, 50299, "0.0.0.0/0"),
-    ("tcp", 22, 22, NETWORK),
-}
+from tests.programs.instances import launch
+from tests.programs.launching.cloud import ACCOUNT, PORTS, REGION, Cloud
+from voicestack.connect.models_volume import mapped
 
 
 def tags(described: dict[str, Any]) -> dict[str, str]:
     return {each["Key"]: each["Value"] for each in described["Tags"]}
-
-
-def mapped(instance: dict[str, Any], device: str) -> dict[str, Any]:
-    (found,) = [each["Ebs"] for each in instance["BlockDeviceMappings"] if each["DeviceName"] == device]
-    return dict(found)
 
 
 def hosts() -> dict[str, Any]:
@@ -48,8 +35,7 @@ def test_a_fresh_account_gets_the_host_that_the_settings_describe(
     assert "KeyName" not in host
     assert [each["GroupName"] for each in host["SecurityGroups"]] == ["voice-host"]
     assert cloud.rules() == PORTS
-    attribute = {"InstanceId": host["InstanceId"], "Attribute": "disableApiTermination"}
-    assert cloud.ec2.describe_instance_attribute(**attribute)["DisableApiTermination"]["Value"] is True
+    assert cloud.protected()
     (address,) = cloud.ec2.describe_addresses()["Addresses"]
     assert (address["InstanceId"], address["PublicIp"]) == (host["InstanceId"], host["PublicIpAddress"])
     assert f"voice is at {address['PublicIp']}" in capsys.readouterr().out
@@ -57,7 +43,7 @@ def test_a_fresh_account_gets_the_host_that_the_settings_describe(
 
 def test_its_volumes_are_encrypted_and_the_models_volume_outlives_it(cloud: Cloud) -> None:
     cloud.launch("--yes")
-    root, models = mapped(cloud.instance(), "/dev/sda1"), mapped(cloud.instance(), "/dev/sdm")
+    root, models = mapped(cloud.instance())["/dev/sda1"], mapped(cloud.instance())["/dev/sdm"]
     assert (root["DeleteOnTermination"], models["DeleteOnTermination"]) == (True, False)
     (described,) = cloud.ec2.describe_volumes(VolumeIds=[root["VolumeId"]])["Volumes"]
     assert (described["Size"], described["VolumeType"], described["Encrypted"]) == (120, "gp3", True)
@@ -122,7 +108,7 @@ def test_an_existing_volume_is_attached_and_decides_the_zone(cloud: Cloud) -> No
     volume = cloud.make_volume(f"{REGION}b")
     assert cloud.launch("--yes") == 0
     assert cloud.instance()["Placement"]["AvailabilityZone"] == f"{REGION}b"
-    assert mapped(cloud.instance(), "/dev/sdm")["VolumeId"] == volume
+    assert mapped(cloud.instance())["/dev/sdm"]["VolumeId"] == volume
     assert "CreateVolume" not in cloud.changes
 
 
@@ -140,14 +126,13 @@ def test_a_rebuild_keeps_volume_and_address(cloud: Cloud, capsys: pytest.Capture
     after = cloud.instance()
     assert after["InstanceId"] != before["InstanceId"]
     assert after["PublicIpAddress"] == before["PublicIpAddress"]
-    assert mapped(after, "/dev/sdm")["VolumeId"] == volume
+    assert mapped(after)["/dev/sdm"]["VolumeId"] == volume
 
 
 def test_the_inventory_knows_the_volume_of_a_launched_host_alone(cloud: Cloud) -> None:
     cloud.launch("--yes")
-    stranger = cloud.make_instance("stranger")
     other = cloud.ec2.create_volume(AvailabilityZone=f"{REGION}a", Size=8)["VolumeId"]
-    cloud.ec2.attach_volume(VolumeId=other, InstanceId=stranger, Device="/dev/sdm")
+    cloud.attach(other, launch(cloud.ec2, "stranger"), "/dev/sdm")
     found = hosts()
     name = cloud.volume()["VolumeId"].replace("-", "")
     assert found["voice"].data.get("weights_volume") == f"/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_{name}"

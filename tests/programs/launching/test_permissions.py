@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.programs.launching.cloud import Cloud
+from tests.programs.launching.test_drift import OPEN_TO_ALL, STRANGER, policy
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "decisions" / "launch.md"
 
@@ -34,13 +35,10 @@ def test_the_documented_policy_is_what_is_called(cloud: Cloud, monkeypatch: pyte
     cloud.answers["DescribeInstanceConnectEndpoints"] = {"InstanceConnectEndpoints": [ready]}
     used = called(cloud)
     group = cloud.instance()["SecurityGroups"][0]["GroupId"]
-    more = {"IpProtocol": "tcp", "FromPort": 25, "ToPort": 25, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
-    cloud.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[more])
-    trust = {"Effect": "Allow", "Principal": {"AWS": "111122223333"}, "Action": "sts:AssumeRole"}
-    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    cloud.iam.update_assume_role_policy(RoleName="voice-host", PolicyDocument=document)
+    cloud.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[OPEN_TO_ALL])
+    cloud.iam.update_assume_role_policy(RoleName="voice-host", PolicyDocument=policy(STRANGER))
     used |= called(cloud) | called(cloud, "--terminate", "voice")
     cloud.free_address()
-    cloud.make_instance("voice", **{"voice-part": "host"})
+    cloud.make_host()
     used |= called(cloud)
     assert used - FREE | BESIDES == documented()

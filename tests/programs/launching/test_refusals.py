@@ -1,4 +1,4 @@
-"""What cannot be done is said with its fix, and before anything is changed."""
+"""What cannot be done is said with its fix, and before anything is changed (each reason alone: unit/test_launch.py)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pyinfra.api.inventory import Inventory
 
+from tests.programs.instances import launch, tagged
 from tests.programs.launching.cloud import REGION, Cloud
 from voicestack.aws import account
 from voicestack.connect.ec2 import InstancesError
@@ -49,42 +49,44 @@ def test_everything_that_is_wrong_is_told_at_once_and_aws_is_not_asked(
     assert "launch_nmae: no such setting; did you mean launch_name?" in said
 
 
-@pytest.mark.parametrize(
-    ("variables", "words"),
-    [
-        ({"VOICE_SSH_FROM": ""}, "VOICE_SSH_FROM: not set, so nobody could connect"),
-        ({"VOICE_CONNECT": "ssh"}, "VOICE_CONNECT: a new host has no key pair"),
-        ({"VOICE_CONNECT": "telnet"}, "VOICE_CONNECT: 'telnet' must be one of"),
-        ({"VOICE_TAG": "voice"}, "VOICE_TAG: 'voice' must be KEY=VALUE"),
-        (
-            {"VOICE_TAG": "Role=a;Role=b"},
-            "VOICE_TAG: 'Role=a;Role=b' must be KEY=VALUE, several with ';' between them, each",
-        ),
-        ({"VOICE_REGION": "eu-centralone"}, "VOICE_REGION: 'eu-centralone' is no region's name"),
-        ({"VOICE_TAG": "voice-part=x"}, "voice-part and aws:... are not yours to set"),
-    ],
-)
-def test_a_variable_that_cannot_work_is_named(variables: dict[str, str], words: str) -> None:
-    """As the program it is: its exit status, nothing on stdout, and no AWS in reach."""
-    environment = {"PATH": os.environ["PATH"], "VOICE_SSH_FROM": "203.0.113.7/32", **variables}
-    command = [sys.executable, "-m", "voicestack.launch", "--dry-run"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 def test_what_keeps_settings_from_being_read_is_told_at_once(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     monkeypatch.setenv("VOICE_CONNECT", "telnet")
-    monkeypatch.setenv("VOICE_REGION", "frankfurt")
+    monkeypatch.setenv("VOICE_REGION", "eu-centralone")
     assert cloud.launch("--group", "prd", "--data", "launch_root_gib", "--data", "launch_zone") == 2
     assert cloud.calls == []
     first, *lines = capsys.readouterr().err.splitlines()
     assert first == "5 settings cannot work; nothing was changed:"
     starts = ("VOICE_CONNECT: ", "VOICE_REGION: ", "--group prd: ", "--data launch_root_gib: ", "--data launch_zone: ")
     assert [line.startswith(f"  - {start}") for line, start in zip(lines, starts, strict=True)] == [True] * 5
+
+
+@pytest.mark.parametrize(
+    ("networks", "status", "stdout", "stderr"),
+    [
+        ("", 2, "", "VOICE_SSH_FROM: not set, so nobody could connect"),
+        ("203.0.113.7/32", 1, "there are no AWS credentials where boto3 looks for them", ""),
+    ],
+    ids=["a variable that is not set", "no credentials"],
+)
+def test_the_program_s_exit_status_says_what_kind_of_refusal_it_is(
+    tmp_path: Path, networks: str, status: int, stdout: str, stderr: str
+) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"}
+    done = subprocess.run(
+        [sys.executable, "-m", "voicestack.launch", "--dry-run"],
+        cwd=ROOT,
+        env={**environment, "VOICE_SSH_FROM": networks},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status
+    for printed, said in ((done.stdout, stdout), (done.stderr, stderr)):
+        assert said in printed
+        assert bool(said) == bool(printed)
+        assert "Traceback" not in printed
 
 
 @pytest.fixture
@@ -107,21 +109,7 @@ def test_a_profile_that_there_is_not_is_said_clearly(
         Inventory((["@eic/tag:Role=voice"], {}))  # type: ignore[no-untyped-call]
 
 
-def test_missing_credentials_are_said_clearly(tmp_path: Path) -> None:
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path),
-        "VOICE_SSH_FROM": "203.0.113.7/32",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    command = [sys.executable, "-m", "voicestack.launch", "--dry-run"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "there are no AWS credentials where boto3 looks for them" in done.stdout
-    assert done.stderr == ""
-
-
-# --- volumes ------------------------------------------------------------------------------------------------------
+# --- what there is ------------------------------------------------------------------------------------------------
 
 
 def test_of_several_volumes_none_is_chosen(cloud: Cloud, capsys: Capture) -> None:
@@ -133,126 +121,32 @@ def test_of_several_volumes_none_is_chosen(cloud: Cloud, capsys: Capture) -> Non
 
 
 def test_a_volume_of_another_live_instance_stays_there(cloud: Cloud, capsys: Capture) -> None:
-    volume, other = cloud.make_volume(), cloud.make_instance("other", Role="else")
-    cloud.ec2.attach_volume(VolumeId=volume, InstanceId=other, Device="/dev/sdf")
-    said = refusal(cloud, capsys)
-    assert f"{volume} is attached to {other}" in said
-    assert "nothing is detached by force" in said
+    volume, other = cloud.make_volume(), launch(cloud.ec2, "other", Role="else")
+    cloud.attach(volume, other)
+    assert f"! {volume} is attached to {other}" in refusal(cloud, capsys)
 
 
-def test_a_volume_in_another_zone_than_the_instance_is_refused(cloud: Cloud, capsys: Capture) -> None:
-    cloud.make_instance("voice", **{"voice-part": "host"})
+def test_a_host_and_a_volume_that_do_not_fit_are_told_together(cloud: Cloud, capsys: Capture) -> None:
+    cloud.make_host()
     volume = cloud.make_volume(f"{REGION}c")
-    said = refusal(cloud, capsys)
-    assert f"{volume} is in {REGION}c, the instance in {REGION}a" in said
-    assert "--terminate" in said
-
-
-def test_a_volume_without_encryption_is_refused(cloud: Cloud, capsys: Capture) -> None:
-    cloud.make_volume(encrypted=False)
-    assert "is not encrypted" in refusal(cloud, capsys)
-
-
-def test_a_volume_under_another_name_is_refused(cloud: Cloud, capsys: Capture) -> None:
-    host, volume = cloud.make_instance("voice", **{"voice-part": "host"}), cloud.make_volume()
-    cloud.ec2.attach_volume(VolumeId=volume, InstanceId=host, Device="/dev/sdf")
-    assert f"{volume} is attached as /dev/sdf; the inventory looks for it at /dev/sdm" in refusal(cloud, capsys)
-
-
-def test_a_stranger_under_the_volume_s_name_is_refused(cloud: Cloud, capsys: Capture) -> None:
-    host = cloud.make_instance("voice", **{"voice-part": "host"})
-    volume = cloud.ec2.create_volume(AvailabilityZone=f"{REGION}a", Size=8)["VolumeId"]
-    cloud.ec2.attach_volume(VolumeId=volume, InstanceId=host, Device="/dev/sdm")
-    assert f"{volume} is attached to the instance as /dev/sdm, and is not tagged" in refusal(cloud, capsys)
-
-
-@pytest.mark.parametrize("state", ["creating", "error"])
-def test_a_volume_that_is_not_usable_is_refused(cloud: Cloud, capsys: Capture, state: str) -> None:
-    cloud.make_volume()
-    cloud.answers["DescribeVolumes"] = {"Volumes": [{**cloud.volume(), "State": state}]}
-    assert f"is in the state {state}: wait, or look at it in the console" in refusal(cloud, capsys)
-
-
-def test_another_size_is_told_and_left(cloud: Cloud, capsys: Capture) -> None:
-    cloud.make_volume(size=40)
-    assert cloud.launch("--yes") == 0
-    assert "it has 40 GiB, launch_models_gib is 50: volumes are not resized here" in capsys.readouterr().out
-    assert cloud.volume()["Size"] == 40
-
-
-# --- places -------------------------------------------------------------------------------------------------------
-
-
-def offer(cloud: Cloud, *zones: str) -> None:
-    found = [{"Location": zone, "InstanceType": "g6.xlarge"} for zone in zones]
-    cloud.answers["DescribeInstanceTypeOfferings"] = {"InstanceTypeOfferings": found}
-
-
-def test_a_type_that_the_zone_does_not_offer_names_the_zones_that_do(cloud: Cloud, capsys: Capture) -> None:
-    offer(cloud, f"{REGION}b", f"{REGION}c")
-    said = refusal(cloud, capsys, "--data", f"launch_zone={REGION}a")
-    assert f"g6.xlarge is offered in {REGION}b, {REGION}c, not in {REGION}a" in said
-    cloud.make_volume(f"{REGION}a")
-    assert f"not in {REGION}a, where the models volume is; a volume stays in its zone" in refusal(cloud, capsys)
-
-
-def test_without_a_wish_a_zone_that_offers_the_type_is_taken(cloud: Cloud) -> None:
-    offer(cloud, f"{REGION}b")
-    assert cloud.launch("--yes") == 0
-    assert cloud.instance()["Placement"]["AvailabilityZone"] == f"{REGION}b"
-
-
-def test_an_image_that_ssm_does_not_know_is_told_by_its_name(cloud: Cloud, capsys: Capture) -> None:
-    said = refusal(cloud, capsys, "--data", "launch_image=/aws/service/canonical/ubuntu/none")
-    assert f"launch_image: SSM in {REGION} has no public parameter /aws/service/canonical/ubuntu/none" in said
-
-
-@pytest.mark.parametrize(
-    ("images", "said"),
-    [
-        ([], "which eu-central-1 does not have"),
-        ([{"Name": "noble-arm64", "Architecture": "arm64", "RootDeviceName": "/dev/sda1"}], "noble-arm64 is for arm64"),
-    ],
-)
-def test_an_image_that_cannot_be_launched_is_told(
-    cloud: Cloud, capsys: Capture, images: list[dict[str, str]], said: str
-) -> None:
-    cloud.answers["DescribeImages"] = {"Images": images}
-    assert said in refusal(cloud, capsys)
-
-
-def test_no_endpoint_for_the_tunnel_is_told_with_the_command_that_makes_one(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    monkeypatch.setenv("VOICE_CONNECT", "tunnel")
-    cloud.answers["DescribeInstanceConnectEndpoints"] = {"InstanceConnectEndpoints": []}
-    assert "aws ec2 create-instance-connect-endpoint" in refusal(cloud, capsys)
-
-
-# --- instances ----------------------------------------------------------------------------------------------------
+    said = refusal(cloud, capsys, "--data", "launch_instance_type=g6.2xlarge")
+    assert "! it is a g6.xlarge, launch_instance_type is g6.2xlarge" in said
+    assert f"! {volume} is in {REGION}c, the instance in {REGION}a" in said
 
 
 def test_an_instance_that_was_not_made_here_is_not_touched(cloud: Cloud, capsys: Capture) -> None:
-    other = cloud.make_instance("by-hand")
+    other = launch(cloud.ec2, "by-hand")
     said = refusal(cloud, capsys)
     assert f"by-hand ({other}) carries Role=voice and was not made by this command" in said
     assert "was not made by this command" in refusal(cloud, capsys, "--terminate", "by-hand")
 
 
 def test_several_instances_need_a_narrower_tag(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    cloud.make_instance("one", Stage="test")
-    cloud.make_instance("two", Stage="prod", **{"voice-part": "host"})
+    launch(cloud.ec2, "one", Stage="test")
+    launch(cloud.ec2, "two", Stage="prod", **{"voice-part": "host"})
     assert "2 instances carry Role=voice" in refusal(cloud, capsys)
     monkeypatch.setenv("VOICE_TAG", "Role=voice; Stage = prod")
     assert cloud.launch("--dry-run") == 0
-
-
-def test_a_stopped_instance_and_one_of_another_type_are_told(cloud: Cloud, capsys: Capture) -> None:
-    cloud.launch("--yes")
-    cloud.ec2.stop_instances(InstanceIds=[cloud.instance()["InstanceId"]])
-    said = refusal(cloud, capsys, "--data", "launch_instance_type=g6.2xlarge")
-    assert "it is stopped: start it" in said
-    assert "it is a g6.xlarge, launch_instance_type is g6.2xlarge" in said
 
 
 def test_what_has_our_name_and_not_our_tags_is_left_alone(cloud: Cloud, capsys: Capture) -> None:
@@ -264,13 +158,6 @@ def test_what_has_our_name_and_not_our_tags_is_left_alone(cloud: Cloud, capsys: 
     assert "a role voice-host exists without the tags Role=voice" in said
 
 
-def test_a_foreign_instance_profile_is_told_and_left(cloud: Cloud, capsys: Capture) -> None:
-    host = cloud.make_instance("voice", **{"voice-part": "host"})
-    cloud.iam.create_instance_profile(InstanceProfileName="theirs")
-    cloud.ec2.associate_iam_instance_profile(InstanceId=host, IamInstanceProfile={"Name": "theirs"})
-    assert "its instance profile is theirs, not voice-host" in refusal(cloud, capsys)
-
-
 def test_an_instance_profile_of_our_name_that_holds_another_role_is_refused(cloud: Cloud, capsys: Capture) -> None:
     cloud.iam.create_role(RoleName="theirs", AssumeRolePolicyDocument="{}")
     cloud.iam.create_instance_profile(InstanceProfileName="voice-host")
@@ -278,30 +165,17 @@ def test_an_instance_profile_of_our_name_that_holds_another_role_is_refused(clou
     assert "the instance profile voice-host holds the role theirs" in refusal(cloud, capsys)
 
 
-# --- addresses ----------------------------------------------------------------------------------------------------
-
-
-def make_address(cloud: Cloud) -> dict[str, Any]:
-    """One as an earlier launch left it."""
-    tags = [{"Key": "Role", "Value": "voice"}, {"Key": "voice-part", "Value": "address"}]
-    specification = [{"ResourceType": "elastic-ip", "Tags": tags}]
-    return dict(cloud.ec2.allocate_address(Domain="vpc", TagSpecifications=specification))
-
-
-def test_the_address_of_another_instance_stays_there(cloud: Cloud, capsys: Capture) -> None:
-    address, other = make_address(cloud), cloud.make_instance("other", Role="else")
+def test_the_address_of_another_instance_stays_there_and_of_several_none_is_chosen(
+    cloud: Cloud, capsys: Capture
+) -> None:
+    tags = tagged("elastic-ip", **{"Role": "voice", "voice-part": "address"})
+    address, other = cloud.ec2.allocate_address(Domain="vpc", TagSpecifications=tags), launch(cloud.ec2, "x", Role="x")
     cloud.ec2.associate_address(AllocationId=address["AllocationId"], InstanceId=other)
     assert f"{address['PublicIp']} belongs to {other}: disassociate it there first" in refusal(cloud, capsys)
-
-
-def test_of_several_addresses_none_is_chosen(cloud: Cloud, capsys: Capture) -> None:
-    both = sorted(make_address(cloud)["PublicIp"] for _ in range(2))
+    second = cloud.ec2.allocate_address(Domain="vpc", TagSpecifications=tags)
     said = refusal(cloud, capsys)
     assert "are all tagged Role=voice and as the address: untag all but one" in said
-    assert all(each in said for each in both)
-
-
-# --- terminate ----------------------------------------------------------------------------------------------------
+    assert all(each["PublicIp"] in said for each in (address, second))
 
 
 def test_only_the_named_instance_is_terminated(cloud: Cloud, capsys: Capture) -> None:
@@ -312,7 +186,42 @@ def test_only_the_named_instance_is_terminated(cloud: Cloud, capsys: Capture) ->
     assert cloud.changes == []
 
 
-# --- what AWS refuses ---------------------------------------------------------------------------------------------
+# --- places and images --------------------------------------------------------------------------------------------
+
+
+def offer(cloud: Cloud, zone: str) -> None:
+    found = [{"Location": zone, "InstanceType": "g6.xlarge"}]
+    cloud.answers["DescribeInstanceTypeOfferings"] = {"InstanceTypeOfferings": found}
+
+
+def test_without_a_wish_a_zone_that_offers_the_type_is_taken(cloud: Cloud) -> None:
+    offer(cloud, f"{REGION}b")
+    assert cloud.launch("--yes") == 0
+    assert cloud.instance()["Placement"]["AvailabilityZone"] == f"{REGION}b"
+
+
+def test_want_of_room_in_the_only_zone_is_told_with_what_holds_it_there(cloud: Cloud, capsys: Capture) -> None:
+    offer(cloud, f"{REGION}a")
+    cloud.refuses["RunInstances"] = [("InsufficientInstanceCapacity", "We currently do not have sufficient capacity")]
+    assert cloud.launch("--yes") == 1
+    assert "the models volume, VOICE_SUBNET, or where g6.xlarge is offered, hold it there" in capsys.readouterr().out
+
+
+def test_an_image_that_cannot_be_launched_is_told_by_its_name(cloud: Cloud, capsys: Capture) -> None:
+    said = refusal(cloud, capsys, "--data", "launch_image=/aws/service/canonical/ubuntu/none")
+    assert f"launch_image: SSM in {REGION} has no public parameter /aws/service/canonical/ubuntu/none" in said
+    arm = {"Name": "noble-arm64", "Architecture": "arm64", "RootDeviceName": "/dev/sda1"}
+    cloud.answers_once["DescribeImages"] = [{"Images": []}, {"Images": [arm]}]
+    assert f"names {cloud.image}, which {REGION} does not have" in refusal(cloud, capsys)
+    assert "launch_image: noble-arm64 is for arm64; the stack needs x86_64" in refusal(cloud, capsys)
+
+
+def test_no_endpoint_for_the_tunnel_is_told_with_the_command_that_makes_one(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("VOICE_CONNECT", "tunnel")
+    cloud.answers["DescribeInstanceConnectEndpoints"] = {"InstanceConnectEndpoints": []}
+    assert "aws ec2 create-instance-connect-endpoint" in refusal(cloud, capsys)
 
 
 def test_every_missing_permission_to_look_is_told_at_once(cloud: Cloud, capsys: Capture) -> None:
@@ -321,32 +230,3 @@ def test_every_missing_permission_to_look_is_told_at_once(cloud: Cloud, capsys: 
     said = refusal(cloud, capsys)
     assert "! ec2:DescribeVolumes is not allowed to you" in said
     assert "! iam:GetRole is not allowed to you" in said
-    assert "docs/decisions/launch.md" in said
-
-
-def test_a_permission_that_the_call_needs_besides_is_the_one_that_is_named(cloud: Cloud, capsys: Capture) -> None:
-    words = (
-        "You are not authorized to perform this operation. User: someone is not authorized to perform: iam:PassRole on "
-        "resource: voice-host because no identity-based policy allows it. Encoded authorization failure message: xYz"
-        * 2
-    )
-    cloud.refuses["RunInstances"] = [("UnauthorizedOperation", words)]
-    assert cloud.launch("--yes") == 1
-    said = capsys.readouterr().out
-    assert "iam:PassRole is not allowed to you (asked for by ec2:RunInstances)" in said
-    assert "xYz" not in said
-
-
-def test_a_quota_is_told_with_its_name(cloud: Cloud, capsys: Capture) -> None:
-    cloud.refuses["RunInstances"] = [
-        ("VcpuLimitExceeded", "You have requested more vCPU capacity than your limit of 0")
-    ]
-    assert cloud.launch("--yes") == 1
-    assert '"Running On-Demand G and VT instances"' in capsys.readouterr().out
-
-
-def test_want_of_room_in_the_only_zone_is_told_with_what_holds_it_there(cloud: Cloud, capsys: Capture) -> None:
-    offer(cloud, f"{REGION}a")
-    cloud.refuses["RunInstances"] = [("InsufficientInstanceCapacity", "We currently do not have sufficient capacity")]
-    assert cloud.launch("--yes") == 1
-    assert "the models volume, VOICE_SUBNET, or where g6.xlarge is offered, hold it there" in capsys.readouterr().out

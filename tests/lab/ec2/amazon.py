@@ -83,10 +83,6 @@ class Amazon(ControlledServer):
             each.stop()
         self._account.stop()
 
-    def control(self, verb: str, query: object) -> bool:
-        """None: see this module's description."""
-        return False
-
     def client(self, service: str) -> Any:
         """The test's own way to the account."""
         return boto3.client(service, region_name=REGION, config=Config(ignore_configured_endpoint_urls=True))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime, timedelta, timezone
 from email.message import Message
+from ipaddress import IPv4Address
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -19,17 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from wsproto import ConnectionType, WSConnection
-from wsproto.events import (
-    AcceptConnection,
-    BytesMessage,
-    CloseConnection,
-    Event,
-    Ping,
-    RejectConnection,
-    Request,
-    TextMessage,
-)
+from wsproto import ConnectionType, WSConnection, events
 from wsproto.utilities import LocalProtocolError
 
 from tests.lab.bedrock import signature
@@ -89,7 +79,7 @@ class _Carrier:
 
     def handshake(self) -> dict[str, str] | None:
         """The query of a request that is signed as it must be; None after a refusal."""
-        request = next(event for event in self._events() if isinstance(event, Request))
+        request = next(event for event in self._events() if isinstance(event, events.Request))
         headers = Message()
         headers["host"] = request.host
         query = dict(parse_qsl(urlsplit(request.target).query))
@@ -98,10 +88,10 @@ class _Carrier:
             if urlsplit(request.target).path != "/openTunnel" or not 1 <= int(query["maxTunnelDuration"]) <= 3600:
                 raise Refused(400, "InvalidParameter", "")
         except Refused as refused:
-            self._say(RejectConnection(status_code=refused.status))
+            self._say(events.RejectConnection(status_code=refused.status))
             self._outside.close()
             return None
-        self._say(AcceptConnection())
+        self._say(events.AcceptConnection())
         return query
 
     def carry(self, address: str, port: int) -> None:
@@ -116,16 +106,16 @@ class _Carrier:
         threading.Thread(target=self._carry_out, args=(inside,), daemon=True).start()
         size = 0
         for event in self._events():
-            if isinstance(event, BytesMessage):
+            if isinstance(event, events.BytesMessage):
                 size += len(event.data)
                 if size > _FRAME:
                     self.close("Frame too large")
                     break
                 size = 0 if event.message_finished else size
                 inside.sendall(event.data)
-            elif isinstance(event, Ping):
+            elif isinstance(event, events.Ping):
                 self._say(event.response())
-            elif isinstance(event, (TextMessage, CloseConnection)):
+            elif isinstance(event, (events.TextMessage, events.CloseConnection)):
                 break
         with suppress(OSError):  # it was the target that closed it
             inside.shutdown(socket.SHUT_RDWR)  # close alone waits for the thread that reads from it
@@ -139,41 +129,36 @@ class _Carrier:
     def close(self, reason: str) -> None:
         """A close frame, then nothing more."""
         with suppress(OSError, LocalProtocolError):  # closed already
-            self._say(CloseConnection(1000, reason))
+            self._say(events.CloseConnection(1000, reason))
             self._outside.shutdown(socket.SHUT_WR)  # reading on, or the frame is lost in a reset
 
     def _carry_out(self, inside: socket.socket) -> None:
         with suppress(OSError, LocalProtocolError):  # the tunnel was closed meanwhile
             while data := inside.recv(_FRAME):
-                self._say(BytesMessage(data))
+                self._say(events.BytesMessage(data))
             self.close("The target closed the connection")
 
-    def _events(self) -> Iterator[Event]:
+    def _events(self) -> Iterator[events.Event]:
         while data := self._outside.recv(_FRAME):
             with self._lock:
                 self._protocol.receive_data(data)
-                events = list(self._protocol.events())
-            yield from events
+                came = list(self._protocol.events())
+            yield from came
 
-    def _say(self, event: Event) -> None:
+    def _say(self, event: events.Event) -> None:
         with self._lock:
             self._outside.sendall(self._protocol.send(event))
 
 
 def certificate(directory: Path) -> tuple[Path, Path]:
     """A certificate for localhost that signs itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(timezone.utc)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    names = [x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))]
     certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())

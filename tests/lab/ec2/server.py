@@ -10,7 +10,6 @@ import base64
 import json
 import time
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
@@ -65,10 +64,6 @@ class Ec2Server(ControlledServer):
     def url(self) -> str:
         """Where it listens."""
         return f"http://127.0.0.1:{self.server_port}"
-
-    def control(self, verb: str, query: Mapping[str, str]) -> bool:
-        """None: see this module's description."""
-        return False
 
     def clock(self) -> float:
         """Its time."""

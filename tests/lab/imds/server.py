@@ -1,11 +1,4 @@
-"""The server. Who asks is known by the address it asks from, which is also the public one of its machine.
-
-Controls, for tests:
-    POST /lab/hide?path=P   P and everything below it is answered 404 from now on: `iam` is a host without a role,
-                            `public-ipv4` one without a public address
-    POST /lab/reset         forget that, and the log
-    GET  /lab/log           every request: time, method, path, status, the address it came from
-"""
+"""The server. Who asks is known by the address it asks from, which is also the public one of its machine."""
 
 from __future__ import annotations
 
@@ -15,7 +8,6 @@ import os
 import re
 import threading
 import time
-from collections.abc import Mapping
 from datetime import datetime, timezone
 
 from tests.lab import aws
@@ -29,23 +21,12 @@ _LONGEST_S = 21600
 
 
 class ImdsServer(ControlledServer):
-    """The listening server: which tokens it gave to whom, and what it hides."""
+    """The listening server with the tokens that it gave, and to whom."""
 
     def __init__(self, address: str, port: int = 0) -> None:
         self._lock = threading.Lock()
         self._tokens: dict[str, tuple[str, float]] = {}
-        self._hidden: frozenset[str] = frozenset()
         super().__init__((address, port), ImdsHandler)
-
-    def control(self, verb: str, query: Mapping[str, str]) -> bool:
-        """The verbs of this module's description."""
-        if verb == "hide":
-            self._hidden = self._hidden | {query["path"].strip("/")}
-        elif verb == "reset":
-            self._hidden = frozenset()
-        else:
-            return False
-        return True
 
     def new_token(self, host: str, seconds: int) -> str:
         """A session token; those that have expired are forgotten on the way."""
@@ -61,10 +42,6 @@ class ImdsServer(ControlledServer):
         owner, end = self._tokens.get(token, ("", 0.0))
         return owner == host and end > time.time()
 
-    def hides(self, path: str) -> bool:
-        """Whether a path is hidden, or anything above it."""
-        return any(f"{path}/".startswith(f"{hidden}/") for hidden in self._hidden)
-
 
 class ImdsHandler(ControlledHandler):
     """One connection."""
@@ -73,7 +50,6 @@ class ImdsHandler(ControlledHandler):
 
     def route(self, path: str) -> None:
         """IMDSv2: a token first, then data with it."""
-        self.entry["host"] = self._host
         if path == "/latest/api/token":
             self._give_token()
         elif not self.server.admits(self._host, self.headers.get("X-aws-ec2-metadata-token", "")):
@@ -102,14 +78,13 @@ class ImdsHandler(ControlledHandler):
     def _read(self, path: str) -> None:
         name = path.removeprefix(_DATA).strip("/")
         data = _data(self._host)
-        if not path.startswith(_DATA) or name not in data or self.server.hides(name):
+        if not path.startswith(_DATA) or name not in data:
             self._fail(404, "Not Found")
         else:
             self.send_content(200, "text/plain", data[name].encode())
 
     def _fail(self, status: int, reason: str) -> None:
-        page = f"<html><head><title>{status} - {reason}</title></head><body><h1>{status} - {reason}</h1></body></html>"
-        self.send_content(status, "text/html", page.encode())
+        self.send_content(status, "text/html", f"<html><h1>{status} - {reason}</h1></html>".encode())
 
 
 def _data(host: str) -> dict[str, str]:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -19,15 +15,13 @@ from pyinfra.context import ctx_state
 
 from agent.voice_agent.residency import EU
 from tests.programs.instances import launch
-from voicestack.aws import Account, account
+from voicestack.aws import account
 from voicestack.before_connecting import HostsError, check
 from voicestack.connect import environment
-from voicestack.connect.ec2 import InstancesError, running_instances
 from voicestack.pyinfra_insides import harden
 from voicestack.settings.load import SettingsError
 
 REGION = "eu-central-1"
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_connections_do_not_wait_for_small_packets_and_accept_no_sha1() -> None:
@@ -46,62 +40,6 @@ def test_connections_do_not_wait_for_small_packets_and_accept_no_sha1() -> None:
             assert "ssh-rsa" not in transport.preferred_pubkeys
         finally:
             transport.close()
-
-
-@mock_aws
-def test_running_instances_are_found_by_tag() -> None:
-    client = boto3.client("ec2", region_name=REGION)
-    launch(client, "second")
-    launch(client, "first")
-    launch(client, "other", Role="web")
-    assert [each.name for each in running_instances("tag:Role=voice", Account(REGION))] == ["first", "second"]
-
-
-@mock_aws
-def test_missing_and_stopped_instances_are_said_clearly() -> None:
-    client = boto3.client("ec2", region_name=REGION)
-    with pytest.raises(InstancesError, match="no EC2 instance in eu-central-1 with Role=voice"):
-        running_instances("tag:Role=voice", Account(REGION))
-    client.stop_instances(InstanceIds=[launch(client, "asleep")])
-    with pytest.raises(InstancesError, match=r"asleep \(i-\w+\) is stopped. Start them"):
-        running_instances("tag:Role=voice", Account(REGION))
-    with pytest.raises(InstancesError, match="must be tag:KEY=VALUE"):
-        running_instances("tag:voice", Account(REGION))
-
-
-def test_missing_credentials_are_said_clearly(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
-    with pytest.raises(InstancesError, match=r"AWS credentials: .* cannot be asked \(Unable to locate credentials"):
-        running_instances("tag:Role=voice", Account(REGION))
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["inventories/nowhere.py"], "the inventory has no hosts"),
-        (
-            ["--data", "site_domain=", "inventories/example.py"],
-            "voice.example.org: 1 setting cannot work; nothing was changed",
-        ),
-    ],
-)
-def test_a_run_that_would_do_nothing_or_the_wrong_thing_fails_before_it_connects(words: list[str], said: str) -> None:
-    """pyinfra itself exits with 0 for a missing inventory. No lab is up here."""
-    pyinfra = Path(sys.executable).with_name("pyinfra")
-    run = subprocess.run(
-        [pyinfra, "-y", *words, "deploys/voice.py"],
-        cwd=ROOT,
-        env={**os.environ, "VOICE_LAB_STATE": "/nonexistent"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 1
-    assert said in run.stderr
-    assert "Connecting to hosts" not in run.stderr
 
 
 @pytest.mark.parametrize("connect", ["instance-connect", "ssh"])

@@ -85,22 +85,23 @@ def test_two_instances_of_one_name_are_two_hosts(ec2: Any) -> None:
 
 
 def test_all_of_several_tags_must_match(ec2: Any) -> None:
-    launch(ec2, "old", Stage="test")
-    launch(ec2, "new", Stage="prod")
-    assert list(inventory("@eic/tag:Role=voice;Stage=prod")) == ["new"]
+    for name, stage in (("second", "prod"), ("first", "prod"), ("old", "test")):
+        launch(ec2, name, Stage=stage)
+    assert list(inventory("@eic/tag:Role=voice;Stage=prod")) == ["first", "second"]
+
+
+def test_missing_and_stopped_instances_are_said_clearly(ec2: Any) -> None:
+    with pytest.raises(InstancesError, match="no EC2 instance in eu-central-1 with Role=voice"):
+        inventory()
+    ec2.stop_instances(InstanceIds=[launch(ec2, "asleep")])
+    with pytest.raises(InstancesError, match=r"asleep \(i-\w+\) is stopped. Start them"):
+        inventory()
 
 
 def test_an_instance_without_a_public_address_needs_the_tunnel(ec2: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
-    tags = [{"Key": "Name", "Value": "inner"}, {"Key": "Role", "Value": "voice"}]
-    ec2.run_instances(
-        ImageId="ami-12345678",
-        MinCount=1,
-        MaxCount=1,
-        SubnetId=subnet,
-        TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
-    )
+    launch(ec2, "inner", where=subnet)
     with pytest.raises(InstancesError, match="inner has no public address: VOICE_CONNECT=tunnel"):
         inventory()
     monkeypatch.setenv("VOICE_CONNECT", "tunnel")

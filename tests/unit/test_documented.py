@@ -12,23 +12,10 @@ from tests.documented import ROOT, commands, commands_in, documented_command
 
 MENTIONED = {
     # What something else does, or must not do: no reader is told to type it.
-    *(
-        "apt-mark hold",
-        "apt-mark unhold",
-        "caddy reload",
-        "chmod 600",
-        "cp -a",
-        "docker compose up",
-    ),
+    *("apt-mark hold", "apt-mark unhold", "caddy reload", "chmod 600", "cp -a", "docker compose up"),
     *("docker image prune", "docker logs", "git log", "git revert", "hf download", "hf download --local-dir"),
-    *(
-        "livekit-server --dev",
-        "pyinfra --dry",
-        "python -m voice_agent invite",
-        "python -m voice_agent bedrock",
-        "start.py --check",
-    ),
-    *("sync -f", "systemctl daemon-reload"),
+    *("livekit-server --dev", "pyinfra --dry", "python -m voice_agent invite", "python -m voice_agent bedrock"),
+    *("start.py --check", "sync -f", "systemctl daemon-reload"),
     # What a program prints, or a file has in it.
     *("no module or parameter named 'acoustic_transformer'", "stream_close_delay 24h", "warming up sampler"),
     "unrecognized arguments: --stage-overrides",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import NoCredentialsError
@@ -31,25 +30,6 @@ class InstancesError(PyinfraError):
     """No usable instance was found; the message says what was found instead."""
 
 
-@dataclass(frozen=True)
-class Instance:
-    """A running instance: its Name tag (or its id, or both where two share a name), and where it is."""
-
-    name: str
-    id: str
-    zone: str
-    public: str
-    """Its public DNS name or address; empty if it has none."""
-    private: str
-    """Its address inside its VPC."""
-    subnet: str
-    vpc: str
-    models_device: str
-    """The path on it of the volume for the weights that voicestack.launch attached; empty if there is none."""
-    lacks_models: bool
-    """voicestack.launch looks after it, and it has no such volume."""
-
-
 class Ec2Inventory(BaseConnector):
     """`pyinfra @ec2/tag:Role=voice ...`: the running instances with these tags, by ssh with the operator's keys."""
 
@@ -61,54 +41,54 @@ class Ec2Inventory(BaseConnector):
             InstancesError: see chosen_instances.
         """
         wanted = environment.read()
-        for found in chosen_instances(name, wanted):
-            data = {"ssh_hostname": public_address(found), "ssh_strict_host_key_checking": "yes"}
-            yield found.name, {**common_data(wanted, found), **data}, list(GROUPS)
+        for host, found in chosen_instances(name, wanted).items():
+            data = {"ssh_hostname": public_address(host, found), "ssh_strict_host_key_checking": "yes"}
+            yield host, {**common_data(host, found, wanted), **data}, list(GROUPS)
 
 
-def common_data(wanted: environment.Environment, instance: Instance) -> dict[str, Any]:
+def common_data(name: str, instance: dict[str, Any], wanted: environment.Environment) -> dict[str, Any]:
     """The data of a host that does not depend on how it is reached."""
-    if instance.lacks_models:
+    device = models_volume.device_of(instance)
+    if models_volume.is_ours(instance) and not device:
         logger.warning(
-            f"{instance.name} belongs to voicestack.launch, and no volume for its weights is attached to it: a deploy "
-            "would put them onto its root disk. Run python -m voicestack.launch first"
+            f"{name} belongs to voicestack.launch, and no volume for its weights is attached to it: a deploy would put "
+            "them onto its root disk. Run python -m voicestack.launch first"
         )
-    volume = {"weights_volume": instance.models_device} if instance.models_device else {}
+    volume = {"weights_volume": device} if device else {}
     return {"ssh_user": USER, "_sudo": True, "eic_region": wanted.region, **volume, **wanted.site}
 
 
-def public_address(instance: Instance) -> str:
-    """Where to connect to from the internet.
+def public_address(name: str, instance: dict[str, Any]) -> str:
+    """Where to connect to from the internet: a DNS name or an address.
 
     Raises:
         InstancesError: nowhere.
     """
-    if not instance.public:
+    public = instance.get("PublicDnsName") or instance.get("PublicIpAddress")
+    if not public:
         raise InstancesError(
-            f"{instance.name} has no public address: VOICE_CONNECT=tunnel goes through an EC2 Instance Connect Endpoint"
+            f"{name} has no public address: VOICE_CONNECT=tunnel goes through an EC2 Instance Connect Endpoint"
         )
-    return instance.public
+    return str(public)
 
 
-def chosen_instances(chosen: str, wanted: environment.Environment) -> list[Instance]:
-    """The running instances that `chosen` names, for a run of pyinfra in the operator's environment.
+def chosen_instances(chosen: str, wanted: environment.Environment) -> dict[str, dict[str, Any]]:
+    """Name -> what EC2 says of it, of the running instances that `chosen` ("tag:KEY=VALUE", more after ";") names.
+
+    The name is the Name tag, or the id without one; both where two share a tag, which pyinfra would take for one host.
 
     Raises:
-        InstancesError: see running_instances; it also lists what else a first run would be refused for.
+        InstancesError: EC2 cannot be asked, there is none, or one that matches does not run; the message also lists
+            what else a first run would be refused for.
     """
     try:
-        return running_instances(chosen, account(wanted.region, wanted.role_arn))
+        return _running(chosen, account(wanted.region, wanted.role_arn))
     except InstancesError as error:
         known = {**flat(GROUPS[-1], []), **wanted.site}
         raise InstancesError(prerequisites.listed(str(error), os.environ, known)) from error
 
 
-def running_instances(chosen: str, account: Account) -> list[Instance]:
-    """The running instances that `chosen` ("tag:KEY=VALUE", more tags after ";") names, by name.
-
-    Raises:
-        InstancesError: if EC2 cannot be asked, there is none, or one that matches does not run.
-    """
+def _running(chosen: str, account: Account) -> dict[str, dict[str, Any]]:
     tags = tags_of(chosen)
     alive = {"Name": "instance-state-name", "Values": ALIVE}
     filters = [*({"Name": f"tag:{key}", "Values": [value]} for key, value in tags), alive]
@@ -134,7 +114,10 @@ def running_instances(chosen: str, account: Account) -> list[Instance]:
         states = "; ".join(f"{name_of(each)} ({each['InstanceId']}) is {each['State']['Name']}" for each in idle)
         raise InstancesError(f"of the instances in {said} some do not run: {states}. Start them, or take the tag away")
     shared = Counter(map(name_of, found))
-    return sorted((_instance(each, unique=shared[name_of(each)] == 1) for each in found), key=lambda each: each.name)
+    named = {
+        name_of(each) if shared[name_of(each)] == 1 else f"{name_of(each)}.{each['InstanceId']}": each for each in found
+    }
+    return dict(sorted(named.items()))
 
 
 def tags_of(chosen: str) -> list[tuple[str, str]]:
@@ -156,17 +139,3 @@ def name_of(instance: dict[str, Any]) -> str:
     """Its Name tag, or its id."""
     tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
     return str(tags.get("Name") or instance["InstanceId"])
-
-
-def _instance(found: dict[str, Any], *, unique: bool) -> Instance:
-    return Instance(
-        name=name_of(found) if unique else f"{name_of(found)}.{found['InstanceId']}",
-        id=found["InstanceId"],
-        zone=found["Placement"]["AvailabilityZone"],
-        public=found.get("PublicDnsName") or found.get("PublicIpAddress") or "",
-        private=found["PrivateIpAddress"],
-        subnet=found.get("SubnetId", ""),
-        vpc=found.get("VpcId", ""),
-        models_device=models_volume.device_of(found),
-        lacks_models=models_volume.is_ours(found) and not models_volume.device_of(found),
-    )

@@ -1,17 +1,4 @@
-"""What the operator's environment says about where the hosts are. None of it stands in the repository.
-
-VOICE_TAG         KEY=VALUE that the instances carry, several with ";" between them; default Role=voice
-VOICE_REGION      where they are; default eu-central-1
-VOICE_ROLE_ARN    a role to assume for asking AWS, instead of the credentials that boto3 finds
-VOICE_CONNECT     instance-connect (default), tunnel (the same through an EC2 Instance Connect Endpoint, for instances
-                  without a public address) or ssh (your own keys, ~/.ssh/config and ~/.ssh/known_hosts)
-VOICE_ENDPOINT    the id of that endpoint; default: the one in the instance's subnet, else in its VPC
-VOICE_KNOWN_HOSTS where verified host keys are remembered by instance id; default ~/.ssh/voice_known_hosts
-VOICE_SSH_FROM    networks (CIDR, several with ",") that a host made by voicestack.launch takes ssh from
-VOICE_SUBNET      the subnet of a host made by voicestack.launch; default: the default VPC's in the zone
-VOICE_DOMAIN      the setting site_domain
-VOICE_ACME_EMAIL  the setting site_acme_email; need not be set
-"""
+"""What the operator's environment says about where the hosts are (docs/hosts.md); none of it is in the repository."""
 
 from __future__ import annotations
 
@@ -37,7 +24,7 @@ class EnvironmentVariableError(PyinfraError):
 
 @dataclass(frozen=True)
 class Environment:
-    """The variables of this module's description."""
+    """The variables that docs/hosts.md lists."""
 
     tags: str
     region: str

@@ -22,10 +22,6 @@ _KEY = re.compile(rf"\b({'|'.join(_KINDS)}) (AAAA[A-Za-z0-9+/]+={{0,2}})(?=\s)")
 _APPENDING = threading.Lock()
 
 
-class HostKeyError(ConnectError):
-    """A host's key is not the expected one, or nobody says which one is."""
-
-
 @dataclass(frozen=True)
 class Expected:
     """The keys of a host, preferred first, and who says so."""
@@ -44,7 +40,7 @@ def in_known_hosts(path: Path, name: str) -> tuple[paramiko.PKey, ...]:
     """The keys under this name in a file of OpenSSH's format; none if there is no such file.
 
     Raises:
-        HostKeyError: it cannot be read, or a line in it, about whichever host, cannot be.
+        ConnectError: it cannot be read, or a line in it, about whichever host, cannot be.
     """
     fix = "correct the line, or remove it"
     try:
@@ -54,12 +50,12 @@ def in_known_hosts(path: Path, name: str) -> tuple[paramiko.PKey, ...]:
         found = paramiko.HostKeys(str(path)).lookup(name)
     except UnicodeDecodeError as error:
         number = error.object.count(b"\n", 0, error.start) + 1
-        raise HostKeyError(f"{path} line {number}: is not UTF-8; {fix}") from error
+        raise ConnectError(f"{path} line {number}: is not UTF-8; {fix}") from error
     except paramiko.hostkeys.InvalidHostKey as error:
         number = [line.strip() for line in lines].index(error.line) + 1
-        raise HostKeyError(f"{path} line {number}: its key is not whole (base64); {fix}") from error
+        raise ConnectError(f"{path} line {number}: its key is not whole (base64); {fix}") from error
     except OSError as error:
-        raise HostKeyError(f"{path}: cannot be read: {error.strerror}") from error
+        raise ConnectError(f"{path}: cannot be read: {error.strerror}") from error
     return _ordered(list(found.values())) if found else ()
 
 
@@ -67,7 +63,7 @@ def remember(path: Path, name: str, key: paramiko.PKey) -> None:
     """Add a verified key of this host to the file, once.
 
     Raises:
-        HostKeyError: the file cannot be read or written.
+        ConnectError: the file cannot be read or written.
     """
     with _APPENDING:
         if key in in_known_hosts(path, name):
@@ -78,7 +74,7 @@ def remember(path: Path, name: str, key: paramiko.PKey) -> None:
             with path.open("a", encoding="ascii") as file:
                 file.write(f"{'' if whole else chr(10)}{name} {key.get_name()} {key.get_base64()}\n")
         except OSError as error:
-            raise HostKeyError(f"{path}: the key of {name} cannot be written into it: {error.strerror}") from error
+            raise ConnectError(f"{path}: the key of {name} cannot be written into it: {error.strerror}") from error
 
 
 def of_console(ec2: Any, instance_id: str) -> tuple[tuple[paramiko.PKey, ...], str]:
@@ -103,7 +99,7 @@ def expected(ec2: Any, instance_id: str, addresses: list[str], remembered: Path,
     because EC2 gives an address to another instance as soon as it is free, and a line in it may be about that one.
 
     Raises:
-        HostKeyError: nobody knows a key, or a file of keys cannot be read.
+        ConnectError: nobody knows a key, or a file of keys cannot be read.
     """
     if keys := in_known_hosts(remembered, instance_id):
         return Expected(keys, str(remembered))
@@ -113,7 +109,7 @@ def expected(ec2: Any, instance_id: str, addresses: list[str], remembered: Path,
     for name in addresses:
         if keys := in_known_hosts(operators, name):
             return Expected(keys, f"{operators} (as {name})")
-    raise HostKeyError(
+    raise ConnectError(
         f"the host key of {instance_id} cannot be checked, so no connection is made: EC2's console output {reason}, "
         f"{remembered} has no line for {instance_id}, {operators} none for {' or '.join(addresses)}. An instance that "
         "was just launched prints its keys within minutes: try again. Otherwise read /etc/ssh/ssh_host_ed25519_key.pub "
@@ -121,10 +117,10 @@ def expected(ec2: Any, instance_id: str, addresses: list[str], remembered: Path,
     )
 
 
-def mismatch(instance_id: str, shown: paramiko.PKey, expected: Expected) -> HostKeyError:
+def mismatch(instance_id: str, shown: paramiko.PKey, expected: Expected) -> ConnectError:
     """The error for a host that shows another key."""
     known = " or ".join(f"{key.get_name()} {key.fingerprint}" for key in expected.keys)
-    return HostKeyError(
+    return ConnectError(
         f"{instance_id} shows the host key {shown.get_name()} {shown.fingerprint}, but {expected.source} says {known}. "
         "Either somebody is in between, or the host has new keys: check on the host (EC2 serial console, Session "
         "Manager) with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`, and if so correct the line"

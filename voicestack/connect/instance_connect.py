@@ -42,19 +42,19 @@ class InstanceConnect(SSHConnector):
         """
         wanted = environment.read()
         through = wanted.connect == "tunnel"
-        for found in chosen_instances(name, wanted):
+        for host, found in chosen_instances(name, wanted).items():
             data = {
-                "eic_instance": found.id,
-                "eic_zone": found.zone,
+                "eic_instance": found["InstanceId"],
+                "eic_zone": found["Placement"]["AvailabilityZone"],
                 "eic_role_arn": wanted.role_arn,
-                "eic_address": found.private if through else public_address(found),
+                "eic_address": found["PrivateIpAddress"] if through else public_address(host, found),
                 "eic_tunnel": through,
                 "eic_endpoint": wanted.endpoint,
-                "eic_subnet": found.subnet,
-                "eic_vpc": found.vpc,
+                "eic_subnet": found.get("SubnetId", ""),
+                "eic_vpc": found.get("VpcId", ""),
                 "eic_known_hosts": str(wanted.known_hosts),
             }
-            yield found.name, {**common_data(wanted, found), **data}, list(GROUPS)
+            yield host, {**common_data(host, found, wanted), **data}, list(GROUPS)
 
     def connect(self) -> None:
         """Check the host's key, push a new key of ours, log in. Each call does all of it anew.

@@ -31,10 +31,6 @@ _CAUSES = {
 _CAUSES["TooManyRequestsException"] = _CAUSES["ThrottlingException"]
 
 
-class PushError(ConnectError):
-    """EC2 Instance Connect does not take the key."""
-
-
 class PushedKey(AuthStrategy):
     """How paramiko authenticates: with a new key, pushed at the moment at which it is needed.
 
@@ -50,10 +46,11 @@ class PushedKey(AuthStrategy):
         """The one key.
 
         Raises:
-            PushError: it could not be pushed; the message says why.
+            ConnectError: it could not be pushed; the message says why.
         """
         key = new_key()
-        self._push(f"{key.get_name()} {key.get_base64()} {comment()}")
+        # CloudTrail and the host show who pushes, and when (UTC), beside the key.
+        self._push(f"{key.get_name()} {key.get_base64()} {who()}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
         yield InMemoryPrivateKey(self._user, key)
 
     def _push(self, line: str) -> None:
@@ -62,9 +59,9 @@ class PushedKey(AuthStrategy):
                 InstanceId=self._instance, InstanceOSUser=self._user, SSHPublicKey=line, AvailabilityZone=self._zone
             )
         except REFUSALS as error:
-            raise PushError(self._words(error)) from error
+            raise ConnectError(self._words(error)) from error
         if not answer["Success"]:
-            raise PushError(f"EC2 Instance Connect did not take the key for {self._instance}, without saying why")
+            raise ConnectError(f"EC2 Instance Connect did not take the key for {self._instance}, without saying why")
 
     def _words(self, error: Exception) -> str:
         cause = _CAUSES.get(code(error), "").format(instance=self._instance, user=self._user)
@@ -78,8 +75,3 @@ def new_key() -> paramiko.Ed25519Key:
     # paramiko cannot generate one, and reads one only in OpenSSH's format.
     text = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
     return paramiko.Ed25519Key.from_private_key(io.StringIO(text))
-
-
-def comment() -> str:
-    """Who pushes, and when (UTC); CloudTrail and the host show it beside the key."""
-    return f"{who()}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"

@@ -27,15 +27,11 @@ _FRAME = 65_000
 _SIGNED_S = 60
 
 
-class TunnelError(ConnectError):
-    """There is no endpoint, or it does not let us through."""
-
-
 def find_endpoint(account: Account, *, wanted: str, subnet: str, vpc: str) -> dict[str, Any]:
     """The endpoint `wanted`; or, if that is empty, the one in this subnet, else any in this VPC.
 
     Raises:
-        TunnelError: there is none that is ready.
+        ConnectError: there is none that is ready.
     """
     where = f"called {wanted}" if wanted else f"in {vpc}"
     here = {"Filters": [{"Name": "vpc-id", "Values": [vpc]}]}
@@ -43,12 +39,12 @@ def find_endpoint(account: Account, *, wanted: str, subnet: str, vpc: str) -> di
     try:
         answer = account.client("ec2").describe_instance_connect_endpoints(**which)
     except REFUSALS as error:
-        raise TunnelError(
+        raise ConnectError(
             f"the endpoint {where} cannot be looked up (needs ec2:DescribeInstanceConnectEndpoints): {error}"
         ) from error
     ready = [each for each in answer["InstanceConnectEndpoints"] if each["State"] == "create-complete"]
     if not ready:
-        raise TunnelError(
+        raise ConnectError(
             f"there is no EC2 Instance Connect Endpoint {where} that is ready; make one with "
             f"`aws ec2 create-instance-connect-endpoint --region {account.region} --subnet-id {subnet}`"
         )
@@ -77,7 +73,7 @@ class Tunnel:
         """Connect to a signed address.
 
         Raises:
-            TunnelError: the endpoint refuses or does not answer.
+            ConnectError: the endpoint refuses or does not answer.
         """
         try:
             self._websocket: WebSocket = create_connection(
@@ -85,9 +81,9 @@ class Tunnel:
             )
         except WebSocketBadStatusException as error:
             hint = " (needs ec2-instance-connect:OpenTunnel)" if error.status_code in (401, 403) else ""
-            raise TunnelError(f"the endpoint refuses the tunnel{hint}: HTTP status {error.status_code}") from error
+            raise ConnectError(f"the endpoint refuses the tunnel{hint}: HTTP status {error.status_code}") from error
         except (WebSocketException, OSError) as error:
-            raise TunnelError(f"the endpoint does not answer: {error}") from error
+            raise ConnectError(f"the endpoint does not answer: {error}") from error
         self._websocket.settimeout(None)
         self.ended = ""
         # paramiko reads with timeouts of 0.1 s, which would tear frames: it gets a socket, and two threads carry on.

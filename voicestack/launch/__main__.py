@@ -5,7 +5,7 @@
     python -m voicestack.launch --terminate NAME   ends the instance, keeps its models volume and address, for a rebuild
 
 Reads group_data/all.py, group_data/GROUP.py over it and --data over both; region, tags and credentials are the
-inventory's (voicestack/connect/environment.py). Why so, and the permissions it needs: docs/decisions/launch.md.
+inventory's (docs/hosts.md). Why so, and the permissions it needs: docs/decisions/launch.md.
 
 Exit status: 0 all is as it should be (or would be, with --dry-run), 1 refused or failed, 2 the settings cannot work.
 """
@@ -63,7 +63,7 @@ def read_wish(arguments: argparse.Namespace) -> Wish:
 
 def run(arguments: argparse.Namespace, wish: Wish) -> int:
     """Plan, ask, make, report; the exit status."""
-    aws = Aws(account(wish.region, wish.operator.role_arn))
+    aws = Aws(account(wish.operator.region, wish.operator.role_arn))
     try:
         known = plan.identify(aws)
         if arguments.terminate is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from pyinfra.api.exceptions import ConnectError
+
 from voicestack.connect import tunnel
 from voicestack.launch import ports
 from voicestack.launch.calls import Aws, LaunchError
@@ -46,7 +48,7 @@ def _endpoints(aws: Aws, wish: Wish, known: Known) -> list[str]:
         return []
     try:
         found = tunnel.find_endpoint(aws.account, wanted=wish.operator.endpoint, subnet=known.subnet, vpc=known.vpc)
-    except tunnel.TunnelError as error:
+    except ConnectError as error:
         raise LaunchError(f"VOICE_CONNECT=tunnel: {error}") from error
     return sorted(found["SecurityGroupIds"])
 

@@ -9,14 +9,14 @@ from voicestack.connect.ec2 import ALIVE, name_of
 from voicestack.connect.models_volume import HOST, PART, is_ours
 from voicestack.launch.calls import Aws, LaunchError, await_state
 from voicestack.launch.parts import HostPart, Known
-from voicestack.launch.place import MachineImage, Place
+from voicestack.launch.place import Place
 from voicestack.launch.wishes import Wish
 
 METADATA = {"HttpEndpoint": "enabled", "HttpTokens": "required", "HttpPutResponseHopLimit": 1}
 """One hop: whatever shares the host's network (agent, Caddy, LiveKit, sshd's key command) reaches it; the engines, on
 Docker's bridge, are a hop further and get no credentials of the role."""
 
-RUNNING_S = 600
+LIMIT_S = {"running": 600, "terminated": 900}
 CHECKS_S = 900
 ENDING = "shutting-down"
 
@@ -51,7 +51,7 @@ def plan_instance(aws: Aws, wish: Wish, known: Known, host: dict[str, Any]) -> H
     if is_now in ("stopping", "stopped"):
         part.refusals.append(f"it is {is_now}: start it, then run this again")
     if is_now == "pending":
-        part.step("wait until it runs", _wait_until_running, aws, known.instance)
+        part.step("wait until it runs", wait_until, "running", aws, known)
     if host["InstanceType"] != kind:
         part.refusals.append(
             f"it is a {host['InstanceType']}, launch_instance_type is {kind}: change the setting, or rebuild it "
@@ -78,25 +78,25 @@ def plan_instance(aws: Aws, wish: Wish, known: Known, host: dict[str, Any]) -> H
     return part
 
 
-def plan_launch(aws: Aws, wish: Wish, known: Known, place: Place, image: MachineImage) -> HostPart:
+def plan_launch(aws: Aws, wish: Wish, known: Known, place: Place, image: dict[str, Any]) -> HostPart:
     """What will be launched. Asks nothing."""
     part, launch = HostPart("instance"), wish.settings.launch
     text = (
-        f"launch {wish.name}, {launch.instance_type}, in {place.zone} ({place.subnet}), of {image.name} ({image.id}); "
-        f"root volume {launch.root_gib} GiB, gp3, encrypted; IMDSv2 only, one hop; no key pair"
+        f"launch {wish.name}, {launch.instance_type}, in {place.zone} ({place.subnet}), of {image['Name']} "
+        f"({image['ImageId']}); root volume {launch.root_gib} GiB, gp3, encrypted; IMDSv2 only, one hop; no key pair"
     )
     part.step(text, _launch, aws, wish, known, place, image)
     return part
 
 
-def _launch(aws: Aws, wish: Wish, known: Known, place: Place, image: MachineImage) -> None:
+def _launch(aws: Aws, wish: Wish, known: Known, place: Place, image: dict[str, Any]) -> None:
     launch = wish.settings.launch
     root = {"VolumeSize": launch.root_gib, "VolumeType": "gp3", "Encrypted": True, "DeleteOnTermination": True}
     try:
         made = aws.change(
             "ec2",
             "run_instances",
-            ImageId=image.id,
+            ImageId=image["ImageId"],
             InstanceType=launch.instance_type,
             MinCount=1,
             MaxCount=1,
@@ -104,7 +104,7 @@ def _launch(aws: Aws, wish: Wish, known: Known, place: Place, image: MachineImag
             SecurityGroupIds=[known.group],
             IamInstanceProfile={"Name": wish.host_name},
             MetadataOptions=METADATA,
-            BlockDeviceMappings=[{"DeviceName": image.root, "Ebs": root}],
+            BlockDeviceMappings=[{"DeviceName": image["RootDeviceName"], "Ebs": root}],
             TagSpecifications=[*wish.specification("instance", HOST), *wish.specification("volume", "root")],
         )
     except LaunchError as error:
@@ -117,7 +117,7 @@ def _launch(aws: Aws, wish: Wish, known: Known, place: Place, image: MachineImag
             + (f", or elsewhere: --data launch_zone={others}" if others else f"; {held}")
         ) from error
     known.instance = made["Instances"][0]["InstanceId"]
-    _wait_until_running(aws, known.instance)
+    wait_until("running", aws, known)
 
 
 def plan_checks(aws: Aws, known: Known) -> HostPart:
@@ -156,18 +156,16 @@ def modify(aws: Aws, known: Known, **what: Any) -> None:
     aws.change("ec2", "modify_instance_attribute", InstanceId=known.instance, **what)
 
 
-def _wait_until_running(aws: Aws, instance: str) -> None:
+def wait_until(wanted: str, aws: Aws, known: Known) -> None:
+    """Return when the instance is "running" or "terminated"."""
+
     def now() -> str:
-        found = describe(aws, instance)
+        reservations = aws.call("ec2", "describe_instances", InstanceIds=[known.instance])["Reservations"]
+        found = reservations[0]["Instances"][0]
         state = str(found["State"]["Name"])
-        if state in (ENDING, "terminated"):
+        if wanted == "running" and state in (ENDING, "terminated"):
             reason = found.get("StateReason", {}).get("Message", "")  # a key that is disabled, no room
-            raise LaunchError(f"{instance} was ended as soon as it began: {reason}")
+            raise LaunchError(f"{known.instance} was ended as soon as it began: {reason}")
         return state
 
-    await_state(instance, now, "running", limit_s=RUNNING_S)
-
-
-def describe(aws: Aws, instance: str) -> dict[str, Any]:
-    """The instance as EC2 describes it now."""
-    return dict(aws.call("ec2", "describe_instances", InstanceIds=[instance])["Reservations"][0]["Instances"][0])
+    await_state(known.instance, now, wanted, limit_s=LIMIT_S[wanted])

@@ -50,7 +50,7 @@ class Known:
 
 def lines(wish: Wish, known: Known, parts: list[HostPart]) -> list[str]:
     """The plan: one thing a line, below it what would change (+), what cannot be (!), what to know (-)."""
-    printed = [f"{wish.name} in {wish.region}, account {known.account}, {wish.shown_tags}"]
+    printed = [f"{wish.name} in {wish.operator.region}, account {known.account}, {wish.shown_tags}"]
     for part in parts:
         printed.append(f"  {part.thing:<15} {_state(part)}".rstrip())
         printed += [f"    + {change.text}" for change in part.changes]

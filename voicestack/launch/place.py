@@ -8,14 +8,6 @@ from voicestack.launch.calls import Aws, LaunchError
 from voicestack.launch.wishes import Wish
 
 
-class MachineImage(NamedTuple):
-    """An AMI: its id, its publisher's name for it, and what its root volume is called."""
-
-    id: str
-    name: str
-    root: str
-
-
 class Place(NamedTuple):
     """A subnet, its availability zone and VPC, and the other zones where it could be as well."""
 
@@ -50,12 +42,12 @@ def choose(wish: Wish, volume_zone: str, offered: list[str], subnets: list[dict[
     Raises:
         LaunchError: there is none; the message says which zones would do.
     """
-    kind, asked = wish.settings.launch.instance_type, wish.settings.launch.zone
+    kind, asked, region = wish.settings.launch.instance_type, wish.settings.launch.zone, wish.operator.region
     by_zone = {each["AvailabilityZone"]: each for each in subnets}
     if not offered:
-        raise LaunchError(f"launch_instance_type: {wish.region} does not offer {kind}")
+        raise LaunchError(f"launch_instance_type: {region} does not offer {kind}")
     if not by_zone:
-        raise LaunchError(f"VOICE_SUBNET: {wish.region} has no default VPC with subnets; name a public subnet")
+        raise LaunchError(f"VOICE_SUBNET: {region} has no default VPC with subnets; name a public subnet")
     if volume_zone and asked not in ("", volume_zone):
         raise LaunchError(f"launch_zone: {asked}, but the models volume is in {volume_zone}; {_MOVE}")
     zone = volume_zone or asked or next((each for each in sorted(by_zone) if each in offered), sorted(by_zone)[0])
@@ -69,26 +61,26 @@ def choose(wish: Wish, volume_zone: str, offered: list[str], subnets: list[dict[
     return Place(by_zone[zone]["SubnetId"], zone, by_zone[zone]["VpcId"], others)
 
 
-def find_image(aws: Aws, wish: Wish) -> MachineImage:
-    """The image that launch_image names today.
+def find_image(aws: Aws, wish: Wish) -> dict[str, Any]:
+    """The image that launch_image names today, as EC2 describes it.
 
     Raises:
         LaunchError: there is none, or it is for another kind of processor.
     """
-    parameter = wish.settings.launch.image
+    parameter, region = wish.settings.launch.image, wish.operator.region
     try:
         named = aws.call("ssm", "get_parameter", Name=parameter)["Parameter"]["Value"]
     except LaunchError as error:
         if error.code == "ParameterNotFound":
-            raise LaunchError(f"launch_image: SSM in {wish.region} has no public parameter {parameter}") from error
+            raise LaunchError(f"launch_image: SSM in {region} has no public parameter {parameter}") from error
         raise
     images = aws.call("ec2", "describe_images", ImageIds=[named])["Images"]
     if not images:
-        raise LaunchError(f"launch_image: {parameter} names {named}, which {wish.region} does not have")
+        raise LaunchError(f"launch_image: {parameter} names {named}, which {region} does not have")
     image = images[0]
     if image["Architecture"] != "x86_64":
         raise LaunchError(f"launch_image: {image['Name']} is for {image['Architecture']}; the stack needs x86_64")
-    return MachineImage(named, image["Name"], image["RootDeviceName"])
+    return dict(image)
 
 
 _MOVE = (

@@ -7,11 +7,9 @@ from typing import Any
 from voicestack.connect.ec2 import name_of
 from voicestack.connect.models_volume import mapped
 from voicestack.launch import instance, volume
-from voicestack.launch.calls import Aws, LaunchError, await_state
+from voicestack.launch.calls import Aws, LaunchError
 from voicestack.launch.parts import HostPart, Known
 from voicestack.launch.wishes import Wish
-
-SHUTDOWN_S = 900
 
 
 def plan_end(aws: Aws, wish: Wish, known: Known, name: str) -> list[HostPart]:
@@ -22,14 +20,14 @@ def plan_end(aws: Aws, wish: Wish, known: Known, name: str) -> list[HostPart]:
     """
     host = instance.find_instance(aws, wish) or instance.find_instance(aws, wish, [instance.ENDING])
     if host is None:
-        raise LaunchError(f"no instance in {wish.region} carries {wish.shown_tags}")
+        raise LaunchError(f"no instance in {wish.operator.region} carries {wish.shown_tags}")
     if name not in (name_of(host), host["InstanceId"]):
         raise LaunchError(f"{wish.shown_tags} is {name_of(host)}, not {name}: nothing was changed")
     known.instance = host["InstanceId"]
     models = volume.find_volume(aws, wish)
     part = HostPart("instance", found=f"{known.instance} ({name_of(host)})")
     if host["State"]["Name"] == instance.ENDING:
-        part.step("wait until it is gone", _wait_until_gone, aws, known)
+        part.step("wait until it is gone", instance.wait_until, "terminated", aws, known)
     else:
         _end(part, aws, known, host, models)
     if models is None:
@@ -66,11 +64,4 @@ def _terminate(aws: Aws, known: Known) -> None:
         except LaunchError as error:
             raise LaunchError(f"{refusal}\n{known.instance} is not protected from termination now: {error}") from error
         raise
-    _wait_until_gone(aws, known)
-
-
-def _wait_until_gone(aws: Aws, known: Known) -> None:
-    def state() -> str:
-        return str(instance.describe(aws, known.instance)["State"]["Name"])
-
-    await_state(known.instance, state, "terminated", limit_s=SHUTDOWN_S)
+    instance.wait_until("terminated", aws, known)

@@ -26,11 +26,6 @@ class Wish:
     operator: Environment
 
     @property
-    def region(self) -> str:
-        """Where."""
-        return self.operator.region
-
-    @property
     def tags(self) -> dict[str, str]:
         """What the inventory finds it by."""
         return dict(tags_of(f"tag:{self.operator.tags}"))

@@ -62,7 +62,9 @@ class InstanceConnect(SSHConnector):
         Raises:
             ConnectError: it cannot be done; the message says why and what to do.
         """
-        self._drop()
+        if self.client:
+            self.client.close()
+        self.client = self._tunnel = None
         here = account(self.host.data.eic_region, self.host.data.eic_role_arn)
         expected = self._expected(here)
         strategy = PushedKey(
@@ -219,8 +221,3 @@ class InstanceConnect(SSHConnector):
 
     def _reason(self) -> str:
         return self._tunnel.ended if self._tunnel else ""
-
-    def _drop(self) -> None:
-        if self.client:
-            self.client.close()
-        self.client = self._tunnel = None

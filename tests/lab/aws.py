@@ -38,12 +38,6 @@ def role(now: float | None = None) -> Credentials:
     return _issued(int((time.time() if now is None else now) // _HOUR))
 
 
-def issued_at(credentials: Credentials) -> float:
-    """When a role's credentials were issued."""
-    assert credentials.expires is not None
-    return credentials.expires - LIFETIME
-
-
 def find(access_key_id: str, now: float) -> Credentials | None:
     """The credentials of this key id, if it was issued within the last day; they may have expired meanwhile."""
     hour = int(now // _HOUR)

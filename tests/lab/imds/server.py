@@ -106,7 +106,7 @@ def _role() -> dict[str, str]:
     assert credentials.expires is not None
     return {
         "Code": "Success",
-        "LastUpdated": _iso(aws.issued_at(credentials)),
+        "LastUpdated": _iso(credentials.expires - aws.LIFETIME),
         "Type": "AWS-HMAC",
         "AccessKeyId": credentials.access_key_id,
         "SecretAccessKey": credentials.secret_access_key,

@@ -17,7 +17,6 @@ METADATA = {"HttpEndpoint": "enabled", "HttpTokens": "required", "HttpPutRespons
 Docker's bridge, are a hop further and get no credentials of the role."""
 
 LIMIT_S = {"running": 600, "terminated": 900}
-CHECKS_S = 900
 ENDING = "shutting-down"
 
 
@@ -124,7 +123,7 @@ def plan_checks(aws: Aws, known: Known) -> HostPart:
     """EC2's own checks of the machine and its network, after a launch."""
     part = HostPart("status")
     checked, what = partial(_checked, aws, known), "EC2's status check"
-    part.step("wait until EC2's checks pass, some minutes", await_state, what, checked, "ok", limit_s=CHECKS_S)
+    part.step("wait until EC2's checks pass, some minutes", await_state, what, checked, "ok", limit_s=900)
     return part
 
 

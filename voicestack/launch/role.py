@@ -17,8 +17,6 @@ from voicestack.settings.model import Settings
 
 DESCRIPTION = "A voice host: its agent asks Bedrock"
 POLICY = "bedrock"
-VERSION = "2012-10-17"
-INVOKE = ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"]
 
 
 def plan_role(part: HostPart, aws: Aws, wish: Wish, known: Known) -> None:
@@ -93,8 +91,9 @@ def permissions(settings: Settings, account: str, partition: str) -> dict[str, A
 
 
 def _invoke(*resources: str) -> dict[str, Any]:
-    return {"Effect": "Allow", "Action": INVOKE, "Resource": list(resources)}
+    actions = ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"]
+    return {"Effect": "Allow", "Action": actions, "Resource": list(resources)}
 
 
 def _document(*statements: dict[str, Any]) -> dict[str, Any]:
-    return {"Version": VERSION, "Statement": list(statements)}
+    return {"Version": "2012-10-17", "Statement": list(statements)}

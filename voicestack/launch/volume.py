@@ -11,11 +11,8 @@ from voicestack.launch.parts import HostPart, Known
 from voicestack.launch.wishes import Wish
 
 PART = "models"
-ATTACH_S = 180
 Described = dict[str, Any] | None
 """A volume or an instance as EC2 describes it."""
-
-ALIVE = ["creating", "available", "in-use", "error"]
 
 
 def find_volume(aws: Aws, wish: Wish) -> Described:
@@ -24,7 +21,7 @@ def find_volume(aws: Aws, wish: Wish) -> Described:
     Raises:
         LaunchError: there are several, or EC2 cannot be asked.
     """
-    alive = {"Name": "status", "Values": ALIVE}
+    alive = {"Name": "status", "Values": ["creating", "available", "in-use", "error"]}
     found = aws.call("ec2", "describe_volumes", Filters=[*wish.filters(PART), alive])["Volumes"]
     if len(found) > 1:
         shown = ", ".join(f"{each['VolumeId']} ({each['AvailabilityZone']}, {each['State']})" for each in found)
@@ -101,7 +98,7 @@ def wait_until(wanted: str, aws: Aws, known: Known) -> None:
         attachments = [each["State"] for each in found.get("Attachments", [])]
         return str(attachments[0] if found["State"] == "in-use" and attachments else found["State"])
 
-    await_state(known.volume, now, wanted, limit_s=ATTACH_S)
+    await_state(known.volume, now, wanted, limit_s=180)
 
 
 def _make(aws: Aws, wish: Wish, known: Known) -> None:

@@ -11,6 +11,7 @@ import re
 import ssl
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -53,12 +54,7 @@ class Amazon(ControlledServer):
         # The handshake is the connection's thread's: a client that does not come to its end holds up nobody else.
         self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.one_at_a_time = threading.Lock()
-        self._replaced: list[Any] = [
-            mock.patch.object(General, "get_console_output", _console(self)),
-            mock.patch.object(Instance, "public_dns_name", property(lambda its: self.addresses.get(its.id))),
-            mock.patch.object(Ec2InstanceConnectResponse, "send_ssh_public_key", _push(self)),
-        ]
-        self._account = mock_aws()
+        self._account = ExitStack()
         profile = directory / "aws-config"
         profile.write_text(f"[profile {PROFILE}]\naws_access_key_id = testing\naws_secret_access_key = testing\n")
         self.environment = {
@@ -70,18 +66,21 @@ class Amazon(ControlledServer):
         }
 
     def __enter__(self) -> Amazon:
-        self._account.start()
-        for each in self._replaced:
-            each.start()
+        address = property(lambda its: self.addresses.get(its.id))
+        for each in (
+            mock_aws(),
+            mock.patch.object(General, "get_console_output", _console(self)),
+            mock.patch.object(Instance, "public_dns_name", address),
+            mock.patch.object(Ec2InstanceConnectResponse, "send_ssh_public_key", _push(self)),
+        ):
+            self._account.enter_context(each)
         self.in_background()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.shutdown()
         self.server_close()
-        for each in self._replaced:
-            each.stop()
-        self._account.stop()
+        self._account.close()
 
     def client(self, service: str) -> Any:
         """The test's own way to the account."""

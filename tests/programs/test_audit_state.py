@@ -1,7 +1,8 @@
-"""What the audit's script reads of a host's files and of its record of runs."""
+"""What the audit's script reads of a host: no secret, no value of an environment; files, runs, a run at work."""
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from voicestack.audit.facts import HostState, parse
+from voicestack.audit.facts import HostState, asked, parse
+from voicestack.audit.redacted import env_lines
+from voicestack.remote import File
 from voicestack.stack.render import host_programs
 
 SCRIPT = Path("voicestack/audit/state.sh")
@@ -33,13 +36,17 @@ def home(tmp_path: Path) -> Path:
     return home
 
 
-def state(home: Path) -> HostState:
-    """As the fact has it of that home; the lock and the record lie beside it."""
+def printed(home: Path, files: str = "") -> str:
+    """What the script prints of that home; the lock and the record lie beside it."""
     beside = home.parent
     text = SCRIPT.read_text().replace("/run/voice", f"{beside}/voice").replace("/var/log/voice/", f"{beside}/log-")
-    words = ["bash", "-euo", "pipefail", "-c", text, "voice", f"0 {home}/compose.yml", str(home), "/nowhere", "x.org"]
-    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    return parse([line.strip() for line in said.splitlines()])  # as pyinfra does
+    words = ["bash", "-euo", "pipefail", "-c", text, "voice", files, str(home), "/nowhere", "x.org"]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+def state(home: Path) -> HostState:
+    """As the fact has it."""
+    return parse([line.strip() for line in printed(home).splitlines()])  # as pyinfra does
 
 
 def ran(home: Path, *runs: tuple[str, str]) -> None:
@@ -59,14 +66,12 @@ def test_releases_are_no_strangers_and_their_directory_is_a_secret(home: Path) -
     assert found.release == "3"
 
 
-def test_the_last_run_the_last_good_one_and_the_last_good_deploy(home: Path) -> None:
+def test_the_runs_that_decide_which_files_are_live_are_read_the_last_one_first(home: Path) -> None:
     assert state(home).runs == ()
     ran(home, ("voice", "done: 3 of 14"), ("voice", "failed: x"), ("rollback", "done: 1 of 1"), ("weights", "done"))
     assert [(run.what, run.until) for run in state(home).runs] == [
-        *(("rollback.py", "2"), ("rollback.py", "2"), ("voice.py", "0"))
+        *(("rollback.py", "2"), ("voice.py", "1"), ("voice.py", "0"))
     ]
-    ran(home, ("rollback", "done: 1 of 1"), ("voice", "cut off"))
-    assert [(run.what, run.until) for run in state(home).runs] == [("voice.py", "1"), ("rollback.py", "0")]
 
 
 def test_a_run_is_at_work_while_its_process_lives(home: Path) -> None:
@@ -85,3 +90,40 @@ def test_a_run_is_at_work_while_its_process_lives(home: Path) -> None:
     assert not state(home).at_work
     lock.write_text("")
     assert not state(home).at_work
+
+
+def test_files_are_reported_without_values_and_secrets_without_content(tmp_path: Path) -> None:
+    for path, text, mode in (
+        ("caddy/Caddyfile", "edited\n", 0o644),
+        ("env/a.env", "A='x'\nB='geheim'\nQWxhZGRpbg==\n", 0o600),
+        ("secrets/livekit.env", "LIVEKIT_API_SECRET=geheim\n", 0o640),
+        ("livekit/keys.yaml", "key: geheim\n", 0o600),
+        ("same", "same", 0o644),
+        ("odd\tname", "", 0o644),
+    ):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(text)
+        (tmp_path / path).chmod(mode)
+    wanted = {
+        f"{tmp_path}/caddy/Caddyfile": File(b"wanted\n"),
+        f"{tmp_path}/env/a.env": File(b"A='x'\nB='y'\n", 0o600),
+        f"{tmp_path}/same": File(b"same"),
+        f"{tmp_path}/missing": File(b""),
+    }
+    text = printed(tmp_path, asked(wanted))
+    found = parse(text.splitlines())
+    shown = {
+        path.removeprefix(f"{tmp_path}/"): file.content.decode().splitlines() for path, file in found.files.items()
+    }
+    assert shown == {
+        "caddy/Caddyfile": ["edited"],
+        "env/a.env": env_lines(["A='x'", "B='geheim'", "QWxhZGRpbg=="]),
+        "same": [],
+    }
+    modes = {"secrets": "755", "secrets/livekit.env": "640", "livekit/keys.yaml": "600"}
+    assert found.secrets == {f"{tmp_path}/{path}": f"{mode} {os.getuid()}" for path, mode in modes.items()}
+    assert f"{tmp_path}/odd?name" in found.others
+    assert not [path for path in found.others if "/secrets/" in path]
+    for form in ("geheim", base64.b64encode(b"geheim").decode(), "QWxhZGRpbg"):
+        assert form not in text
+    assert found.now > 0

@@ -18,7 +18,7 @@ from on_host.verify.report import LEGS, PROBES, Report, event
 from on_host.verify.sound import FRAME_BYTES, RATE, SILENCE, from_wav, loudness, seconds, to_wav, trimmed
 from on_host.verify.turns import Turn
 from on_host.verify.words import overlap, words
-from voicestack.verify.document import Documents
+from voicestack.verify.document import Documents, keep_recordings
 
 PASSED = {"probe": "reachable", "name": "certificate", "leg": "caddy", "passed": True, "detail": "89 days left"}
 FAILED = {**PASSED, "probe": "conversation", "leg": "llm", "passed": False, "detail": "llm: denied", "cause": "no role"}
@@ -229,16 +229,20 @@ def test_the_document_is_json_and_holds_everything_but_the_sound() -> None:
 
 def test_the_controller_writes_one_document_for_all_hosts(tmp_path: Path) -> None:
     documents, path = Documents(), tmp_path / "new" / "report.json"
-    documents.add("one", {"passed": True, "recordings": {}}, str(path), "")
-    assert json.loads(path.read_text())["passed"] is True
-    sound = base64.b64encode(to_wav(tone(0.1))).decode()
-    documents.add("two", {"passed": False, "recordings": {"reply": sound}}, str(path), str(tmp_path / "sounds"))
+    documents.add("one", {"passed": True}, str(path))
+    assert json.loads(path.read_text()) == {"passed": True, "hosts": {"one": {"passed": True}}}
+    documents.add("two", {"passed": False}, str(path))
     document = json.loads(path.read_text())
     assert document == {"passed": False, "hosts": {"one": {"passed": True}, "two": {"passed": False}}}
-    assert seconds(from_wav((tmp_path / "sounds" / "two-reply.wav").read_bytes())) == pytest.approx(0.1)
+
+
+def test_recordings_are_written_as_they_are(tmp_path: Path) -> None:
+    keep_recordings("two", {"reply": base64.b64encode(b"RIFF").decode()}, str(tmp_path / "new" / "sounds"))
+    assert (tmp_path / "new" / "sounds" / "two-reply.wav").read_bytes() == b"RIFF"
 
 
 def test_nothing_is_written_unless_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Documents().add("one", {"passed": True, "recordings": {"reply": "UklGRg=="}}, "", "")
+    Documents().add("one", {"passed": True}, "")
+    keep_recordings("one", {"reply": "UklGRg=="}, "")
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.unit.test_preflight import GOOD
-from voicestack.audit.volume import volume
+from voicestack.audit.weights import volume
 from voicestack.host.preflight import findings
 from voicestack.host.report import Disk
 from voicestack.host.volume import DROP_IN, Volume, steps, unit_path, wanted_files

@@ -5,18 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pyinfra.api.facts import FactBase
 
-from voicestack.audit import runs
-from voicestack.audit.runs import Run
 from voicestack.host.report import Socket
 from voicestack.remote import File, Rows, script_file
-
-FAULTS = {"docker_fault": "Docker", "check_fault": "start.py --check"}
-"""Keys of state.sh -> who could not be asked."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +22,36 @@ class LiveFile:
     owner: str
     sha256: str
     content: bytes
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run: of what ("voice.py"), its commit ("" if it came from no clone), when it ended (UTC), by whom, and how.
+
+    `dirty`: the clone had changes that no commit has.
+    """
+
+    what: str
+    commit: str
+    dirty: bool
+    until: str
+    by: str
+    outcome: str
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it went through to its end."""
+        return self.outcome.startswith("done")
+
+    @property
+    def went_back(self) -> bool:
+        """Whether it put another release in place; one that was in use already is not changed."""
+        return self.what == "rollback.py" and self.is_done and not self.outcome.startswith("done: 0 of ")
+
+    @property
+    def since(self) -> str:
+        """Since when its commit is live, and by whom."""
+        return f"deployed {self.until} by {self.by}"
 
 
 @dataclass(frozen=True)
@@ -39,8 +65,8 @@ class Container:
     status: str
     restarts: int
     exit_code: int
-    entrypoint: tuple[str, ...] | None
-    command: tuple[str, ...] | None
+    entrypoint: list[str] | None
+    command: list[str] | None
 
 
 @dataclass(frozen=True)
@@ -60,13 +86,12 @@ class HostState:
         now: the host's clock, in seconds since 1970; 0 if it did not answer.
         secrets: path -> mode and uid; of the kept releases' directory too.
         others: every file below the stack's home, but for what the releases hold.
-        runs: of deploys/voice.py and rollback.py: the last one, the last one that went through, the last one of
-            voice.py that did; some may be the same.
+        runs: of deploys/voice.py and rollback.py, the last one first.
         release: the number of the release in use; "" if there is none.
         at_work: whether a run is at work now.
         differences: what `start.py --check` said; None if it could not.
         faults: who could not be asked -> their last words.
-        reboot: packages that ask for one (one of them may be ""); empty: none is asked for.
+        reboot: packages that ask for one, which may be ""; None: none is asked for.
         memory: nvidia-smi's lines for voicestack/gpu/cards.py.
     """
 
@@ -82,7 +107,7 @@ class HostState:
     faults: Mapping[str, str] = field(default_factory=dict)
     listeners: tuple[Socket, ...] = ()
     certificates: tuple[Certificate, ...] = ()
-    reboot: tuple[str, ...] = ()
+    reboot: str | None = None
     kernel: str = ""
     newest_kernel: str = ""
     memory: str = ""
@@ -91,6 +116,8 @@ class HostState:
 class Live(FactBase[HostState]):
     """Everything state.sh reads, in one ssh execution."""
 
+    default = HostState
+
     def command(self, files: str, home: str, state: str, domain: str) -> str:
         """The script with its arguments."""
         return script_file(__file__, "state.sh", files, home, state, domain)
@@ -98,10 +125,6 @@ class Live(FactBase[HostState]):
     def process(self, output: list[str]) -> HostState:
         """Parse the script's lines."""
         return parse(output)
-
-    def default(self) -> HostState:  # type: ignore[override]
-        """A host that said nothing."""
-        return HostState()
 
 
 def asked(files: Mapping[str, File]) -> str:
@@ -118,15 +141,15 @@ def parse(lines: list[str]) -> HostState:
         files={path: LiveFile(owner, digest, _decoded(text)) for path, owner, digest, text in rows.all("file", 4)},
         secrets=rows.pairs("secret"),
         others=rows.each("other"),
-        runs=tuple(runs.read(_decoded(each).decode("utf-8", errors="replace") for each in rows.each("run"))),
+        runs=tuple(run for line in _decoded(rows.one("runs")).splitlines()[::-1] if (run := read_run(line))),
         release=rows.one("release"),
         at_work="at_work" in rows,
-        containers=tuple(_container(row) for row in rows.all("container", 9)),
+        containers=tuple(Container(**json.loads(each)) for each in rows.each("container")),
         differences=dict(json.loads(_decoded(rows.one("differences")))) if "differences" in rows else None,
-        faults={subject: rows.one(key) for key, subject in FAULTS.items() if key in rows},
+        faults=rows.pairs("fault"),
         listeners=tuple(Socket(*row) for row in rows.all("listener", 4)),
         certificates=tuple(Certificate(path, int(a), int(b)) for path, a, b in rows.all("certificate", 3)),
-        reboot=tuple(rows.one("reboot").split(" ")) if "reboot" in rows else (),
+        reboot=rows.one("reboot") if "reboot" in rows else None,
         kernel=kernel,
         newest_kernel=newest_kernel,
         memory="\n".join(rows.each("memory")),
@@ -137,21 +160,19 @@ def _decoded(text: str) -> bytes:
     return base64.b64decode(text)
 
 
-def _container(row: list[str]) -> Container:
-    identity, name, service, image, status, restarts, code, entrypoint, command = row
-    return Container(
-        identity,
-        name.lstrip("/"),
-        service,
-        image,
-        status,
-        int(restarts),
-        int(code),
-        _words(entrypoint),
-        _words(command),
-    )
-
-
-def _words(text: str) -> tuple[str, ...] | None:
-    words = json.loads(text)
-    return None if words is None else tuple(words)
+def read_run(line: bytes) -> Run | None:
+    """The run that a line of the record tells of (voicestack/lock.sh writes it), None if it is no such line."""
+    try:
+        entry = json.loads(line)
+        commit, dirty, _ = str(entry["commit"]).partition("-dirty")
+        return Run(
+            what=str(entry["what"]).rpartition("/")[2],
+            # It becomes a word of a git command.
+            commit=commit if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", commit) else "",
+            dirty=bool(dirty),
+            until=str(entry["until"]),
+            by=f"{entry['who']}@{entry['from']}",
+            outcome=str(entry["outcome"]),
+        )
+    except (ValueError, KeyError, TypeError):
+        return None

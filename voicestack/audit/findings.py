@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Severity = Literal["ok", "warn", "fail"]
-"""fail: a caller is affected, or the next run would change it. warn: a person has to look, a run does not mend it."""
 
 FORMAT = 1
 """Of the document: raised when a reader of the old one would misunderstand the new one."""
@@ -38,6 +37,31 @@ class Finding:
         return [*said, f"        fix: {self.fix}"] if self.fix else said
 
 
+class Area:
+    """What is compared of one kind: its findings, in their order."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.findings = name, list[Finding]()
+
+    def fail(self, subject: str, detail: str, fix: str = DEPLOY, diff: tuple[str, ...] = ()) -> None:
+        """Callers are affected, the next run would change it, or a secret could be read."""
+        self.findings.append(Finding(self.name, "fail", subject, detail, fix, diff))
+
+    def warn(self, subject: str, detail: str, fix: str = "") -> None:
+        """A person has to look, because a run does not mend it."""
+        self.findings.append(Finding(self.name, "warn", subject, detail, fix))
+
+    def ok(self, subject: str, detail: str) -> None:
+        """Good to know."""
+        self.findings.append(Finding(self.name, "ok", subject, detail))
+
+    def or_ok(self, subject: str, detail: str) -> list[Finding]:
+        """All of them, or if nothing is wrong also one that says that all is well, first."""
+        if any(finding.severity != "ok" for finding in self.findings):
+            return self.findings
+        return [Finding(self.name, "ok", subject, detail), *self.findings]
+
+
 @dataclass(frozen=True)
 class Audit:
     """Everything about one host; with `strict` a warning counts too."""
@@ -46,19 +70,19 @@ class Audit:
     findings: Sequence[Finding]
     strict: bool = False
 
-    def of(self, severity: Severity) -> list[Finding]:
-        """The findings of one severity."""
-        return [finding for finding in self.findings if finding.severity == severity]
+    def count(self, severity: Severity) -> int:
+        """How many findings have that severity."""
+        return sum(finding.severity == severity for finding in self.findings)
 
     @property
     def passed(self) -> bool:
         """Whether the host is as it should be."""
-        return not (self.of("fail") or (self.strict and self.of("warn")))
+        return not (self.count("fail") or (self.strict and self.count("warn")))
 
     def lines(self) -> list[str]:
         """For people; the verdict is the last line."""
         said = [line for finding in self.findings for line in finding.lines()]
-        counts = f"{counted(len(self.of('fail')), 'difference')}, {counted(len(self.of('warn')), 'warning')}"
+        counts = f"{counted(self.count('fail'), 'difference')}, {counted(self.count('warn'), 'warning')}"
         return [*said, f"{'PASSED' if self.passed else 'FAILED'}: {counts}"]
 
     def document(self) -> Mapping[str, Any]:
@@ -67,17 +91,10 @@ class Audit:
             "format": FORMAT,
             "domain": self.domain,
             "passed": self.passed,
-            "failures": len(self.of("fail")),
-            "warnings": len(self.of("warn")),
+            "failures": self.count("fail"),
+            "warnings": self.count("warn"),
             "findings": [asdict(finding) for finding in self.findings],
         }
-
-
-def or_ok(found: list[Finding], area: str, subject: str, detail: str) -> list[Finding]:
-    """`found`, or if nothing in it is wrong also one line that says that all is well."""
-    if any(finding.severity != "ok" for finding in found):
-        return found
-    return [Finding(area, "ok", subject, detail), *found]
 
 
 def counted(count: int, noun: str) -> str:

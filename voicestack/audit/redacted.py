@@ -6,7 +6,6 @@ import difflib
 import hashlib
 import re
 from collections.abc import Iterable
-from ipaddress import ip_address
 
 from on_host import redaction
 
@@ -16,7 +15,6 @@ _ASSIGNED = re.compile(
     r"(?i)([\w.-]*(?:secret|token|password|passwd|credential|api[_-]?key|private[_-]?key)(?![a-z])[\w.-]*[\"']?\s*[:=]\s*)\S.*"
 )
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
-_ADDRESS = re.compile(r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7})(?![\w.:])")
 _OPAQUE = re.compile(
     r"(?<!\w)(?:[0-9a-fA-F]{32,}|(?=[\w+/-]*[0-9])(?=[\w+/-]*[A-Z])(?=[\w+/-]*[a-z])[A-Za-z0-9+/_-]{24,}={0,2})(?!\w)"
 )
@@ -36,12 +34,7 @@ def difference(path: str, live: bytes, wanted: bytes) -> tuple[str, ...]:
 
 def env_lines(lines: Iterable[str]) -> list[str]:
     """Lines of an env file as state.sh shows them: NAME=DIGEST, ?=DIGEST for what is no assignment."""
-    return [_digested(*_assignment(line)) for line in lines]
-
-
-def _lines(content: bytes) -> list[str]:
-    # Not splitlines: it knows more ends of a line than the shell.
-    return content.decode("utf-8", errors="surrogateescape").removesuffix("\n").split("\n") if content else []
+    return [f"{name}={hashlib.sha256(_bytes(value)).hexdigest()[:16]}" for name, value in map(_assignment, lines)]
 
 
 def _assignment(line: str) -> tuple[str, str]:
@@ -49,8 +42,13 @@ def _assignment(line: str) -> tuple[str, str]:
     return (name, value) if separator and _NAME.fullmatch(name) else ("?", line)
 
 
-def _digested(name: str, value: str) -> str:
-    return f"{name}={hashlib.sha256(value.encode('utf-8', errors='surrogateescape')).hexdigest()[:16]}"
+def _lines(content: bytes) -> list[str]:
+    # Not splitlines: it knows more ends of a line than the shell.
+    return content.decode("utf-8", errors="surrogateescape").removesuffix("\n").split("\n") if content else []
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", errors="surrogateescape")
 
 
 def redact(text: str) -> str:
@@ -58,18 +56,7 @@ def redact(text: str) -> str:
 
     Stricter than on_host/redaction.py: a live file may hold what nobody foresaw, and too much masked harms nothing.
     """
-    text = text.encode("utf-8", errors="surrogateescape").decode("utf-8", errors="replace")
-    text = redaction.redact(text)
-    text = _ASSIGNED.sub(rf"\1{MASK}", text)
-    text = _MAIL.sub(MASK, text)
-    text = _ADDRESS.sub(_masked_address, text)
-    return _OPAQUE.sub(MASK, text)
-
-
-def _masked_address(match: re.Match[str]) -> str:
-    """Addresses that name nobody stay: they are what an edit of a configuration is often about."""
-    try:
-        found = ip_address(match[0])
-    except ValueError:
-        return match[0]
-    return match[0] if found.is_loopback or found.is_unspecified else MASK
+    text = redaction.redact(_bytes(text).decode("utf-8", errors="replace"))
+    for pattern, mask in ((_ASSIGNED, rf"\1{MASK}"), (_MAIL, MASK), (_OPAQUE, MASK)):
+        text = pattern.sub(mask, text)
+    return text

@@ -40,14 +40,8 @@ done
 find "$home" -xdev \( -path "$home/secrets" -o -path "$home/weights" -o -name __pycache__ -o -path "$home/.staged" \
     -o -path "$home/.build" -o -path "$home/.pull" -o -path "$home/releases" \) -prune -o ! -type d -printf '%p\0' 2>/dev/null |
     tr '\t\n\0' '??\n' | sed 's/^/other\t/'
-# Of the record that voicestack/lock.sh keeps, of the deploys that decide which files are live: the last run, the
-# last one that went through, and the last one of voice.py that did.
-if runs=$(grep -E 'deploys/(voice|rollback)\.py"' /var/log/voice/runs.jsonl 2>/dev/null); then
-    done_runs=$(grep -F '"outcome": "done' <<<"$runs")
-    say run "$(tail -n 1 <<<"$runs" | base64 -w 0)"
-    say run "$(tail -n 1 <<<"$done_runs" | base64 -w 0)"
-    say run "$(grep -F 'deploys/voice.py"' <<<"$done_runs" | tail -n 1 | base64 -w 0)"
-fi
+# Of the record that voicestack/lock.sh keeps: the deploys that decide which files are live.
+say runs "$(grep -E 'deploys/(voice|rollback)\.py"' /var/log/voice/runs.jsonl 2>/dev/null | tail -n 200 | base64 -w 0)"
 [ -L "$home/releases/current" ] && say release "$(readlink "$home/releases/current")"
 # A run that was killed leaves its name in the lock's file, and another program may have its number by now: lock.sh is
 # an argument of its own process.
@@ -55,11 +49,17 @@ worker=$(sed -n 's/.*"pid": \([0-9]*\)}$/\1/p' /run/voice-run.lock 2>/dev/null)
 [ -n "$worker" ] && grep -qs voice-run.lock "/proc/$worker/cmdline" && say at_work yes
 
 if command -v docker >/dev/null; then
+    described='container	{"id": {{json .Id}}, "name": {{json (slice .Name 1)}}, "image": {{json .Config.Image}},
+        "status": {{json .State.Status}}, "restarts": {{.RestartCount}}, "exit_code": {{.State.ExitCode}},
+        {{if eq (index .Config.Labels "com.docker.compose.project") "voice"}}
+        "service": {{json (index .Config.Labels "com.docker.compose.service")}},
+        "entrypoint": {{json .Config.Entrypoint}}, "command": {{json .Config.Cmd}}
+        {{else}}"service": "", "entrypoint": null, "command": null{{end}}}'
     if ids=$(docker ps -aq --no-trunc 2>&1); then
         # shellcheck disable=SC2086 # a list of ids
-        [ -z "$ids" ] || docker inspect -f '{{$ours := eq (index .Config.Labels "com.docker.compose.project") "voice"}}container	{{.Id}}	{{.Name}}	{{if $ours}}{{index .Config.Labels "com.docker.compose.service"}}{{end}}	{{.Config.Image}}	{{.State.Status}}	{{.RestartCount}}	{{.State.ExitCode}}	{{if $ours}}{{json .Config.Entrypoint}}	{{json .Config.Cmd}}{{else}}null	null{{end}}' $ids
+        [ -z "$ids" ] || docker inspect -f "${described//$'\n'/}" $ids
     else
-        say docker_fault "$(tail -n 1 <<<"$ids")"
+        say fault Docker "$(tail -n 1 <<<"$ids")"
     fi
 fi
 if [ -e "$home/bin/start.py" ]; then
@@ -67,7 +67,7 @@ if [ -e "$home/bin/start.py" ]; then
     if check=$(timeout 120 python3 -B "$home/bin/start.py" --check 2>&1); then
         say differences "$(tail -n 1 <<<"$check" | base64 -w 0)"
     else
-        say check_fault "$(tail -n 1 <<<"$check" | tr '\t' ' ')"
+        say fault "start.py --check" "$(tail -n 1 <<<"$check" | tr '\t' ' ')"
     fi
 fi
 

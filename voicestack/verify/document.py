@@ -13,28 +13,25 @@ class Documents:
     """The documents of one run's hosts; nothing is written unless a setting says where."""
 
     def __init__(self) -> None:
-        self._hosts: dict[str, Any] = {}
+        self._hosts: dict[str, Mapping[str, Any]] = {}
 
-    def add(self, host: str, document: dict[str, Any], report: str, recordings: str) -> None:
-        """Keep a host's document; the file is complete after each host."""
-        sounds = document.pop("recordings")
+    def add(self, host: str, document: Mapping[str, Any], report: str) -> None:
+        """Keep a host's document, and write all of them to the file `report`, which is complete after each host."""
         self._hosts[host] = document
-        if recordings:
-            directory = Path(recordings)
-            directory.mkdir(parents=True, exist_ok=True)
-            for of, wav in sounds.items():
-                (directory / f"{host}-{of}.wav").write_bytes(base64.b64decode(wav))
-        write(report, self._hosts)
+        if not report:
+            return
+        passed = all(each["passed"] for each in self._hosts.values())
+        text = json.dumps({"passed": passed, "hosts": self._hosts}, indent=2, ensure_ascii=False)
+        path = Path(report)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f"{path.name}.new")
+        beside.write_text(text + "\n", encoding="utf-8")
+        beside.replace(path)
 
 
-def write(report: str, hosts: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write the hosts' documents as one to the file `report`, unless that is ""."""
-    if not report:
-        return
-    passed = all(each["passed"] for each in hosts.values())
-    text = json.dumps({"passed": passed, "hosts": hosts}, indent=2, ensure_ascii=False)
-    path = Path(report)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.new")
-    beside.write_text(text + "\n", encoding="utf-8")
-    beside.replace(path)
+def keep_recordings(host: str, sounds: Mapping[str, str], directory: str) -> None:
+    """Write a host's recordings (of what -> WAV in base64) into `directory`, unless that is ""."""
+    if directory:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        for of, wav in sounds.items():
+            Path(directory, f"{host}-{of}.wav").write_bytes(base64.b64decode(wav))

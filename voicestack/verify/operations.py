@@ -20,7 +20,7 @@ from voicestack.bundle import bundle
 from voicestack.remote import File, Streamed, refuse, script, script_file, tree_on_stdin
 from voicestack.settings.model import Settings
 from voicestack.stack.render import environments
-from voicestack.verify.document import Documents
+from voicestack.verify.document import Documents, keep_recordings
 from voicestack.verify.request import request
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ class Verify(Streamed):
         # The first command's stdin is not the second one's.
         _, output = host.run_shell_command(StringCommand(script(FETCH, PLACE)), **{**arguments, "_stdin": None})
         if output.stdout:
-            DOCUMENTS.add(host.name, json.loads(output.stdout), self._report, self._recordings)
+            document = json.loads(output.stdout)
+            keep_recordings(host.name, document.pop("recordings"), self._recordings)
+            DOCUMENTS.add(host.name, document, self._report)
         return finished
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from livekit import api, rtc
 
@@ -24,6 +23,8 @@ AGENT_STATE = "lk.agent.state"
 POLL_S = 0.05
 QUIET_S = 1.0
 """Without sound and with an agent that neither thinks nor speaks: longer than the gaps between sentences."""
+
+Found = TypeVar("Found")
 
 
 def token(room: str, request: Request, *, key: str | None = None, secret: str | None = None) -> str:
@@ -102,7 +103,6 @@ class Call:
         room.on("participant_connected", self._arrived)
         room.on("participant_disconnected", self._gone)
         room.on("track_subscribed", self._subscribed)
-        room.on("data_received", self._data)
         room.register_text_stream_handler(TRANSCRIPTION, self._transcription)
         room.register_text_stream_handler(TURNS, self._turn_stream)
         await room.connect(f"wss://{self._request.domain}", token(self.name, self._request))
@@ -123,34 +123,31 @@ class Call:
 
     async def agent_joined(self) -> None:
         """Wait until LiveKit's dispatch has brought the agent."""
-        while self.agent is None:
-            await asyncio.sleep(POLL_S)
+        await self._until(lambda: self.agent)
 
     async def quiet(self) -> None:
         """Wait until the agent has said what it has to say."""
-        while True:
+
+        def said_all() -> bool | None:
             self._stop_if_left()
             state = self.agent.attributes.get(AGENT_STATE) if self.agent else None
-            last = self._last_audible()
-            if state not in ("speaking", "thinking") and time.monotonic() - last >= QUIET_S:
-                return
-            await asyncio.sleep(POLL_S)
+            backwards = (at for at, piece in reversed(self._heard) if loudness(piece) >= AUDIBLE_RMS)
+            is_quiet = time.monotonic() - next(backwards, 0.0) >= QUIET_S
+            return True if is_quiet and state not in ("speaking", "thinking") else None
+
+        await self._until(said_all)
 
     async def audible_after(self, moment: float) -> float:
         """Wait for the first audible frame that arrives after `moment`; when that was."""
-        while True:
-            found = next((at for at, piece in self._heard if at > moment and loudness(piece) >= AUDIBLE_RMS), None)
-            if found is not None:
-                return found
-            self._stop_if_left()
-            await asyncio.sleep(POLL_S)
+
+        def heard() -> float | None:
+            return next((at for at, piece in self._heard if at > moment and loudness(piece) >= AUDIBLE_RMS), None)
+
+        return await self._until(heard)
 
     async def turn_number(self, count: int) -> Turn:
         """Wait until the agent has reported so many turns; the last of them."""
-        while len(self.turns) < count:
-            self._stop_if_left()
-            await asyncio.sleep(POLL_S)
-        return self.turns[count - 1]
+        return await self._until(lambda: self.turns[count - 1] if len(self.turns) >= count else None)
 
     def heard_since(self, moment: float) -> bytes:
         """What came from the agent since then."""
@@ -164,9 +161,11 @@ class Call:
         self._segments.clear()
         return callers, agents
 
-    def _last_audible(self) -> float:
-        backwards = ((at, piece) for at, piece in reversed(self._heard))
-        return next((at for at, piece in backwards if loudness(piece) >= AUDIBLE_RMS), 0.0)
+    async def _until(self, found: Callable[[], Found | None]) -> Found:
+        while (result := found()) is None:
+            self._stop_if_left()
+            await asyncio.sleep(POLL_S)
+        return result
 
     def _stop_if_left(self) -> None:
         if self.agent_left:
@@ -207,10 +206,6 @@ class Call:
     async def _read_turn(self, reader: rtc.TextStreamReader) -> None:
         self.turns.append(Turn.parse(await reader.read_all()))
 
-    def _data(self, packet: rtc.DataPacket) -> None:
-        if packet.topic == TURNS:
-            self.turns.append(Turn.parse(packet.data.decode()))
-
     def _start(self, work: Any) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
@@ -225,8 +220,3 @@ async def calling(request: Request) -> AsyncIterator[Call]:
         yield call
     finally:
         await call.leave()
-
-
-def own_key() -> str:
-    """The name of the host's key, which is no secret."""
-    return os.environ["LIVEKIT_API_KEY"]

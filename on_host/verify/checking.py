@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
-import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp  # type: ignore[import-not-found,unused-ignore]
 
 from on_host.verify.causes import health_problems
-from on_host.verify.report import event
 
 HEALTH_S = 5
 
@@ -29,10 +28,9 @@ class BrokenError(Exception):
     """A check failed and was reported; what depends on it has no use."""
 
 
-def emit(kind: str, **values: Any) -> None:
+def emit(event: str, **values: Any) -> None:
     """Tell the host, which tells people and machines."""
-    sys.stdout.write(event(kind, **values) + "\n")
-    sys.stdout.flush()
+    print(json.dumps({"event": event, **values}, ensure_ascii=False), flush=True)
 
 
 class Result:

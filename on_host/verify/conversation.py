@@ -19,7 +19,6 @@ from on_host.verify.words import overlap, words
 WHISPER_S = 300
 """For loading large-v3 and writing down two replies on a busy processor."""
 
-
 ATTEMPTS = 3
 """Speech recognition errs now and then; three times in a row is a fault."""
 
@@ -83,11 +82,10 @@ async def _ask_once(call: Call, of: str, question: bytes, request: Request, chec
         first = await call.audible_after(ended)
         await call.quiet()
         sound = trimmed(call.heard_since(began))
-        result.detail = (
-            f"{seconds(sound):.1f} s of speech, the first of it {1000 * (first - ended):.0f} ms after the question"
-        )
+        heard_ms = round(1000 * (first - ended))
+        result.detail = f"{seconds(sound):.1f} s of speech, the first of it {heard_ms} ms after the question"
     understood, published = call.take_texts()
-    emit("latency", of=of, legs_ms={**turn.legs_ms, "heard": round(1000 * (first - ended))})
+    emit("latency", of=of, legs_ms={**turn.legs_ms, "heard": heard_ms})
     if request.keep_recordings:
         emit("recording", of=of, wav=base64.b64encode(to_wav(sound)).decode())
     return Reply(turn, understood, published, sound)
@@ -101,13 +99,12 @@ async def _turn(call: Call, count: int, ended: float, request: Request) -> Turn:
     except TimeoutError:
         pass
     understood, published = call.take_texts()
-    silent = seconds(trimmed(call.heard_since(ended))) < SHORTEST_S
     late = f"within {request.patience_s} s of the question"
     if request.transcripts and not understood:
         raise FailureError(f"no transcript {late}", "Whisper does not understand, or heard nothing", "stt")
     if request.transcripts and not published:
         raise FailureError(f"no answer {late}", "Bedrock answers slowly or not at all", "llm")
-    if silent:
+    if seconds(trimmed(call.heard_since(ended))) < SHORTEST_S:
         raise FailureError(f"no speech {late}", "vllm-voxtral does not speak: read its log", "tts")
     raise FailureError(f"no voice.turn message {late}", "the agent's image is older than this gate")
 
@@ -119,25 +116,13 @@ async def compare(replies: tuple[Reply, Reply], request: Request, checker: Check
         started = time.monotonic()
         listener = await asyncio.to_thread(Listener, request.whisper, request.language)
         heard = [await asyncio.to_thread(listener.write_down, each.sound) for each in replies]
-        result.detail = (
-            f"{len(words(heard[0]))} and {len(words(heard[1]))} words, in {time.monotonic() - started:.0f} s"
-        )
-    emit(
-        "spoken",
-        of="reply",
-        question=request.question,
-        understood=reply.understood,
-        said=reply.published,
-        heard=heard[0],
-    )
-    emit(
-        "spoken",
-        of="refusal",
-        question=request.unsafe_question,
-        understood=refusal.understood,
-        said=request.refusal,
-        heard=heard[1],
-    )
+        counts = " and ".join(str(len(words(each))) for each in heard)
+        result.detail = f"{counts} words, in {time.monotonic() - started:.0f} s"
+    for of, question, understood, said, text in (
+        ("reply", request.question, reply.understood, reply.published, heard[0]),
+        ("refusal", request.unsafe_question, refusal.understood, request.refusal, heard[1]),
+    ):
+        emit("spoken", of=of, question=question, understood=understood, said=said, heard=text)
     if request.transcripts:
         if not request.question_wav:
             async with checker.check("stt", "the question was understood") as result:
@@ -145,9 +130,8 @@ async def compare(replies: tuple[Reply, Reply], request: Request, checker: Check
         async with checker.check("tts", "the speech is the model's answer") as result:
             result.detail = _same(reply.published, heard[0], request)
     else:
-        emit(
-            "note", text="the agent publishes no transcripts: whether the speech is the model's answer was not compared"
-        )
+        not_compared = "whether the speech is the model's answer was not compared"
+        emit("note", text=f"the agent publishes no transcripts: {not_compared}")
     async with checker.check("guard", "the speech is the configured refusal") as result:
         result.detail = _same(request.refusal, heard[1], request)
 
@@ -157,7 +141,6 @@ def _same(said: str, heard: str, request: Request) -> str:
     found = overlap(said, heard)
     share = f"{100 * found:.0f} % of the words"
     if found < request.least_overlap:
-        raise FailureError(
-            f"{share}: {said!r} became {heard!r}", "noise, dropped packets, or a voice of another language"
-        )
+        cause = "noise, dropped packets, or a voice of another language"
+        raise FailureError(f"{share}: {said!r} became {heard!r}", cause)
     return share

@@ -6,7 +6,6 @@ library only. What it asks changes nothing on the host; only the rotation does, 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -15,7 +14,6 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,29 +25,22 @@ from on_host.verify.rotation import rotate
 from on_host.verify.run import Verification, remove_container, services
 
 ROOT_CERTIFICATE = STATE / "caddy/data/caddy/pki/authorities/local/root.crt"
-UNABLE = "the verification can start"
 
 
 def verify(run: Verification) -> None:
     """All probes that were asked for."""
     request = run.request
-    problem = obstacle(run)
-    if problem:
-        run.check("reachable", UNABLE, GATE, False, problem)
+    if problem := obstacle(run):
+        run.check("reachable", "the verification can start", GATE, False, problem)
         return
     warn_about_dns(run)
     run.say("reachable, conversation")
     run.probe(request)
     if not request.rotation:
-        run.take(
-            {
-                "event": "skipped",
-                "probe": "rotation",
-                "why": "not asked for: --data gate_rotation=true restarts services",
-            }
-        )
+        why = "not asked for: --data gate_rotation=true restarts services"
+        run.take("skipped", probe="rotation", why=why)
     elif not run.report.passed:
-        run.take({"event": "skipped", "probe": "rotation", "why": "not begun, because of the failure above"})
+        run.take("skipped", probe="rotation", why="not begun, because of the failure above")
     else:
         run.say("rotation")
         rotate(run)
@@ -80,11 +71,11 @@ def warn_about_dns(run: Verification) -> None:
     try:
         found = {str(entry[4][0]) for entry in socket.getaddrinfo(domain, 443, type=socket.SOCK_STREAM)}
     except OSError:
-        run.take({"event": "warning", "text": f"{domain} does not resolve on this host; the probes use {address}"})
+        run.take("warning", text=f"{domain} does not resolve on this host; the probes use {address}")
         return
     if address not in found:
         text = f"{domain} resolves to {', '.join(sorted(found))}, not to {address}, which the probes use"
-        run.take({"event": "warning", "text": text})
+        run.take("warning", text=text)
 
 
 def agent_image(present: dict[str, dict[str, Any]]) -> str:
@@ -106,9 +97,8 @@ def _written(file: str, line: str) -> str:
     return found[1] if found else ""
 
 
-@contextlib.contextmanager
-def endings() -> Iterator[None]:
-    """Being told to end raises SystemExit, once, so that what was changed is put back first."""
+def watch_endings() -> None:
+    """Have being told to end raise SystemExit, once, so that what was changed is put back first."""
     watched = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
     def end(number: int, _frame: object) -> None:
@@ -116,9 +106,8 @@ def endings() -> Iterator[None]:
             signal.signal(each, signal.SIG_IGN)
         raise SystemExit(128 + number)
 
-    for watch in watched:
-        signal.signal(watch, end)
-    yield
+    for each in watched:
+        signal.signal(each, end)
 
 
 def main(place: Path) -> int:
@@ -127,18 +116,18 @@ def main(place: Path) -> int:
     started = time.monotonic()
     run = Verification(place, replace(request, address=public_address()), agent_image(services()))
     run.say(f"{request.domain} at {run.request.address or 'no address'}, in the agent's image {run.image[:19]}")
-    with endings():
-        try:
-            remove_container()
-            verify(run)
-        except SystemExit as ended:
-            probe = "rotation" if run.request.rotation else "conversation"
-            run.check(probe, "the verification", GATE, False, f"was told to end (exit status {ended.code})")
-            raise
-        finally:
-            run.report.seconds = time.monotonic() - started
-            run.say(run.report.last_line())
-            finish(run)
+    watch_endings()
+    try:
+        remove_container()
+        verify(run)
+    except SystemExit as ended:
+        probe = "rotation" if run.request.rotation else "conversation"
+        run.check(probe, "the verification", GATE, False, f"was told to end (exit status {ended.code})")
+        raise
+    finally:
+        run.report.seconds = time.monotonic() - started
+        run.say(run.report.last_line())
+        finish(run)
     return 0 if run.report.passed else 1
 
 

@@ -5,7 +5,6 @@ Shared by the container that asks, the host that runs it and the controller; sta
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -60,20 +59,14 @@ class Report:
         """Whether something was checked and nothing failed."""
         return bool(self.checks) and self.failure is None
 
-    def failed(self, probe: str) -> bool:
-        """Whether a check of that probe failed."""
-        return any(check.probe == probe and not check.passed for check in self.checks)
-
-    def take(self, event: dict[str, Any]) -> list[str]:
+    def take(self, event: str, **values: Any) -> list[str]:
         """Add what an event says; the human lines for it."""
-        taker = getattr(self, f"_take_{event['event']}")
-        lines: list[str] = taker(**{key: value for key, value in event.items() if key != "event"})
+        lines: list[str] = getattr(self, f"_take_{event}")(**values)
         return lines
 
     def _take_check(self, **values: Any) -> list[str]:
-        check = Check(**values)
-        self.checks.append(check)
-        return check.lines()
+        self.checks.append(Check(**values))
+        return self.checks[-1].lines()
 
     def _take_latency(self, of: str, legs_ms: dict[str, int]) -> list[str]:
         self.latency_ms[of] = legs_ms
@@ -127,8 +120,3 @@ class Report:
         if not checks:
             return {"passed": None, "skipped": self.skipped.get(probe, "not reached"), "checks": []}
         return {"passed": all(check["passed"] for check in checks), "skipped": None, "checks": checks}
-
-
-def event(kind: str, **values: Any) -> str:
-    """One event as a line."""
-    return json.dumps({"event": kind, **values}, ensure_ascii=False)

@@ -25,7 +25,7 @@ def rotate(run: Verification) -> None:
     """The whole probe."""
     before, other = current_pair(HOME), new_pair()
     kept = backups(HOME)
-    note(run, "the pair in use is set aside; calls that are under way end now")
+    run.take("note", text="the pair in use is set aside; calls that are under way end now")
     try:
         changed(run, "a new pair", other, before)
     except (OSError, subprocess.CalledProcessError) as error:
@@ -33,7 +33,8 @@ def rotate(run: Verification) -> None:
     finally:
         back(run, before, other)
         left = ", ".join(sorted(backups(HOME) - kept))
-        note(run, f"keys.sh keeps what it replaces, dated and root's alone, in {HOME}: {left or 'nothing this time'}")
+        kept_in = f"keys.sh keeps what it replaces, dated and root's alone, in {HOME}"
+        run.take("note", text=f"{kept_in}: {left or 'nothing this time'}")
 
 
 def back(run: Verification, before: KeyPair, other: KeyPair) -> None:
@@ -53,9 +54,8 @@ def changed(run: Verification, what: str, pair: KeyPair, revoked: KeyPair) -> No
     after = identities()
     recreated = {service for service in after if after[service] != before.get(service)}
     names = ", ".join(sorted(recreated)) or "nothing"
-    run.check(
-        PROBE, f"{what}: the services come back", GATE, status == 0, said[-1] if said else "start.py said nothing"
-    )
+    last = said[-1] if said else "start.py said nothing"
+    run.check(PROBE, f"{what}: the services come back", GATE, status == 0, last)
     run.check(PROBE, f"{what}: restarts exactly its readers", GATE, recreated == READERS, names)
     if status == 0:
         run.probe(run.request.only("reachable", revoked=(revoked,)), within=PROBE)
@@ -96,8 +96,3 @@ def backups(home: Path) -> set[str]:
     """What keys.sh has set aside, ever."""
     found = [*home.glob("secrets/*.env.2*"), *home.glob(f"{KEYS_YAML}.2*")]
     return {str(path.relative_to(home)) for path in found}
-
-
-def note(run: Verification, text: str) -> None:
-    """Something to know that is no check."""
-    run.take({"event": "note", "text": text})

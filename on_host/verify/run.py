@@ -36,26 +36,17 @@ class Verification:
         except BrokenPipeError:
             self.audience_gone = True
 
-    def take(self, event: dict[str, Any]) -> None:
+    def take(self, event: str, **values: Any) -> None:
         """Keep and tell what was found; a failed check's container is looked at first."""
-        if event["event"] == "check" and not event["passed"]:
-            event["cause"] = likely_cause(event["leg"], event["cause"], states(services()), self.request.elsewhere)
-        for line in self.report.take(event):
+        if event == "check" and not values["passed"]:
+            present, elsewhere = states(services()), self.request.elsewhere
+            values["cause"] = likely_cause(values["leg"], values["cause"], present, elsewhere)
+        for line in self.report.take(event, **values):
             self.say(line)
 
     def check(self, probe: str, name: str, leg: str, passed: bool, detail: str, cause: str = "") -> None:
         """A check of the host's own."""
-        self.take(
-            {
-                "event": "check",
-                "probe": probe,
-                "name": name,
-                "leg": leg,
-                "passed": passed,
-                "detail": detail,
-                "cause": cause,
-            }
-        )
+        self.take("check", probe=probe, name=name, leg=leg, passed=passed, detail=detail, cause=cause)
 
     def probe(self, request: Request, within: str = "") -> None:
         """Run probes in the container; their events are taken as they come, as part of the probe `within` if given."""
@@ -84,7 +75,7 @@ class Verification:
             process.stdin.close()
         for line in process.stdout:
             event = json.loads(line)
-            self.take({**event, "probe": within} if within and "probe" in event else event)
+            self.take(**{**event, "probe": within} if within and "probe" in event else event)
         process.wait()
 
     def _crashed(self, probe: str, status: int, errors: IO[str]) -> None:

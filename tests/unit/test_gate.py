@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from on_host.verify.causes import certificate_cause, health_problems, likely_cause, turn_cause, turn_leg
-from on_host.verify.report import LEGS, PROBES, Report, event
+from on_host.verify.report import LEGS, PROBES, Report
 from on_host.verify.sound import FRAME_BYTES, RATE, SILENCE, from_wav, loudness, seconds, to_wav, trimmed
 from on_host.verify.turns import Turn
 from on_host.verify.words import overlap, words
@@ -180,7 +180,7 @@ def test_a_guard_on_another_host_is_not_looked_for_in_a_container() -> None:
 def report_of(*events: dict[str, Any]) -> Report:
     report = Report("voice.example.org", "192.0.2.10")
     for each in events:
-        report.take(json.loads(event("check", **each)))
+        report.take("check", **each)
     return report
 
 
@@ -198,7 +198,7 @@ def test_the_report_names_the_first_leg_that_broke() -> None:
 
 
 def test_people_read_what_failed_and_why() -> None:
-    lines = Report("x").take(json.loads(event("check", **FAILED)))
+    lines = Report("x").take("check", **FAILED)
     assert lines[0].split() == ["FAIL", "llm", "certificate:", "llm:", "denied"]
     assert "no role" in lines[1]
 
@@ -209,15 +209,12 @@ def test_nothing_checked_is_nothing_passed() -> None:
 
 def test_the_document_is_json_and_holds_everything_but_the_sound() -> None:
     report = report_of(PASSED)
-    for line in (
-        event("latency", of="reply", legs_ms={"transcript": 812, "heard": 1785}),
-        event("warning", text="does not resolve"),
-        event("note", text="six files"),
-        event("spoken", of="reply", question="Wer?", heard="Ich."),
-        event("recording", of="reply", wav="UklGRg=="),
-        event("skipped", probe="rotation", why="not asked for"),
-    ):
-        report.take(json.loads(line))
+    report.take("latency", of="reply", legs_ms={"transcript": 812, "heard": 1785})
+    report.take("warning", text="does not resolve")
+    report.take("note", text="six files")
+    report.take("spoken", of="reply", question="Wer?", heard="Ich.")
+    report.take("recording", of="reply", wav="UklGRg==")
+    report.take("skipped", probe="rotation", why="not asked for")
     document = json.loads(json.dumps(report.document()))
     assert document["passed"] is True
     assert document["latency_ms"]["reply"]["heard"] == 1785

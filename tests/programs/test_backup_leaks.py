@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 import pytest
 
-from tests.programs.workplace import furnish
+from tests.programs.workplace import furnish, holders
 from tests.programs.workplace import run as run_there
 from tests.unit import backups
-from voicestack.backup.contents import AGENT_ENV, CADDYS_DATA, LIVEKIT_ENV
-
-INVENTORY = """
-voice = [("@local", {"site_domain": "voice.example.org"})]
-"""
+from voicestack.backup.contents import AGENT_ENV, LIVEKIT_ENV
 
 DEPLOY = """
 import os
@@ -63,36 +56,24 @@ else:
 
 @pytest.fixture
 def workplace(tmp_path: Path) -> Path:
-    furnish(tmp_path, INVENTORY, DEPLOY)
-    (tmp_path / "old").mkdir()
+    furnish(tmp_path, DEPLOY)
     (tmp_path / "new").mkdir()
     backups.write(tmp_path / "old", backups.files())
-    # What Caddy makes by itself: it has no place in a backup.
-    backups.write(
-        tmp_path / "old",
-        {f"{CADDYS_DATA}/caddy/locks/x.lock": b"{}", f"{CADDYS_DATA}/caddy/acme/ca/challenge_tokens/x.json": b"{}"},
-    )
     backups.identity_file(tmp_path)
     return tmp_path
 
 
 def run(
-    workplace: Path,
-    place: str,
-    *options: str,
-    crash: str = "",
-    pipe: int | None = None,
-    secrets: Mapping[str, str] = MappingProxyType({}),
+    workplace: Path, place: str, *options: str, crash: str = "", **secrets: str
 ) -> subprocess.CompletedProcess[str]:
     environment = {
         **secrets,
         "VOICE_SECRETS_FILE": "",
-        "AGE_IDENTITY_FILE": str(workplace / "identity.txt") if pipe is None else f"/dev/fd/{pipe}",
+        "AGE_IDENTITY_FILE": str(workplace / "identity.txt"),
         "PLACE": str(workplace / place),
         "CRASH": crash,
     }
-    pass_fds = () if pipe is None else (pipe,)
-    return run_there(workplace, *options, environment=environment, pass_fds=pass_fds)
+    return run_there(workplace, *options, environment=environment)
 
 
 def backup(workplace: Path, *options: str, crash: str = "") -> subprocess.CompletedProcess[str]:
@@ -100,31 +81,23 @@ def backup(workplace: Path, *options: str, crash: str = "") -> subprocess.Comple
     return run(workplace, "old", *options, *wanted, crash=crash)
 
 
-def restored(
-    workplace: Path, *options: str, crash: str = "", pipe: int | None = None
-) -> subprocess.CompletedProcess[str]:
+def restored(workplace: Path, *options: str, crash: str = "", **secrets: str) -> subprocess.CompletedProcess[str]:
     (file,) = (workplace / "backups").iterdir()
-    return run(workplace, "new", *options, "--data", f"restore_file={file}", crash=crash, pipe=pipe)
+    return run(workplace, "new", *options, "--data", f"restore_file={file}", crash=crash, **secrets)
 
 
 def assert_silent(workplace: Path, finished: subprocess.CompletedProcess[str]) -> None:
     """No secret is in what was printed, nor in a file but those of the two hosts, which are their owner's alone."""
     printed = finished.stdout + finished.stderr
     assert re.findall(r"[A-Za-z0-9+/]{76}", printed) == []  # as a tar travels, in base64
-    hosts = (workplace / "old", workplace / "new")
-    files = [path for path in workplace.rglob("*") if path.is_file()]
+    hosts = {workplace / "old", workplace / "new"}
     for planted in (*backups.private(), str(backups.IDENTITY)):
         assert planted not in printed
-        holders = [path for path in files if planted in path.read_text(errors="replace")]
-        assert {path.stat().st_mode & 0o077 for path in holders} == {0}
-        elsewhere = {path.name for path in holders if not set(path.parents) & set(hosts)}
+        elsewhere = {path.name for path in holders(workplace, planted) if not hosts & set(path.parents)}
         assert elsewhere <= {"identity.txt"}
 
 
-LOUD = [("-vvv", "--diff"), ("--debug-all", "-vvv", "--diff")]
-
-
-@pytest.mark.parametrize("options", LOUD)
+@pytest.mark.parametrize("options", [("-vvv", "--diff"), ("--debug-all", "-vvv", "--diff")])
 def test_a_backup_and_its_way_back_show_no_secret(workplace: Path, options: tuple[str, ...]) -> None:
     saved = backup(workplace, *options)
     assert saved.returncode == 0, saved.stderr[-4000:]
@@ -163,55 +136,21 @@ def test_a_restore_that_crashes_shows_no_secret_and_leaves_no_file(workplace: Pa
     assert_silent(workplace, finished)
 
 
-def test_a_host_without_the_stack_has_nothing_to_save(workplace: Path) -> None:
-    (workplace / "old" / LIVEKIT_ENV).unlink()
-    finished = backup(workplace)
-    assert finished.returncode == 1
-    assert f"/{LIVEKIT_ENV}: missing, there is no LiveKit key pair" in finished.stderr
-    assert "no backup was made; run deploys/voice.py" in finished.stderr
-    assert not (workplace / "backups").exists()
-
-
-def test_a_certificate_that_stays_torn_is_named_with_the_way_out(workplace: Path) -> None:
-    backups.write(workplace / "old", {f"{backups.SITE}.crt": backups.certificate()[0]})
-    finished = backup(workplace)
-    assert finished.returncode == 1
-    assert f"/{backups.SITE}.crt: not whole, or without its key" in finished.stderr
-    assert "if one certificate stays broken, remove its directory" in finished.stderr
-    assert not (workplace / "backups").exists()
-
-
-def test_an_identity_can_come_through_a_pipe(workplace: Path) -> None:
-    """As the shell's <(age -d identity.age) gives it."""
-    assert backup(workplace).returncode == 0
-    reader, writer = os.pipe()
-    os.write(writer, f"{backups.IDENTITY}\n".encode())
-    os.close(writer)
-    back = restored(workplace, pipe=reader)
-    os.close(reader)
-    assert back.returncode == 0, back.stderr[-4000:]
-
-
-def test_an_ended_certificate_does_not_take_the_place_of_a_good_one(workplace: Path) -> None:
+def test_what_would_be_of_no_use_there_is_not_restored(workplace: Path) -> None:
+    """An ended certificate in the place of a good one; the agent's pair on a host that shall have none."""
     crt, key = backups.certificate(days=-1)
     backups.write(workplace / "old", {f"{backups.SITE}.crt": crt, f"{backups.SITE}.key": key})
-    backups.write(workplace / "new", {f"{backups.SITE}.crt": backups.files()[f"{backups.SITE}.crt"]})
+    good = backups.files()[f"{backups.SITE}.crt"]
+    backups.write(workplace / "new", {f"{backups.SITE}.crt": good})
     assert backup(workplace).returncode == 0
-    back = restored(workplace)
-    assert back.returncode == 0, back.stderr[-4000:]
-    assert f"not restored, for a certificate has ended, or agent_aws_keys = 'none': {backups.SITE}.crt, " in back.stderr
-    assert (workplace / "new" / f"{backups.SITE}.crt").read_bytes() == backups.files()[f"{backups.SITE}.crt"]
-    assert (workplace / "new" / f"{backups.AUTHORITY}.crt").exists()
-
-
-def test_the_agents_pair_stays_away_from_a_host_that_shall_have_none(workplace: Path) -> None:
-    assert backup(workplace).returncode == 0
-    assert AGENT_ENV in backups.files()
     deploy = (workplace / "deploy.py").read_text()
     (workplace / "deploy.py").write_text(deploy.replace("with_agents=True", "with_agents=False"))
     back = restored(workplace)
     assert back.returncode == 0, back.stderr[-4000:]
-    assert f"or agent_aws_keys = 'none': {AGENT_ENV}" in back.stderr
+    left_out = ", ".join([*(f"{backups.SITE}.{kind}" for kind in ("crt", "json", "key")), AGENT_ENV])
+    assert f"not restored, for a certificate has ended, or agent_aws_keys = 'none': {left_out}" in back.stderr
+    assert (workplace / "new" / f"{backups.SITE}.crt").read_bytes() == good
+    assert (workplace / "new" / f"{backups.AUTHORITY}.crt").exists()
     assert (workplace / "new" / AGENT_ENV).read_bytes() == b""
 
 
@@ -221,9 +160,7 @@ def test_a_pair_alone_that_differs_is_restored_and_a_run_that_brings_another_is_
     backups.write(
         workplace / "new", {**archived, LIVEKIT_ENV: archived[LIVEKIT_ENV].replace(b"APIplanted", b"APIother")}
     )
-    (file,) = (workplace / "backups").iterdir()
-    pair = {"LIVEKIT_API_KEY": "APIthird", "LIVEKIT_API_SECRET": "t" * 32}
-    back = run(workplace, "new", "--data", f"restore_file={file}", secrets=pair)
+    back = restored(workplace, LIVEKIT_API_KEY="APIthird", LIVEKIT_API_SECRET="t" * 32)
     assert back.returncode == 0, back.stderr[-4000:]
     assert "this run brings another LIVEKIT_API_KEY" in back.stderr
     assert (workplace / "new" / LIVEKIT_ENV).read_bytes() == archived[LIVEKIT_ENV]

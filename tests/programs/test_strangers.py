@@ -19,10 +19,6 @@ from voicestack.host.preflight import findings
 from voicestack.host.report import HostReport, Preflight, parse_report
 from voicestack.settings.model import Settings
 
-INVENTORY = """
-voice = [("@local", {"site_domain": "voice.example.org", "site_acme_email": "operator@example.org"})]
-"""
-
 DEPLOY = """
 import os
 from pyinfra.context import host
@@ -51,7 +47,7 @@ def run(tmp_path: Path, place: Path) -> subprocess.CompletedProcess[str]:
     workplace = tmp_path / "workplace"
     shutil.rmtree(workplace, ignore_errors=True)
     workplace.mkdir()
-    furnish(workplace, INVENTORY, DEPLOY)
+    furnish(workplace, DEPLOY)
     environment = {"PLACE": str(place), "HOME_OF_THE_FETCHER": str(tmp_path / "fetcher")}
     return run_there(workplace, environment=environment)
 

@@ -218,7 +218,8 @@ def test_ports(settings: Settings, healthy: HostState) -> None:
         Socket("tcp", "[::]:22", "systemd", "-"),
     )
     assert judged(*silent) == {}
-    assert judged(Socket("udp", "0.0.0.0:50010", "iperf", "-")) == {"udp 0.0.0.0:50010": "warn"}
+    for at in (("udp", "0.0.0.0:50010"), ("udp", "10.0.0.4:68"), ("tcp", "0.0.0.0:2222")):
+        assert judged(Socket(*at, "iperf", "-")) == {" ".join(at): "warn"}
 
 
 def test_docker_listens_for_the_services_that_publish_a_port_alone(clone: Wanted, settings: Settings) -> None:
@@ -254,11 +255,16 @@ def test_certificates(acme: str, folder: str, life_h: int, left_h: int, severity
     assert found.severity == severity
 
 
-def test_a_certificate_of_the_wrong_kind_is_named(settings: Settings) -> None:
+def test_the_newest_certificate_counts_and_one_of_the_wrong_kind_does_not(settings: Settings) -> None:
     """A host that was tried with Let's Encrypt's staging authority, whose certificates no browser trusts."""
-    left = Certificate(f"/d/certificates/{STAGING}/x/x.crt", NOW - DAY, NOW + 80 * DAY)
-    (found,) = network.certificates(settings, HostState(now=NOW, certificates=(left,)))
-    assert found.detail == "Caddy has none of the kind site_acme = 'production', only staging"
+
+    def said(**ends: int) -> str:
+        made = (Certificate(f"/d/certificates/{each}/x", NOW - DAY, NOW + days * DAY) for each, days in ends.items())
+        (found,) = network.certificates(settings, HostState(now=NOW, certificates=tuple(made)))
+        return found.detail
+
+    assert said(**{STAGING: 80}) == "Caddy has none of the kind site_acme = 'production', only staging"
+    assert said(**{STAGING: 80, "acme-v02": -5, "acme-v01": 40}) == "is good for 40 days"
 
 
 def test_packages_off_their_pins_unheld_in_the_way(clone: Wanted) -> None:
@@ -272,12 +278,14 @@ def test_packages_off_their_pins_unheld_in_the_way(clone: Wanted) -> None:
     )
     assert severities(machine.packages(clone.packages, good)) == {}
     installed = {**good.installed, "nvidia-container-toolkit": "1.20.0-1", "podman-docker": "4"}
-    del installed["curl"]
-    bad = replace(good, installed=installed, held=good.held - {"docker-ce"}, rivals=("/etc/apt/sources.list.d/d.list",))
+    del installed["curl"], installed["docker-ce-cli"]
+    held = good.held - {"docker-ce", "docker-ce-cli"}
+    bad = replace(good, installed=installed, held=held, rivals=("/etc/apt/sources.list.d/d.list",))
     bad = replace(bad, shared={"/etc/apt/sources.list": "deb https://download.docker.com/linux/debian"})
     found = {each.subject: each.detail for each in machine.packages(clone.packages, bad)}
     assert found == {
         "curl": "is not installed",
+        "docker-ce-cli": "is not installed",
         "nvidia-container-toolkit": "is 1.20.0-1, pinned is 1.19.1-1",
         "podman-docker": "is in the way of ours",
         "docker-ce": "is not held",

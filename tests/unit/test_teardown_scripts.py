@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -14,20 +15,8 @@ from voicestack.teardown import operations
 from voicestack.teardown.plan import HostContainer, HostImage, Takedown, read
 
 HARMLESS = (
-    "basename",
-    "cat",
-    "cut",
-    "date",
-    "dirname",
-    "du",
-    "find",
-    "grep",
-    "mktemp",
-    "paste",
-    "sed",
-    "sort",
-    "stat",
-    "tr",
+    *("basename", "cat", "cut", "date", "dirname", "du", "find", "grep"),
+    *("mktemp", "paste", "sed", "sort", "stat", "tr"),
 )
 """What a script may have as it is; whatever else it calls is refused unless a test says what that does."""
 
@@ -53,12 +42,18 @@ class Host:
         for name in names:
             self.has(name, f'exec {shutil.which(name)} "$@"')
 
-    def run(self, name: str, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """One of the scripts."""
+    def run(self, name: str, *arguments: str, lines: Iterable[str] = ()) -> subprocess.CompletedProcess[str]:
+        """One of the scripts, with these lines on stdin."""
         command = script_file(operations.__file__, name, *arguments).replace("bash ", "/bin/bash ", 1)
         environment = {"PATH": str(self._programs), "TMPDIR": str(self.root)}
-        words = ["/bin/bash", "-c", command]
+        words, stdin = ["/bin/bash", "-c", command], "".join(f"{line}\n" for line in lines)
         return subprocess.run(words, input=stdin, capture_output=True, text=True, check=False, env=environment)
+
+    def succeeds(self, name: str, *arguments: str, lines: Iterable[str] = ()) -> str:
+        """What one of them says that goes well."""
+        done = self.run(name, *arguments, lines=lines)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def calls(self) -> list[str]:
         """All since the last time."""
@@ -70,9 +65,8 @@ class Host:
         """What state.sh says of these roots; pyinfra strips lines."""
         trees = " ".join(path for path in known or {} if path.endswith("/"))
         words = (trees, f"{self.root}/etc/*", str(weights), f"{self.root}/backups", "caddy:2")
-        done = self.run("state.sh", " ".join(map(str, roots)), *words)
-        assert done.returncode == 0
-        return read([line.strip() for line in done.stdout.splitlines()], known or {})
+        said = self.succeeds("state.sh", " ".join(map(str, roots)), *words)
+        return read([line.strip() for line in said.splitlines()], known or {})
 
 
 @pytest.fixture
@@ -90,24 +84,17 @@ def files(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
 
-REFUSED = [
-    "",
-    "/",
-    "/opt/voice/",
-    "/opt/voice/../x",
-    "/opt/voice/a/..",
-    "/etc/voice",
-    "x",
-    "/models/guard",
-    "/var/backups/voice",
-]
-
-
-@pytest.mark.parametrize("path", REFUSED)
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("", "/", "x", "/opt/voice/", "/opt/voice/../x", "/opt/voice/a/.."),
+        *("/etc/voice", "/models/guard", "/var/backups/voice"),
+    ],
+)
 def test_nothing_outside_the_deploys_own_places_is_deleted(host: Host, path: str) -> None:
     host.has("rm")
     for weights in ("", "/elsewhere"):
-        done = host.run("delete.sh", weights, stdin=f"{path}\n")
+        done = host.run("delete.sh", weights, lines=[path])
         assert done.returncode == 1
         assert f"not a path of the deploys: {path}" in done.stderr
     assert host.calls() == []
@@ -121,17 +108,15 @@ def test_each_of_the_deploys_own_places_is_deleted(host: Host) -> None:
         *("/var/backups/voice/20261123T120000Z", "/etc/sysctl.d/60-voice.conf"),
         "/etc/systemd/system/docker.service.d/20-voice-volume.conf",
     )
-    done = host.run("delete.sh", "", stdin="".join(f"{path}\n" for path in paths))
-    assert done.returncode == 0, done.stderr
-    calls = host.calls()
-    assert calls[:-1] == [f"rm -rf --one-file-system -- {path.rstrip('/')}" for path in paths]
-    assert calls[-1] == "systemctl daemon-reload"
+    host.succeeds("delete.sh", "", lines=paths)
+    deleted = (f"rm -rf --one-file-system -- {path.rstrip('/')}" for path in paths)
+    assert host.calls() == [*deleted, "systemctl daemon-reload"]
 
 
 @pytest.mark.parametrize("name", ["", "..", "../x", "x/..", "a/../../b"])
 def test_no_name_leads_out_of_the_weights_directory(host: Host, name: str) -> None:
     host.has("rm")
-    assert host.run("delete.sh", "/models", stdin=f"/models/{name}\n").returncode == 1
+    assert host.run("delete.sh", "/models", lines=[f"/models/{name}"]).returncode == 1
     assert host.calls() == []
 
 
@@ -150,16 +135,16 @@ def test_models_go_and_what_is_not_one_stays(host: Host) -> None:
     assert set(found.beside) == {"exploration", ".replaced/exploration", "linked"}
     assert not found.mounted
     words = (str(models), f"{models}/.replaced", str(models))
-    host.run("delete.sh", *words, stdin="".join(f"{models}/{name}\n" for name in found.models))
+    host.succeeds("delete.sh", *words, lines=[f"{models}/{name}" for name in found.models])
     assert files(models) == [".replaced/exploration/x", "exploration/x", "lost+found/x"]
     shutil.rmtree(models)
     (models / ".replaced").mkdir(parents=True)
     host.has("mountpoint")
     assert host.state(weights=models).mounted
-    host.run("delete.sh", *words)
+    host.succeeds("delete.sh", *words)
     assert (models / ".replaced").exists()
     host.has("mountpoint", "false")
-    host.run("delete.sh", *words)
+    host.succeeds("delete.sh", *words)
     assert not models.exists()
 
 
@@ -181,8 +166,7 @@ def test_a_directory_goes_only_if_it_is_empty_whatever_the_list_says(host: Host)
     write(home, "secrets/mine.txt")
     (home / "caddy").mkdir()
     directories = [f"{home}/caddy", f"{home}/secrets", str(home)]
-    done = host.run("delete.sh", "", *directories, stdin="".join(f"{path}\n" for path in directories))
-    assert done.returncode == 0, done.stderr
+    host.succeeds("delete.sh", "", *directories, lines=directories)
     assert sorted(path.name for path in home.rglob("*")) == ["mine.txt", "secrets"]
 
 
@@ -260,8 +244,7 @@ def test_images_are_asked_for_by_what_settings_files_and_releases_name(host: Hos
     (home / "compose.yml").write_text("services:\n  livekit:\n    image: livekit:1\n")
     (home / "releases/1/compose.yml").write_text("    image: old:1\n    image: older:1\n")
     (home / "releases/1/release.json").write_text('{"images": {"caddy": ["caddy:1", "sha256:' + "0" * 64 + '"]}}')
-    done = host.run("state.sh", str(home), "", "", "/nowhere", "/nowhere", "caddy:2")
-    lines = done.stdout.splitlines()
+    lines = host.succeeds("state.sh", str(home), "", "", "/nowhere", "/nowhere", "caddy:2").splitlines()
     assert [line.split("\t")[-1] for line in lines if line.startswith("named\t")] == ["caddy:2", "livekit:1", "older:1"]
     assert f"released\tsha256:{'0' * 64}" in lines
     assert HostImage("sha256:b", "<none>:<none>").reference == "sha256:b"
@@ -277,9 +260,8 @@ def test_docker_starts_without_the_volume_that_has_gone_and_however_often_it_cou
     assert refused.returncode == 1
     assert "Docker is installed and does not start; mend or remove it" in refused.stderr
     host.calls()
-    started = host.run("docker.sh", str(wait))
-    assert started.returncode == 0
-    assert "Docker no longer waits for the weights' volume, which is not here" in started.stdout
+    said = host.succeeds("docker.sh", str(wait))
+    assert "Docker no longer waits for the weights' volume, which is not here" in said
     assert [call for call in host.calls() if call.startswith("systemctl")] == [
         "systemctl daemon-reload",
         "systemctl reset-failed docker.socket docker.service",
@@ -289,12 +271,10 @@ def test_docker_starts_without_the_volume_that_has_gone_and_however_often_it_cou
 
 def test_services_stop_in_their_order_before_networks_and_one_in_use_stays(host: Host) -> None:
     host.has("docker", "case $1 in inspect) echo 75 ;; network) echo 'no'; echo 'in use by other' >&2; exit 1 ;; esac")
-    done = host.run(
-        "services.sh", stdin="container 1 voice-voice-agent-1\ncontainer 2 x\nnetwork voice_default\nvolume voice_a\n"
-    )
-    assert done.returncode == 0, done.stderr
-    assert "voice-voice-agent-1: stopping, which may take 75 s\n" in done.stdout
-    assert "network voice_default stays: in use by other\n" in done.stdout
+    going = ("container 1 voice-voice-agent-1", "container 2 x", "network voice_default", "volume voice_a")
+    said = host.succeeds("services.sh", lines=going)
+    assert "voice-voice-agent-1: stopping, which may take 75 s\n" in said
+    assert "network voice_default stays: in use by other\n" in said
     assert [call for call in host.calls() if "inspect" not in call] == [
         *("docker stop 1", "docker rm --volumes 1", "docker stop 2", "docker rm --volumes 2"),
         *("docker network rm voice_default", "docker volume rm voice_a"),
@@ -303,7 +283,7 @@ def test_services_stop_in_their_order_before_networks_and_one_in_use_stays(host:
 
 def test_a_container_that_does_not_stop_ends_the_run_there(host: Host) -> None:
     host.has("docker", "[ $1 != stop ]")
-    assert host.run("services.sh", stdin="container 1 a\ncontainer 2 b\n").returncode != 0
+    assert host.run("services.sh", lines=["container 1 a", "container 2 b"]).returncode != 0
     assert not [call for call in host.calls() if call.endswith(" 2") or " rm " in call]
 
 
@@ -316,19 +296,16 @@ def test_what_docker_made_for_a_volume_that_has_gone_goes_with_the_containers(ho
     # An engine without weights is started again and again, and its directory comes back until the container is gone.
     host.has("docker", f"case $1 in inspect) echo 10 ;; rm) mkdir -p {models}/guard ;; esac")
     words = [str(models / name) for name in ("guard", "voxtral", "absent")]
-    done = host.run("services.sh", *words, stdin="container 1 voice-vllm-guard-1\n")
-    assert done.returncode == 0, done.stderr
+    host.succeeds("services.sh", *words, lines=["container 1 voice-vllm-guard-1"])
     assert [path.name for path in models.iterdir()] == ["voxtral"]
 
 
 def test_an_image_that_stays_is_told_and_one_that_went_with_another_name_is_not(host: Host) -> None:
     host.has_real("rm")
     host.has("docker", 'case "$*" in *" rm "*) echo "conflict" >&2; exit 1 ;; "image inspect gone:1") exit 1 ;; esac')
-    done = host.run("images.sh", "", stdin="caddy:2\ngone:1\n")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0] == "caddy:2: stays: conflict"
-    assert "gone:1" not in done.stdout
-    assert "the build cache stays, because others use this Docker" in done.stdout
+    first, *others = host.succeeds("images.sh", "", lines=["caddy:2", "gone:1"]).splitlines()
+    assert first == "caddy:2: stays: conflict"
+    assert [line.partition(";")[0] for line in others] == ["the build cache stays, because others use this Docker"]
     assert not [call for call in host.calls() if "prune" in call]
 
 
@@ -337,13 +314,12 @@ def test_the_build_cache_goes_and_is_told_if_it_does_not(host: Host) -> None:
     host.has_real("rm")
     # Buildx has a place for its notes that goes again.
     host.has("docker", 'case "$*" in "builder prune"*) [ -d "${BUILDX_CONFIG:-}" ] ;; esac')
-    assert host.run("images.sh", "cache", stdin="caddy:2\n").stdout == ""
+    assert host.succeeds("images.sh", "cache", lines=["caddy:2"]) == ""
     assert "docker builder prune --all --force" in host.calls()
     assert not list(host.root.glob("tmp.*"))
     host.has("docker", 'case "$*" in "builder prune"*) exit 1 ;; esac')
-    done = host.run("images.sh", "cache", stdin="caddy:2\n")
-    assert done.returncode == 0, done.stderr
-    assert "the build cache stays; docker builder prune --all removes it" in done.stdout
+    said = host.succeeds("images.sh", "cache", lines=["caddy:2"])
+    assert "the build cache stays; docker builder prune --all removes it" in said
 
 
 def way_back(place: Path) -> str:
@@ -359,8 +335,7 @@ def test_what_is_moved_aside_is_roots_alone_and_comes_back_with_one_command(host
     (source / "opt/voice/secrets/livekit.env").chmod(0o600)
     backups.mkdir(mode=0o755)
     paths = [f"{source}/opt/voice/secrets/livekit.env", f"{source}/var/lib/voice/caddy/data/"]
-    done = host.run("aside.sh", str(backups), stdin="".join(f"{path}\n" for path in paths))
-    assert done.returncode == 0, done.stderr
+    said = host.succeeds("aside.sh", str(backups), lines=paths)
     assert files(source) == ["opt/voice/compose.yml"]
     assert backups.stat().st_mode & 0o777 == 0o700
     (place,) = backups.iterdir()
@@ -368,7 +343,7 @@ def test_what_is_moved_aside_is_roots_alone_and_comes_back_with_one_command(host
     kept = place / str(source).lstrip("/") / "opt/voice"
     modes = [path.stat().st_mode & 0o777 for path in (kept, kept / "secrets", kept / "secrets/livekit.env")]
     assert modes == [0o755, 0o700, 0o600]
-    assert way_back(place) in done.stdout
+    assert way_back(place) in said
     shutil.rmtree(source / "opt/voice/secrets")
     assert subprocess.run(["bash", "-c", way_back(place)], check=False).returncode == 0
     assert (source / "opt/voice").stat().st_mode & 0o777 == 0o755
@@ -386,17 +361,16 @@ def test_keys_that_a_run_left_in_two_directories_come_back_from_both(host: Host,
     half = {"cp": f"/bin/cp -a --parents {paths[0]} ${{@: -1}}", "rm": f"/bin/rm {paths[0]}"}[at]
     host.has(at, f"{half}; exit 1")
     host.has("date", "echo 20261123T120000Z")
-    assert host.run("aside.sh", str(backups), stdin="".join(f"{path}\n" for path in paths)).returncode == 1
+    assert host.run("aside.sh", str(backups), lines=paths).returncode == 1
     left = [path for path in paths if Path(path).exists()]
     assert left == (paths if at == "cp" else paths[1:])
 
     host.has_real(at)
     host.has("date", "echo 20261123T120100Z")
-    second = host.run("aside.sh", str(backups), stdin="".join(f"{path}\n" for path in left))
-    assert second.returncode == 0, second.stderr
+    said = host.succeeds("aside.sh", str(backups), lines=left)
     assert files(source) == []
     first, last = sorted(backups.iterdir())
-    assert f"copy it first): {first}\n" in second.stdout
+    assert f"copy it first): {first}\n" in said
     for place in (first, last):
         assert subprocess.run(["bash", "-c", way_back(place)], check=False).returncode == 0
     assert files(source) == ["env/agent.env", "secrets/livekit.env"]

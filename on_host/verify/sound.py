@@ -43,9 +43,7 @@ def to_wav(pcm: bytes) -> bytes:
     """A WAV file around the samples."""
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
+        file.setparams((1, 2, RATE, 0, "NONE", ""))
         file.writeframes(pcm)
     return buffer.getvalue()
 

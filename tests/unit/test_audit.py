@@ -17,12 +17,12 @@ from tests.conftest import default_data
 from voicestack.audit import containers, files, machine, network, weights
 from voicestack.audit.facts import Certificate, Container, HostState, LiveFile, parse
 from voicestack.audit.findings import Audit, Finding
-from voicestack.audit.wanted import Wanted, wanted
 from voicestack.host.docker import DockerState, daemon_config
 from voicestack.host.nvidia import DriverState
 from voicestack.host.packages import AptState
 from voicestack.host.platform import Platform
 from voicestack.host.report import Socket
+from voicestack.parts import wanted_packages
 from voicestack.remote import File
 from voicestack.settings.load import parse as parse_settings
 from voicestack.settings.model import Settings
@@ -34,18 +34,25 @@ UBUNTU = Platform("ubuntu", "2404", "noble", "6.8.0-1029-aws", "aws")
 NOW = 1_800_000_000
 DAY = 86_400
 HOME = "/opt/voice"
+COMPOSE = f"{HOME}/compose.yml"
 GUARD = "vllm-guard"
 
 
 @pytest.fixture
-def clone(settings: Settings) -> Wanted:
-    return wanted(settings, UBUNTU, "192.0.2.10")
+def clone(settings: Settings) -> dict[str, File]:
+    return files.wanted_files(settings, UBUNTU, "192.0.2.10")
 
 
 @pytest.fixture
-def healthy(clone: Wanted, settings: Settings) -> HostState:
+def services(clone: dict[str, File]) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(clone[COMPOSE].content)["services"]
+    return found
+
+
+@pytest.fixture
+def healthy(clone: dict[str, File], services: dict[str, Any], settings: Settings) -> HostState:
     """A host exactly as wanted."""
-    ids = {service: hashlib.sha256(service.encode()).hexdigest() for service in clone.services}
+    ids = {service: hashlib.sha256(service.encode()).hexdigest() for service in services}
     single = [each for each in listeners(settings) if not each.is_range]
     public = [Socket(each.protocol, f"*:{each.first}", "x", ids["livekit"]) for each in single if each.is_public]
     by = dict.fromkeys(network.PUBLISHED, ("docker-proxy", "-"))
@@ -56,14 +63,14 @@ def healthy(clone: Wanted, settings: Settings) -> HostState:
     ]
     return HostState(
         now=NOW,
-        files={path: live(file) for path, file in clone.files.items()},
+        files={path: live(file) for path, file in clone.items()},
         secrets={
             f"{HOME}/secrets": "700 0",
             f"{HOME}/releases": "700 0",
             **dict.fromkeys(files.REQUIRED_SECRETS, "600 0"),
         },
-        others=(*clone.files, f"{HOME}/.running.json", f"{HOME}/livekit/keys.yaml.20261123T120000Z"),
-        containers=tuple(container(name, each, ids[name]) for name, each in clone.services.items()),
+        others=(*clone, f"{HOME}/.running.json", f"{HOME}/livekit/keys.yaml.20261123T120000Z"),
+        containers=tuple(container(name, each, ids[name]) for name, each in services.items()),
         differences={},
         listeners=(*public, *local, Socket("tcp", "0.0.0.0:22", "sshd", "-")),
         certificates=(Certificate("/x/certificates/acme-v02/y.crt", NOW - 60 * DAY, NOW + 30 * DAY),),
@@ -86,12 +93,12 @@ def severities(found: list[Finding]) -> dict[str, str]:
     return {each.subject: each.severity for each in found if each.severity != "ok"}
 
 
-def test_a_host_as_wanted_has_no_findings(clone: Wanted, settings: Settings, healthy: HostState) -> None:
+def test_a_host_as_wanted_has_no_findings(clone: dict[str, File], settings: Settings, healthy: HostState) -> None:
     found = [
-        *files.files(clone.files, healthy),
-        *files.others(clone.files, healthy),
+        *files.files(clone, healthy),
+        *files.others(clone, healthy),
         *files.secrets(healthy),
-        *containers.containers(clone.services, healthy),
+        *containers.containers(clone[COMPOSE].content, healthy),
         *machine.reboot(healthy),
         *machine.memory(settings.plan, healthy),
         *network.ports(settings, healthy, 22),
@@ -101,28 +108,26 @@ def test_a_host_as_wanted_has_no_findings(clone: Wanted, settings: Settings, hea
     assert Audit("example.org", found, strict=True).lines()[-1] == "PASSED: 0 differences, 0 warnings"
 
 
-def test_what_a_run_writes_is_what_is_compared(clone: Wanted) -> None:
-    assert {"/opt/voice/compose.yml", "/opt/voice/env/voice-agent.env", "/etc/sysctl.d/60-voice.conf"} <= set(
-        clone.files
-    )
-    assert "/etc/apt/sources.list.d/voice-docker.sources" in clone.files
-    assert clone.services["livekit"]["command"] == ["--config", "/etc/livekit/livekit.yaml"]
-    assert "command" not in clone.services["caddy"]
-    words = [word for each in clone.services.values() for word in each.get("command", []) + each.get("entrypoint", [])]
+def test_what_a_run_writes_is_what_is_compared(clone: dict[str, File], services: dict[str, Any]) -> None:
+    assert {COMPOSE, f"{HOME}/env/voice-agent.env", "/etc/sysctl.d/60-voice.conf"} <= clone.keys()
+    assert "/etc/apt/sources.list.d/voice-docker.sources" in clone
+    assert services["livekit"]["command"] == ["--config", "/etc/livekit/livekit.yaml"]
+    words = [word for each in services.values() for word in each.get("command", []) + each.get("entrypoint", [])]
     assert {type(word) for word in words} == {str}
-    assert "nvidia-container-toolkit" in clone.packages.hold
 
 
-def test_an_edited_file_is_shown_and_a_missing_and_an_open_one_are_named(clone: Wanted, healthy: HostState) -> None:
+def test_an_edited_file_is_shown_and_a_missing_and_an_open_one_are_named(
+    clone: dict[str, File], healthy: HostState
+) -> None:
     caddyfile, environment, daemon = f"{HOME}/caddy/Caddyfile", f"{HOME}/env/caddy.env", f"{HOME}/bin/start.py"
-    edited = clone.files[caddyfile].content.replace(b"respond 404", b"respond 200")
+    edited = clone[caddyfile].content.replace(b"respond 404", b"respond 200")
     changed = {
         **healthy.files,
         caddyfile: live(File(edited), content=edited),
         environment: replace(healthy.files[environment], owner="644 0"),
     }
     del changed[daemon]
-    found = {each.subject: each for each in files.files(clone.files, replace(healthy, files=changed))}
+    found = {each.subject: each for each in files.files(clone, replace(healthy, files=changed))}
     assert found.keys() == {caddyfile, environment, daemon}
     assert found[caddyfile].diff[-3:] == ("-\trespond 200", "+\trespond 404", " }")
     assert "644 0, not 600 0" in found[environment].detail
@@ -136,14 +141,14 @@ def test_a_secret_that_others_can_read_or_that_is_missing_fails(healthy: HostSta
     assert severities(files.secrets(replace(healthy, secrets=opened))) == {f"{HOME}/releases": "fail"}
 
 
-def test_another_file_in_the_stacks_home_is_a_warning(clone: Wanted, healthy: HostState) -> None:
+def test_another_file_in_the_stacks_home_is_a_warning(clone: dict[str, File], healthy: HostState) -> None:
     state = replace(healthy, others=(*healthy.others, f"{HOME}/caddy/old.conf"))
-    assert severities(files.others(clone.files, state)) == {f"{HOME}/caddy/old.conf": "warn"}
+    assert severities(files.others(clone, state)) == {f"{HOME}/caddy/old.conf": "warn"}
 
 
-def test_start_pys_reasons_are_the_findings(clone: Wanted, healthy: HostState) -> None:
+def test_start_pys_reasons_are_the_findings(clone: dict[str, File], healthy: HostState) -> None:
     state = replace(healthy, differences={GUARD: "is exited"})
-    (found,) = containers.containers(clone.services, state)
+    (found,) = containers.containers(clone[COMPOSE].content, state)
     assert (found.severity, found.subject, found.detail) == ("fail", GUARD, "is exited")
 
 
@@ -157,42 +162,40 @@ def test_start_pys_reasons_are_the_findings(clone: Wanted, healthy: HostState) -
     ],
 )
 def test_a_container_of_another_image_or_with_other_words_fails(
-    clone: Wanted, healthy: HostState, change: dict[str, Any], said: str
+    clone: dict[str, File], services: dict[str, Any], healthy: HostState, change: dict[str, Any], said: str
 ) -> None:
     others = [each for each in healthy.containers if each.service != GUARD]
-    altered = replace(container(GUARD, clone.services[GUARD]), **change)
-    (found,) = containers.containers(clone.services, replace(healthy, containers=(*others, altered)))
+    altered = replace(container(GUARD, services[GUARD]), **change)
+    (found,) = containers.containers(clone[COMPOSE].content, replace(healthy, containers=(*others, altered)))
     assert (found.severity, found.detail) == ("fail", said)
 
 
-def test_the_words_that_differ_are_shown(clone: Wanted) -> None:
+def test_the_words_that_differ_are_shown(clone: dict[str, File], services: dict[str, Any]) -> None:
     def diff(command: list[str]) -> list[tuple[str, tuple[str, ...]]]:
-        state = HostState(
-            containers=(replace(container(GUARD, clone.services[GUARD]), command=command),), differences={}
-        )
-        return [(each.detail, each.diff) for each in containers.containers(clone.services, state)]
+        state = HostState(containers=(replace(container(GUARD, services[GUARD]), command=command),), differences={})
+        return [(each.detail, each.diff) for each in containers.containers(clone[COMPOSE].content, state)]
 
-    command = clone.services[GUARD]["command"]
+    command = services[GUARD]["command"]
     altered = ["--max-num-seqs=256" if word == "--max-num-seqs=4" else word for word in command]
     assert diff(altered) == [("runs with another command", ("- --max-num-seqs=256", "+ --max-num-seqs=4"))]
     assert diff(command[::-1]) == [("runs with its command in another order", ())]
 
 
 def test_strangers_and_restarts_are_warnings_and_a_runs_own_container_is_none(
-    clone: Wanted, healthy: HostState
+    clone: dict[str, File], healthy: HostState
 ) -> None:
     stranger = Container("1" * 64, "minio", "", "minio:1", "exited", 0, 137, None, None)
     gate = replace(stranger, name="voice-gate")
     restarted = replace(healthy.containers[0], restarts=3)
-    found = containers.containers(clone.services, replace(healthy, containers=(restarted, stranger, gate)))
+    found = containers.containers(clone[COMPOSE].content, replace(healthy, containers=(restarted, stranger, gate)))
     assert severities(found) == {"livekit": "warn", "minio": "warn"}
     assert "exited, exit status 137" in found[1].detail
 
 
-def test_a_host_that_cannot_be_compared_is_no_healthy_one(clone: Wanted) -> None:
-    assert severities(containers.containers(clone.services, HostState())) == {"the stack": "fail"}
+def test_a_host_that_cannot_be_compared_is_no_healthy_one(clone: dict[str, File]) -> None:
+    assert severities(containers.containers(clone[COMPOSE].content, HostState())) == {"the stack": "fail"}
     broken = HostState(faults={"start.py --check": "exit status 15"})
-    assert severities(containers.containers(clone.services, broken)) == {"start.py --check": "fail"}
+    assert severities(containers.containers(clone[COMPOSE].content, broken)) == {"start.py --check": "fail"}
 
 
 def test_ports(settings: Settings, healthy: HostState) -> None:
@@ -222,9 +225,10 @@ def test_ports(settings: Settings, healthy: HostState) -> None:
         assert judged(Socket(*at, "iperf", "-")) == {" ".join(at): "warn"}
 
 
-def test_docker_listens_for_the_services_that_publish_a_port_alone(clone: Wanted, settings: Settings) -> None:
-    services = yaml.safe_load(clone.files[f"{HOME}/compose.yml"].content)["services"].values()
-    published = {line for service in services for line in service.get("ports", [])}
+def test_docker_listens_for_the_services_that_publish_a_port_alone(
+    services: dict[str, Any], settings: Settings
+) -> None:
+    published = {line for service in services.values() for line in service.get("ports", [])}
     ports = {each.name: each.first for each in listeners(settings) if not each.is_public}
     assert published == {f"127.0.0.1:{ports[name]}:{ports[name]}" for name in network.PUBLISHED}
 
@@ -267,22 +271,23 @@ def test_the_newest_certificate_counts_and_one_of_the_wrong_kind_does_not(settin
     assert said(**{STAGING: 80, "acme-v02": -5, "acme-v01": 40}) == "is good for 40 days"
 
 
-def test_packages_off_their_pins_unheld_in_the_way(clone: Wanted) -> None:
+def test_packages_off_their_pins_unheld_in_the_way(settings: Settings) -> None:
+    wanted = wanted_packages(settings, UBUNTU)
     good = AptState(
         files={
-            **{path: hashlib.sha256(text.encode()).hexdigest() for path, text in clone.packages.all_files.items()},
-            **{each.keyring: "" for each in clone.packages.repositories},
+            **{path: hashlib.sha256(text.encode()).hexdigest() for path, text in wanted.all_files.items()},
+            **{each.keyring: "" for each in wanted.repositories},
         },
-        installed={name: version or "1" for name, version in clone.packages.install.items()},
-        held=frozenset(clone.packages.hold),
+        installed={name: version or "1" for name, version in wanted.install.items()},
+        held=frozenset(wanted.hold),
     )
-    assert severities(machine.packages(clone.packages, good)) == {}
+    assert severities(machine.packages(wanted, good)) == {}
     installed = {**good.installed, "nvidia-container-toolkit": "1.20.0-1", "podman-docker": "4"}
     del installed["curl"], installed["docker-ce-cli"]
     held = good.held - {"docker-ce", "docker-ce-cli"}
     bad = replace(good, installed=installed, held=held, rivals=("/etc/apt/sources.list.d/d.list",))
     bad = replace(bad, shared={"/etc/apt/sources.list": "deb https://download.docker.com/linux/debian"})
-    found = {each.subject: each.detail for each in machine.packages(clone.packages, bad)}
+    found = {each.subject: each.detail for each in machine.packages(wanted, bad)}
     assert found == {
         "curl": "is not installed",
         "docker-ce-cli": "is not installed",
@@ -321,7 +326,10 @@ def test_driver_and_reboot(healthy: HostState) -> None:
 def test_weights(settings: Settings) -> None:
     state = WeightsDirectory(now=NOW)
     state.strangers["old \udcff"] = state.staged["x-0"] = state.models["x"] = OnDisk(None, {"x": 1})
+    name, model = next(iter(settings.models.items()))
+    state.models[name] = state.staged[f"{name}-{model.revision[:12]}"] = OnDisk(None, {"x": 1})
     found = weights.weights(settings, state)
+    assert [each.subject for each in found if each.severity == "ok"] == ["/models/x"]
     assert severities(found) == {
         **dict.fromkeys(settings.models, "fail"),
         "/models/old �": "fail",
@@ -368,11 +376,11 @@ def test_lines_that_pyinfra_stripped_are_read() -> None:
     assert found.detail == "asked for by a package that does not say its name"
 
 
-def test_what_docker_says_of_containers_is_read(clone: Wanted) -> None:
+def test_what_docker_says_of_containers_is_read(services: dict[str, Any]) -> None:
     """As the form in state.sh has it; docker's faults stand beside."""
-    shown = asdict(container("livekit", clone.services["livekit"]))
+    shown = asdict(container("livekit", services["livekit"]))
     state = parse([f"container\t{json.dumps(shown)}", "fault\tDocker\tno\tdaemon"])
-    assert state.containers == (container("livekit", clone.services["livekit"]),)
+    assert state.containers == (container("livekit", services["livekit"]),)
     assert state.faults == {"Docker": "no"}
 
 

@@ -84,6 +84,9 @@ def test_two_clones_that_went_different_ways(main: Path, tmp_path: Path) -> None
     assert re.fullmatch("has what is not live: 1 commit: [0-9a-f]+ three", has)
     assert re.fullmatch("lacks what is live: 1 commit: [0-9a-f]+ hotfix", lacks)
     assert not knows(main, live.commit)
+    head.cache_clear()
+    the_other_way = found(main, replace(MADE, commit=head(main).commit), against=str(other))
+    assert [each[1] for each in the_other_way] == [str(other), str(other)]
 
 
 def test_uncommitted_changes_count_where_they_are_deployed(main: Path) -> None:

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.render.matrix import PLATFORMS
-from voicestack.audit.wanted import wanted
 from voicestack.host import docker
 from voicestack.host.docker import DockerState, daemon_config, merge, parse_config, wanted_packages
+from voicestack.parts import stack_files
 from voicestack.paths import HOME
 from voicestack.settings.model import Settings
 
@@ -127,7 +127,7 @@ def test_the_proof_runs_with_the_restrictions_and_the_card_of_the_agent(settings
     (line,) = re.findall(r"^docker run (.*) >/dev/null$", text, re.MULTILINE)
     words = shlex.split(line)
     options = dict(itertools.pairwise(words))
-    compose = wanted(settings, PLATFORMS["ubuntu2404"], "192.0.2.10").files[f"{HOME}/compose.yml"].content
+    compose = stack_files(settings)[f"{HOME}/compose.yml"].content
     agent = yaml.safe_load(compose)["services"]["voice-agent"]
     assert agent["read_only"] is True
     assert agent["init"] is True

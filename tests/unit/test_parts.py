@@ -9,8 +9,7 @@ import yaml
 
 from tests.conftest import default_data
 from tests.render.matrix import PLATFORMS
-from voicestack.audit.files import REQUIRED_SECRETS
-from voicestack.audit.wanted import wanted
+from voicestack.audit import files as audited
 from voicestack.host import base, docker, nvidia
 from voicestack.host.platform import Platform, driver_pinning_packages, repositories
 from voicestack.host.volume import DROP_IN, wanted_files
@@ -36,8 +35,8 @@ EACH_PLATFORM = pytest.mark.parametrize("platform", PLATFORMS.values(), ids=PLAT
 @EACH_PLATFORM
 def test_every_file_that_a_deploy_writes_is_the_stacks_or_the_machines(settings: Settings, platform: Platform) -> None:
     """The machine's stay; of them the stack's alone are what the kernel and Docker read for it."""
-    files = wanted(settings, platform, "192.0.2.10")
-    written = {*files.files, *(each.keyring for each in files.packages.repositories)}
+    keyrings = (each.keyring for each in wanted_packages(settings, platform).repositories)
+    written = {*audited.wanted_files(settings, platform, "192.0.2.10"), *keyrings}
     known = patterns(stack_files(settings))
     ours = {path for path in written if kind(path, known)}
     assert written - ours == {path for path in machine_files(settings) if path in written}
@@ -74,7 +73,7 @@ def test_dockers_wait_for_the_weights_disk_goes_with_the_stack_and_the_mount_sta
 @pytest.mark.parametrize(
     ("path", "what"),
     [
-        *((path, "secret") for path in REQUIRED_SECRETS),
+        *((path, "secret") for path in audited.REQUIRED_SECRETS),
         (f"{HOME}/secrets/bedrock.env", "secret"),
         (f"{HOME}/secrets/livekit.env.20261123T120000Z", "secret"),
         (f"{HOME}/livekit/keys.yaml.20261123T120000Z", "secret"),

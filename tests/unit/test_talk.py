@@ -119,8 +119,7 @@ class Host:
     name = "box"
 
     def __init__(self, invitation: Invitation) -> None:
-        self.invitation = invitation
-        self.asked: list[dict[str, object]] = []
+        self.invitation, self.asked = invitation, list[dict[str, object]]()
 
     def get_fact(self, fact: type[Minted], **arguments: object) -> Invitation:
         assert fact is Minted
@@ -146,20 +145,20 @@ def test_no_host_is_asked_while_the_page_is_off(data: dict[str, Any]) -> None:
     assert host.asked == []
 
 
-def invite(path: str) -> Invitation:
-    """What the script says where only the programs in `path` are."""
+def invite(programs: Path, docker: str = "") -> Invitation:
+    """What the script says where this `docker` is the only program, or none is."""
+    if docker:
+        (programs / "docker").write_text(f"#!/usr/bin/bash\n{docker}\n")
+        (programs / "docker").chmod(0o755)
     words = ["/usr/bin/bash", "-euo", "pipefail", str(SCRIPT), "7"]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, env={"PATH": path})
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env={"PATH": str(programs)})
     return Minted().process(done.stdout.splitlines())
-
-
-def test_a_host_without_docker_has_no_stack(tmp_path: Path) -> None:
-    assert invite(str(tmp_path)).problem == "the stack is not on this host; run deploys/voice.py"
 
 
 @pytest.mark.parametrize(
     ("docker", "problem"),
     [
+        ("", "the stack is not on this host"),
         ("exit 1", "Docker does not answer"),
         ("[ $1 = exec ] || exit 0", "Caddy does not run"),
         ('[ "$1" = ps ] && echo id; [ "$1" = ps ]', "Caddy does not serve the page yet"),
@@ -168,18 +167,14 @@ def test_a_host_without_docker_has_no_stack(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_missing_is_named(tmp_path: Path, docker: str, problem: str) -> None:
-    program = tmp_path / "docker"
-    program.write_text(f"#!/usr/bin/bash\n{docker}\n")
-    program.chmod(0o755)
-    assert invite(str(tmp_path)).problem.startswith(problem)
+    said = invite(tmp_path, docker).problem
+    assert said.startswith(problem)
+    assert "; run deploys/voice.py" in said
 
 
 def test_the_script_has_the_agent_mint_for_so_many_minutes(tmp_path: Path) -> None:
-    program = tmp_path / "docker"
-    program.write_text(
-        '#!/usr/bin/bash\n[ "$1" = ps ] && echo id && exit\n[ "$3" = test ] && exit\n'
-        '[ "$*" = "exec id /opt/venv/bin/python -m voice_agent invite --minutes 7" ] || exit 64\n'
-        'echo \'{"token": "a.b.c", "expires_at": 5}\'\n'
-    )
-    program.chmod(0o755)
-    assert invite(str(tmp_path)) == Invitation("a.b.c", 5)
+    docker = """[ "$1" = ps ] && echo id && exit
+[ "$3" = test ] && exit
+[ "$*" = "exec id /opt/venv/bin/python -m voice_agent invite --minutes 7" ] || exit 64
+echo '{"token": "a.b.c", "expires_at": 5}'"""
+    assert invite(tmp_path, docker) == Invitation("a.b.c", 5)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import yaml
+
 from voicestack.audit.facts import Container, HostState
 from voicestack.audit.findings import Area, Finding
 from voicestack.audit.redacted import redact
 from voicestack.parts import OF_A_RUN
 
 
-def containers(wanted: Mapping[str, Any], state: HostState) -> list[Finding]:
+def containers(compose: bytes, state: HostState) -> list[Finding]:
     """What runs, against compose.yml as this clone makes it, and against the files on the host as start.py sees it."""
-    area = Area("containers")
+    area, wanted = Area("containers"), yaml.safe_load(compose)["services"]
     for who, fault in state.faults.items():
         area.fail(who, redact(fault))
     if state.differences is None and not state.faults:
@@ -36,7 +38,7 @@ def _compare(area: Area, container: Container, service: Mapping[str, Any]) -> No
     if container.image != service["image"]:
         area.fail(container.service, f"runs the image {container.image}, not {service['image']}")
     for what, live in (("entrypoint", container.entrypoint), ("command", container.command)):
-        # Without a word of compose.yml it is the image's own.
+        # The template makes lists of words, with nothing to interpolate; without any they are the image's own.
         asked = service.get(what, live)
         if live != asked:
             diff = tuple(f"- {redact(word)}" for word in live or () if word not in asked)

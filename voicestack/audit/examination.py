@@ -8,13 +8,13 @@ from pyinfra.api.host import Host
 from voicestack.audit import containers, files, machine, network, release, weights
 from voicestack.audit.facts import Live, asked
 from voicestack.audit.findings import Audit, Finding
-from voicestack.audit.wanted import wanted
 from voicestack.host import preflight
 from voicestack.host.docker import Docker, daemon_config
 from voicestack.host.nvidia import Driver
 from voicestack.host.packages import Apt
 from voicestack.host.volume import ask as ask_volume
-from voicestack.paths import HOME, STATE
+from voicestack.parts import wanted_packages
+from voicestack.paths import HOME
 from voicestack.secrets.run import hub_token
 from voicestack.settings.model import Settings
 from voicestack.verify.document import Documents
@@ -42,18 +42,19 @@ def findings(host: Host, settings: Settings) -> list[Finding]:
     if not report.architecture:
         return unanswered
     disk = ask_volume(host, settings)
-    clone = wanted(settings, report.platform, preflight.public_address(report, settings))
-    state = host.get_fact(Live, files=asked(clone.files), home=HOME, state=STATE, domain=settings.site.domain)
+    wanted = files.wanted_files(settings, report.platform, preflight.public_address(report, settings))
+    packages = wanted_packages(settings, report.platform)
+    state = host.get_fact(Live, files=asked(wanted), domain=settings.site.domain)
     if not state.now:
         return unanswered
     held = host.get_fact(WeightsState, directory=settings.weights.directory, names=tuple(settings.weights.catalog))
     return [
         *release.release(state, settings.audit.against),
-        *files.files(clone.files, state),
-        *files.others(clone.files, state),
+        *files.files(wanted, state),
+        *files.others(wanted, state),
         *files.secrets(state),
-        *containers.containers(clone.services, state),
-        *machine.packages(clone.packages, host.get_fact(Apt, **clone.packages.question())),
+        *containers.containers(wanted[f"{HOME}/compose.yml"].content, state),
+        *machine.packages(packages, host.get_fact(Apt, **packages.question())),
         *machine.docker(daemon_config(settings), host.get_fact(Docker)),
         *machine.driver(host.get_fact(Driver)),
         *machine.reboot(state),

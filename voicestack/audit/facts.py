@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pyinfra.api.facts import FactBase
 
 from voicestack.host.report import Socket
+from voicestack.paths import HOME, STATE
 from voicestack.remote import File, Rows, script_file
 
 
@@ -118,9 +119,9 @@ class Live(FactBase[HostState]):
 
     default = HostState
 
-    def command(self, files: str, home: str, state: str, domain: str) -> str:
+    def command(self, files: str, domain: str) -> str:
         """The script with its arguments."""
-        return script_file(__file__, "state.sh", files, home, state, domain)
+        return script_file(__file__, "state.sh", files, HOME, STATE, domain)
 
     def process(self, output: list[str]) -> HostState:
         """Parse the script's lines."""

@@ -9,14 +9,22 @@ from on_host.paths import DIGEST_ENV, KEYS_YAML, LIVEKIT_ENV
 from voicestack.audit.facts import HostState
 from voicestack.audit.findings import DEPLOY, Area, Finding
 from voicestack.audit.redacted import difference
-from voicestack.parts import kind
+from voicestack.host.platform import Platform
+from voicestack.parts import kind, stack_files, wanted_packages
 from voicestack.paths import HOME
 from voicestack.remote import File
+from voicestack.settings.model import Settings
 
 DIRECTORIES = (f"{HOME}/secrets", f"{HOME}/releases")
 """Root's alone; the releases hold the services' env files as they were."""
 
 REQUIRED_SECRETS = tuple(f"{HOME}/{file}" for file in (LIVEKIT_ENV, DIGEST_ENV, KEYS_YAML))
+
+
+def wanted_files(settings: Settings, platform: Platform, public_address: str) -> dict[str, File]:
+    """Every file that deploys/voice.py leaves, by its path, but for weights and daemon.json, which is merged."""
+    system = wanted_packages(settings, platform).all_files
+    return {**stack_files(settings, public_address), **{path: File(text.encode()) for path, text in system.items()}}
 
 
 def files(wanted: Mapping[str, File], state: HostState) -> list[Finding]:

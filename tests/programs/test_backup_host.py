@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -31,10 +32,9 @@ class Host:
 
     name = "@eic/i-1234567890abcdef0"
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *roots: Path, half: bool = False, fails: bool = False) -> None:
+    def __init__(self, *roots: Path, half: bool = False, fails: bool = False) -> None:
         self.roots, self.half, self.fails, self.said = list(roots), half, fails, list[str]()
         self.log_styled = lambda line, **_: self.log(line)
-        monkeypatch.setattr(operations, "PAUSE_S", 0)
 
     def run_shell_command(self, command: Any, **_: Any) -> tuple[bool, CommandOutput]:
         words = shlex.split(command.get_raw_value().replace(" voice / ", f" voice {self.roots.pop(0)} "))
@@ -50,14 +50,13 @@ class Host:
         self.said.append(line)
 
 
-class State:
-    """Its one flag that is asked."""
-
-    print_input = False
+@pytest.fixture(autouse=True)
+def _without_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations, "PAUSE_S", 0)
 
 
 def save(host: Any, directory: Path) -> bool:
-    state: Any = State()
+    state: Any = SimpleNamespace(print_input=False)
     wanted = Backup(recipients=[backups.RECIPIENT], directory=str(directory))
     status, output = operations.Save(backups.DOMAIN, wanted).execute(state, host, {})
     assert not list(output)  # which pyinfra would print
@@ -70,9 +69,7 @@ def saved(directory: Path, tmp_path: Path) -> dict[str, bytes]:
     return unpack(age.decrypt(file.read_bytes(), backups.identity_file(tmp_path)))[1]
 
 
-def test_a_backup_has_what_the_host_cannot_make_again_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_backup_has_what_the_host_cannot_make_again_and_nothing_else(tmp_path: Path) -> None:
     root = tmp_path / "root"
     backups.write(root, backups.files())
     backups.write(
@@ -83,53 +80,47 @@ def test_a_backup_has_what_the_host_cannot_make_again_and_nothing_else(
             f"{LIVEKIT_ENV}.20261123T120000Z": b"an old pair",
         },
     )
-    assert save(Host(monkeypatch, root), tmp_path / "backups")
+    assert save(Host(root), tmp_path / "backups")
     assert saved(tmp_path / "backups", tmp_path) == backups.files()
 
 
-def test_an_agent_without_a_pair_has_an_empty_file_which_is_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_agent_without_a_pair_has_an_empty_file_which_is_none(tmp_path: Path) -> None:
     backups.write(tmp_path / "root", {**backups.files(), AGENT_ENV: b""})
-    assert save(Host(monkeypatch, tmp_path / "root"), tmp_path / "backups")
+    assert save(Host(tmp_path / "root"), tmp_path / "backups")
     assert saved(tmp_path / "backups", tmp_path).keys() == backups.files().keys() - {AGENT_ENV}
 
 
-def test_links_are_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_links_are_not_followed(tmp_path: Path) -> None:
     """Caddy's container can write in its data."""
     root = tmp_path / "root"
     backups.write(root, backups.files())
     (root / f"{backups.SITE}-link.json").symlink_to(root / f"{backups.SITE}.json")
     (root / f"{CADDYS_DATA}/caddy/certificates/there").symlink_to("local")
-    assert save(Host(monkeypatch, root), tmp_path / "backups")
+    assert save(Host(root), tmp_path / "backups")
     assert saved(tmp_path / "backups", tmp_path) == backups.files()
 
 
-def test_what_was_read_between_two_writes_of_caddy_is_read_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_read_between_two_writes_of_caddy_is_read_again(tmp_path: Path) -> None:
     whole, torn = tmp_path / "whole", tmp_path / "torn"
     backups.write(whole, backups.files())
     backups.write(torn, {**backups.files(), f"{backups.SITE}.key": backups.certificate()[1]})
-    assert save(Host(monkeypatch, whole, torn, torn, torn, whole, half=True), tmp_path / "backups")
+    assert save(Host(whole, torn, torn, torn, whole, half=True), tmp_path / "backups")
     assert saved(tmp_path / "backups", tmp_path) == backups.files()
 
 
-def test_what_stays_torn_and_a_host_that_cannot_be_read_make_no_backup(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    torn = Host(monkeypatch, *[tmp_path / "torn"] * operations.ATTEMPTS)
+def test_what_stays_torn_and_a_host_that_cannot_be_read_make_no_backup(tmp_path: Path) -> None:
+    torn = Host(*[tmp_path / "torn"] * operations.ATTEMPTS)
     backups.write(tmp_path / "torn", {**backups.files(), f"{backups.SITE}.key": backups.certificate()[1]})
     assert not save(torn, tmp_path / "backups")
     assert f"/{backups.SITE}.crt: not whole, or without its key" in torn.said
     way_out = "no backup was made; run deploys/voice.py, or if one certificate stays broken, remove its directory"
     assert torn.said[-1].startswith(way_out)
-    gone = Host(monkeypatch, *[tmp_path / "nowhere"] * operations.ATTEMPTS)
+    gone = Host(*[tmp_path / "nowhere"] * operations.ATTEMPTS)
     assert not save(gone, tmp_path / "backups")
     assert "nowhere" in gone.said[1]
     backups.write(tmp_path / "whole", backups.files())
     # As tar ends when a file changed while it was read.
-    assert not save(Host(monkeypatch, *[tmp_path / "whole"] * operations.ATTEMPTS, fails=True), tmp_path / "backups")
+    assert not save(Host(*[tmp_path / "whole"] * operations.ATTEMPTS, fails=True), tmp_path / "backups")
     assert not (tmp_path / "backups").exists()
 
 

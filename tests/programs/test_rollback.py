@@ -60,21 +60,20 @@ def test_an_update_keeps_what_it_replaces_until_the_next_run(tmp_path: Path) -> 
     assert replaced(directory) == []
 
 
-def test_the_way_back_and_forth_needs_no_source(directory: Path) -> None:
+def test_the_way_back_and_forth_needs_no_source_and_is_said(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for entry in (GUARD, NEWER, GUARD):
+        capsys.readouterr()
+        (kept,) = replaced(directory)
         todo = run(directory, entry)
         assert (todo.fetch, list(todo.restore)) == ((), ["guard"])
         assert tree(directory / "guard") == CONTENT[entry["revision"]]
         assert run(directory, entry).nothing
+        said = capsys.readouterr().out.splitlines()
+        assert f"guard: back in place from {directory}/.replaced/{kept}, nothing was fetched." in said
+        assert any(line.startswith("guard: what was there before is kept in ") and " kB (" in line for line in said)
         assert len(replaced(directory)) == 1
-
-
-def test_the_way_back_is_said(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    capsys.readouterr()
-    run(directory, GUARD)
-    said = capsys.readouterr().out.splitlines()
-    assert f"guard: back in place from {directory}/.replaced/{KEPT}, nothing was fetched." in said
-    assert any(line.startswith("guard: what was there before is kept in ") and " kB (" in line for line in said)
 
 
 def test_a_kept_model_that_was_damaged_is_not_gone_back_to(directory: Path) -> None:

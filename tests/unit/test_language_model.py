@@ -6,15 +6,14 @@ import ast
 import json
 import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from on_host import language_model
 from on_host.language_model import WORDS, told
 from on_host.verify.causes import turn_cause
+from tests.unit.answering import Host, commands
 from voicestack.stack import operations
 from voicestack.stack.operations import Asked
 
@@ -62,50 +61,33 @@ def test_a_kind_of_a_newer_agent_is_said_as_it_is() -> None:
     assert not language_model.answered("bankrupt")
 
 
-class Host:
-    """What the operation needs of a pyinfra host."""
-
-    def __init__(self, kind: str, *, executing: bool = True) -> None:
-        self.kind, self.asked = kind, 0
-        self.state: Any = type("State", (), {"is_executing": executing})
-        self.said: list[str] = []
-        self.noop: Callable[[str], None] = self.said.append
-        self.log: Callable[[str], None] = self.said.append
-
-    def get_fact(self, fact: type[Asked]) -> str:
-        assert fact is Asked
-        self.asked += 1
-        return self.kind
-
-
-def commands(monkeypatch: pytest.MonkeyPatch, host: Host) -> list[str]:
+def answered(monkeypatch: pytest.MonkeyPatch, host: Host) -> list[str]:
     """What the operation would run on that host."""
-    monkeypatch.setattr(operations, "host", host)
-    function: Any = operations.answer
-    return [str(command) for command in function._inner(model=MODEL, region=REGION)]
+    found = commands(monkeypatch, operations, "answer", host, model=MODEL, region=REGION)
+    return [str(command) for command in found]
 
 
 def test_a_model_that_answers_is_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
     host = Host("")
-    assert commands(monkeypatch, host) == []
-    assert (host.asked, host.said) == (1, [f"{MODEL} in {REGION} answers"])
+    assert answered(monkeypatch, host) == []
+    assert (host.asked, host.said) == ([{}], [f"{MODEL} in {REGION} answers"])
 
 
 def test_a_plan_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     host = Host("denied", executing=False)
-    assert commands(monkeypatch, host) == []
-    assert host.asked == 0
+    assert answered(monkeypatch, host) == []
+    assert host.asked == []
 
 
 def test_a_busy_model_is_told_and_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     host = Host("throttled")
-    assert commands(monkeypatch, host) == []
+    assert answered(monkeypatch, host) == []
     assert host.said == [told("throttled", MODEL, REGION)]
 
 
 @pytest.mark.parametrize("kind", [*sorted(WORDS.keys() - language_model.PASSING), language_model.UNASKED])
 def test_a_model_that_does_not_answer_fails_the_host_in_words(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    (command,) = commands(monkeypatch, Host(kind))
+    (command,) = answered(monkeypatch, Host(kind))
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("Bedrock does not answer the agent; ")

@@ -17,6 +17,7 @@ import pytest
 
 from talk.fetch import fetch
 from tests.lab import npm
+from tests.unit.answering import Host
 from voicestack.settings.load import SettingsError, parse
 from voicestack.talk import link
 from voicestack.talk.link import Invitation, InvitationError, Minted
@@ -113,20 +114,6 @@ def test_links_are_short_lived(data: dict[str, Any], minutes: int) -> None:
         parse({**data, "talk_token_minutes": minutes})
 
 
-class Host:
-    """What `show` needs of a pyinfra host."""
-
-    name = "box"
-
-    def __init__(self, invitation: Invitation) -> None:
-        self.invitation, self.asked = invitation, list[dict[str, object]]()
-
-    def get_fact(self, fact: type[Minted], **arguments: object) -> Invitation:
-        assert fact is Minted
-        self.asked.append(arguments)
-        return self.invitation
-
-
 def test_a_link_is_shown_with_its_end(data: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     host: Any = Host(Invitation("a.b.c", expires_at=1_800_000_000))
     link.show(host, parse({**data, "talk_enabled": True, "talk_token_minutes": 7}))
@@ -135,7 +122,7 @@ def test_a_link_is_shown_with_its_end(data: dict[str, Any], capsys: pytest.Captu
     assert "    https://voice.example.org/talk/#a.b.c\n" in shown.err
     assert "until 08:00 UTC (2027-01-15)" in shown.err
     assert host.asked == [{"minutes": 7}]
-    assert "a.b.c" not in repr(host.invitation)
+    assert "a.b.c" not in repr(host.answer)
 
 
 def test_no_host_is_asked_while_the_page_is_off(data: dict[str, Any]) -> None:

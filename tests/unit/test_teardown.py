@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from pyinfra.api.host import Host
 
 from tests.conftest import default_data
+from tests.unit.answering import Host, commands
 from voicestack.host.volume import DROP_IN
 from voicestack.parts import OF_COMPOSE, patterns, stack_files
 from voicestack.paths import HOME, STATE
@@ -208,50 +208,35 @@ def test_a_bare_host_has_nothing_to_tell_but_the_record() -> None:
     assert told(FOR_GOOD, plan()) == ["the host did not answer (see the output above)"]
 
 
-class Asked:
-    """A host that says what `lines` are and remembers what it was asked."""
-
-    def __init__(self, *lines: str) -> None:
-        self.lines, self.asked = ["\t".join(line.split(" ")) for line in lines], dict[str, str]()
-
-    def get_fact(self, _: type, **asked: str) -> list[str]:
-        self.asked = asked
-        return self.lines
-
-    def noop(self, _: str) -> None:
-        pass
+def host(*lines: str) -> Any:
+    """A host of which state.sh says this."""
+    return Host(["\t".join(line.split(" ")) for line in lines])
 
 
 def test_the_host_is_asked_for_all_that_there_may_be() -> None:
-    host = Asked("docker absent", f"path {HOME}/compose.yml")
-    assert examine(cast(Host, host), SETTINGS).files == (f"{HOME}/compose.yml",)
-    trees, others = host.asked["trees"].split(" "), host.asked["others"].split(" ")
+    target = host("docker absent", f"path {HOME}/compose.yml")
+    assert examine(target, SETTINGS).files == (f"{HOME}/compose.yml",)
+    (asked,) = target.asked
+    trees, others = asked["trees"].split(" "), asked["others"].split(" ")
     assert set(trees) == {path for path in KNOWN if path.endswith("/") and path.startswith(("/opt", "/var/lib"))}
     assert set(others) & KNOWN.keys() == KNOWN.keys() - {path for path in KNOWN if path.startswith((HOME, STATE))}
     assert {"/etc/docker/daemon.json", "/etc/apt/keyrings/voice-docker.gpg"} < set(others)
-    assert host.asked["weights"] == "/models"
-    assert {SETTINGS.image.livekit, SETTINGS.image.agent_base} < set(host.asked["images"].split(" "))
-
-
-def commands(monkeypatch: pytest.MonkeyPatch, host: Asked, operation: Any, **arguments: Any) -> list[str]:
-    """What an operation would run there, each with its stdin."""
-    monkeypatch.setattr(operations, "host", host)
-    found = list(operation._inner(**arguments))
-    return [f"{each.get_raw_value()}\n{each.connector_arguments.get('_stdin', '')}" for each in found]
+    assert asked["weights"] == "/models"
+    assert {SETTINGS.image.livekit, SETTINGS.image.agent_base} < set(asked["images"].split(" "))
 
 
 def test_nothing_goes_without_the_sites_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    confirm = operations.confirm
-    assert commands(monkeypatch, Asked(), confirm, said="a.example.org", domain="a.example.org") == []
+    domain = "a.example.org"
+    assert commands(monkeypatch, operations, "confirm", host(), said=domain, domain=domain) == []
     for said in ("", "b.example.org"):
-        (refused,) = commands(monkeypatch, Asked(), confirm, said=said, domain="a.example.org")
-        assert "nothing was changed" in refused
-        assert "--data teardown_confirm=a.example.org" in refused
+        (refused,) = commands(monkeypatch, operations, "confirm", host(), said=said, domain=domain)
+        assert "nothing was changed" in refused.get_raw_value()
+        assert "--data teardown_confirm=a.example.org" in refused.get_raw_value()
 
 
 def test_a_step_is_done_as_far_as_the_host_still_has_what_it_takes_away(monkeypatch: pytest.MonkeyPatch) -> None:
     step = {"step": "Remove the stack's files", "settings": SETTINGS}
-    (command,) = commands(monkeypatch, Asked(f"path {HOME}/compose.yml"), operations.take, **step)
-    assert command.endswith(f"\n{HOME}/compose.yml\n")
-    assert "Deletes what is named on stdin" in command
-    assert commands(monkeypatch, Asked("docker answers"), operations.take, **step) == []
+    (command,) = commands(monkeypatch, operations, "take", host(f"path {HOME}/compose.yml"), **step)
+    assert command.connector_arguments["_stdin"] == f"{HOME}/compose.yml\n"
+    assert "Deletes what is named on stdin" in command.get_raw_value()
+    assert commands(monkeypatch, operations, "take", host("docker answers"), **step) == []

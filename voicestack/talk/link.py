@@ -61,15 +61,12 @@ def show(host: Host, settings: Settings) -> None:
     minted = host.get_fact(Minted, minutes=settings.talk.token_minutes)
     if minted.problem:
         raise InvitationError(f"{host.name}: {minted.problem}")
-    # Like pyinfra's own words it goes to stderr: stdout is the document's with --json.
-    click.echo(f"\n{text(settings.site.domain, minted)}\n", err=True)
-
-
-def text(domain: str, minted: Invitation) -> str:
-    """The link with what a person must know about it. The token is in the fragment, which browsers send to nobody."""
     until = datetime.fromtimestamp(minted.expires_at, timezone.utc)
-    return (
-        f"    https://{domain}/talk/#{minted.token}\n\n"
+    # The token is in the fragment, which browsers send to nobody. Like pyinfra's own words it goes to stderr: stdout is
+    # the document's with --json.
+    click.echo(
+        f"\n    https://{settings.site.domain}/talk/#{minted.token}\n\n"
         f"    Can be used to join until {until:%H:%M} UTC ({until:%Y-%m-%d}); a call goes on after that.\n"
-        "    For one person: a second browser with the same link takes the call over."
+        "    For one person: a second browser with the same link takes the call over.\n",
+        err=True,
     )

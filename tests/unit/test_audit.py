@@ -74,8 +74,7 @@ def healthy(clone: dict[str, File], services: dict[str, Any], settings: Settings
         differences={},
         listeners=(*public, *local, Socket("tcp", "0.0.0.0:22", "sshd", "-")),
         certificates=(Certificate("/x/certificates/acme-v02/y.crt", NOW - 60 * DAY, NOW + 30 * DAY),),
-        kernel="6.8.0-1029-aws",
-        newest_kernel="6.8.0-1029-aws",
+        newest_kernel=UBUNTU.kernel,
         memory="23034, 17846",
     )
 
@@ -99,7 +98,7 @@ def test_a_host_as_wanted_has_no_findings(clone: dict[str, File], settings: Sett
         *files.others(clone, healthy),
         *files.secrets(healthy),
         *containers.containers(clone[COMPOSE].content, healthy),
-        *machine.reboot(healthy),
+        *machine.reboot(UBUNTU.kernel, healthy),
         *machine.memory(settings.plan, healthy),
         *network.ports(settings, healthy, 22),
         *network.certificates(settings, healthy),
@@ -320,7 +319,7 @@ def test_driver_and_reboot(healthy: HostState) -> None:
     assert severities(machine.driver(replace(good, persistent=False))) == {"NVIDIA": "fail"}
     assert severities(machine.driver(replace(good, uvm=False))) == {"NVIDIA": "fail"}
     pending = replace(healthy, reboot="linux-image-aws", newest_kernel="6.8.0-1030-aws")
-    assert severities(machine.reboot(pending)) == {"/run/reboot-required": "warn", "kernel": "warn"}
+    assert severities(machine.reboot(UBUNTU.kernel, pending)) == {"/run/reboot-required": "warn", "kernel": "warn"}
 
 
 def test_weights(settings: Settings) -> None:
@@ -367,12 +366,12 @@ def test_strict_counts_warnings_and_the_document_says_who_passed(tmp_path: Path)
 
 
 def test_lines_that_pyinfra_stripped_are_read() -> None:
-    state = parse(["now\t1", "file\t/a\t644 0\tabc", "listener\ttcp\t*:80\t\t-", "kernel\t6.8", "reboot"])
+    state = parse(["now\t1", "file\t/a\t644 0\tabc", "listener\ttcp\t*:80\t\t-", "newest_kernel", "reboot"])
     assert state.files["/a"].content == b""
     assert state.listeners[0].program == ""
     assert (state.newest_kernel, state.reboot) == ("", "")
     assert state.differences is None
-    (found,) = machine.reboot(state)
+    (found,) = machine.reboot(UBUNTU.kernel, state)
     assert found.detail == "asked for by a package that does not say its name"
 
 

@@ -57,7 +57,7 @@ def findings(host: Host, settings: Settings) -> list[Finding]:
         *machine.packages(packages, host.get_fact(Apt, **packages.question())),
         *machine.docker(daemon_config(settings), host.get_fact(Docker)),
         *machine.driver(host.get_fact(Driver)),
-        *machine.reboot(state),
+        *machine.reboot(report.kernel, state),
         *machine.memory(settings.plan, state),
         *machine.preflight(preflight.findings(report, settings, disk, has_token=hub_token() is not None)),
         *weights.volume(settings, disk),

@@ -109,7 +109,6 @@ class HostState:
     listeners: tuple[Socket, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     reboot: str | None = None
-    kernel: str = ""
     newest_kernel: str = ""
     memory: str = ""
 
@@ -136,7 +135,6 @@ def asked(files: Mapping[str, File]) -> str:
 def parse(lines: list[str]) -> HostState:
     """The lines that state.sh prints, as a HostState."""
     rows = Rows(lines)
-    kernel, newest_kernel = rows.first("kernel", 2)
     return HostState(
         now=int(rows.one("now") or 0),
         files={path: LiveFile(owner, digest, _decoded(text)) for path, owner, digest, text in rows.all("file", 4)},
@@ -151,8 +149,7 @@ def parse(lines: list[str]) -> HostState:
         listeners=tuple(Socket(*row) for row in rows.all("listener", 4)),
         certificates=tuple(Certificate(path, int(a), int(b)) for path, a, b in rows.all("certificate", 3)),
         reboot=rows.one("reboot") if "reboot" in rows else None,
-        kernel=kernel,
-        newest_kernel=newest_kernel,
+        newest_kernel=rows.one("newest_kernel"),
         memory="\n".join(rows.each("memory")),
     )
 

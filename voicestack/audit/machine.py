@@ -73,14 +73,14 @@ def driver(state: DriverState) -> list[Finding]:
     return area.or_ok("NVIDIA", f"{state.loaded} is loaded, installed and persistent")
 
 
-def reboot(state: HostState) -> list[Finding]:
+def reboot(kernel: str, state: HostState) -> list[Finding]:
     """Whether a package asks for a reboot, or another kernel would be booted."""
     area, fix = Area("reboot"), "reboot when no call is under way, then run deploys/voice.py and deploys/verify.py"
     if state.reboot is not None:
         asking = state.reboot or "a package that does not say its name"
         area.warn("/run/reboot-required", f"asked for by {asking}", fix)
-    if state.newest_kernel and state.newest_kernel != state.kernel:
-        area.warn("kernel", f"{state.kernel} runs, the newest in /boot is {state.newest_kernel}", fix)
+    if state.newest_kernel and state.newest_kernel != kernel:
+        area.warn("kernel", f"{kernel} runs, the newest in /boot is {state.newest_kernel}", fix)
     return area.or_ok("the host", "nothing asks for one")
 
 

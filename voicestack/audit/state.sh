@@ -86,7 +86,7 @@ done
 
 [ -e /run/reboot-required ] && say reboot "$(sort -u /run/reboot-required.pkgs 2>/dev/null | paste -sd ' ')"
 newest=$(find /boot -maxdepth 1 -name 'vmlinuz-*' -printf '%f\n' 2>/dev/null | sed 's/^vmlinuz-//' | sort -V | tail -n 1)
-say kernel "$(uname -r)" "$newest"
+say newest_kernel "$newest"
 if command -v nvidia-smi >/dev/null; then
     timeout 30 nvidia-smi --query-gpu=memory.total,memory.used --format=csv,noheader,nounits 2>/dev/null |
         grep -E '^ *[0-9]+, *[0-9]+$' | sed 's/^/memory\t/'

@@ -12,7 +12,7 @@ from on_host.verify.causes import turn_cause, turn_leg
 from on_host.verify.checking import Checker, FailureError, emit
 from on_host.verify.request import Request
 from on_host.verify.sound import from_wav, seconds, to_wav, trimmed
-from on_host.verify.speech import SHORTEST_S, Listener, spoken
+from on_host.verify.speech import SHORTEST_S, spoken, written_down
 from on_host.verify.turns import Turn
 from on_host.verify.words import overlap, words
 
@@ -114,8 +114,8 @@ async def compare(replies: tuple[Reply, Reply], request: Request, checker: Check
     reply, refusal = replies
     async with checker.check("stt", "Whisper writes down what was heard", WHISPER_S) as result:
         started = time.monotonic()
-        listener = await asyncio.to_thread(Listener, request.whisper, request.language)
-        heard = [await asyncio.to_thread(listener.write_down, each.sound) for each in replies]
+        sounds = [each.sound for each in replies]
+        heard = await asyncio.to_thread(written_down, sounds, request.whisper, request.language)
         counts = " and ".join(str(len(words(each))) for each in heard)
         result.detail = f"{counts} words, in {time.monotonic() - started:.0f} s"
     for of, question, understood, said, text in (

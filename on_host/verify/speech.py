@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import aiohttp  # type: ignore[import-not-found,unused-ignore]
@@ -40,32 +41,21 @@ async def spoken(text: str, tts: dict[str, str]) -> bytes:
     return audible
 
 
-class Listener:
-    """Whisper with the weights that the agent has; loaded after the call, so that it takes nothing from it."""
+def written_down(sounds: Iterable[bytes], weights: str, language: str) -> list[str]:
+    """The words of 24 kHz speech, by Whisper; loaded after the call, so that it takes nothing from it."""
+    import faster_whisper  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 - seconds, not always
+    import numpy as np  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
 
-    def __init__(self, weights: str, language: str) -> None:
-        import faster_whisper  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 - seconds, not always
-
-        self._model: Any = faster_whisper.WhisperModel(
-            weights, device="cpu", compute_type="int8", local_files_only=True
-        )
-        self._language = language
-
-    def write_down(self, pcm: bytes) -> str:
-        """The words of 24 kHz speech."""
-        import numpy as np  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
-
+    model: Any = faster_whisper.WhisperModel(weights, device="cpu", compute_type="int8", local_files_only=True)
+    # Whisper mishears words that begin with the first sample.
+    silence = np.zeros(WHISPER_RATE // 2, dtype=np.int16)
+    texts = []
+    for pcm in sounds:
         # Not faster-whisper's own decoder: 1.2.1 does not work with PyAV 19.
         resampler = rtc.AudioResampler(RATE, WHISPER_RATE)
         pieces = [*resampler.push(bytearray(pcm)), *resampler.flush()]
-        # Whisper mishears words that begin with the first sample.
-        silence = np.zeros(WHISPER_RATE // 2, dtype=np.int16)
         heard = [np.frombuffer(piece.data, dtype=np.int16) for piece in pieces]
-        samples = np.concatenate([silence, *heard, silence])
-        found, _ = self._model.transcribe(
-            samples.astype(np.float32) / 32768,
-            language=self._language,
-            beam_size=5,
-            condition_on_previous_text=False,
-        )
-        return " ".join(segment.text.strip() for segment in found)
+        samples = np.concatenate([silence, *heard, silence]).astype(np.float32) / 32768
+        found, _ = model.transcribe(samples, language=language, beam_size=5, condition_on_previous_text=False)
+        texts.append(" ".join(segment.text.strip() for segment in found))
+    return texts

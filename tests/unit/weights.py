@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from on_host.weights import fetch
 from on_host.weights.digest import Expected
 from on_host.weights.store import PROVENANCE
 from tests.lab.hub import content
@@ -83,9 +84,14 @@ def provenance(entry: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str
     return {**kept, "files": records, "fetched_at": "2026-11-23T00:00:00+00:00", "fetched_from": "x", "tool": "test"}
 
 
+def documents(entry: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """These files and their provenance."""
+    return {**files, PROVENANCE: json.dumps(provenance(entry, files), indent=2).encode()}
+
+
 def put(folder: Path, entry: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
     """A model in place, with its provenance."""
-    write(folder, {**files, PROVENANCE: json.dumps(provenance(entry, files), indent=2).encode()})
+    write(folder, documents(entry, files))
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -145,6 +151,23 @@ def request(directory: Path, **changes: Any) -> dict[str, Any]:
         "tool": "test",
     }
     return {**nothing, **changes}
+
+
+def converge(directory: Path, source: Path, entry: Mapping[str, Any] = GUARD, **changes: Any) -> None:
+    """Fetch one model from a directory or tarball."""
+    directory.mkdir(exist_ok=True)
+    fetch.converge(directory, request(directory, **{"source": str(source), "models": {"guard": entry}, **changes}))
+
+
+def with_metadata(files: Mapping[str, bytes], commit: str = GUARD["revision"]) -> dict[str, bytes]:
+    """As `hf download --local-dir` leaves it: the commit, the Hub's digest and a time beside each file."""
+    notes = {
+        f".cache/huggingface/download/{path}.metadata": (
+            f"{commit}\n{sha256(data) if path == WEIGHTS else git_sha1(data)}\n1763900000.123\n".encode()
+        )
+        for path, data in files.items()
+    }
+    return {**files, **notes, ".cache/huggingface/.gitignore": b"*", ".cache/huggingface/download/x.lock": b""}
 
 
 def failing(code: int, words: str) -> Callable[..., Any]:

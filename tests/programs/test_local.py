@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import subprocess
 import tarfile
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from on_host.weights import fetch, local, origin, window
+from on_host.weights import fetch, local
 from on_host.weights.local import Local
 from on_host.weights.origin import RefusedError, Source, read
 from on_host.weights.store import PROVENANCE
@@ -22,9 +23,10 @@ from tests.unit.weights import (
     NEWER,
     OLDER,
     WEIGHTS,
+    converge,
+    documents,
     fetcher,
     flip,
-    git_sha1,
     guard,
     model,
     observe,
@@ -34,23 +36,13 @@ from tests.unit.weights import (
     sha256,
     stats,
     tree,
+    with_metadata,
     write,
 )
 from voicestack.weights.state import plan
 
 SOURCE = Source(GUARD["repo"], GUARD["revision"])
 FILES = guard()
-
-
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (origin, window):
-        monkeypatch.setattr(module, "PATIENCE_S", 0.0)
-
-
-def documents(entry: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """A model with its provenance, as files."""
-    return {**files, PROVENANCE: json.dumps(provenance(entry, files)).encode()}
 
 
 def tarball(archive: Path, files: Mapping[str, bytes], prefix: str = "") -> Path:
@@ -73,12 +65,6 @@ def packed(source: Path, archive: Path, *options: str) -> Path:
     """A directory's content as an archive of the real tar."""
     subprocess.run(["tar", "-C", str(source), "-cf", str(archive), *options, "."], check=True)
     return archive
-
-
-def converge(directory: Path, source: Path, entry: Mapping[str, Any] = GUARD, **changes: Any) -> None:
-    """Fetch one model from `source`."""
-    directory.mkdir(exist_ok=True)
-    fetch.converge(directory, request(directory, **{"source": str(source), "models": {"guard": entry}, **changes}))
 
 
 def recorded(directory: Path) -> dict[str, str]:
@@ -122,7 +108,7 @@ def test_every_form_lists_and_reads_the_same(tmp_path: Path, kind: str) -> None:
 
 def test_what_one_host_fetched_another_takes_from_a_directory_or_a_tarball(tmp_path: Path) -> None:
     hosts = {name: tmp_path / name for name in "abc"}
-    write(tmp_path / "hf" / "guard", with_metadata(FILES, GUARD["revision"]))
+    write(tmp_path / "hf" / "guard", with_metadata(FILES))
     converge(hosts["a"], tmp_path / "hf")
     converge(hosts["b"], hosts["a"])
     converge(hosts["c"], packed(hosts["b"], tmp_path / "w.tar"))
@@ -134,39 +120,73 @@ def test_what_one_host_fetched_another_takes_from_a_directory_or_a_tarball(tmp_p
     assert note["fetched_from"] == f"{tmp_path / 'w.tar'}:guard"
 
 
-def with_metadata(files: Mapping[str, bytes], commit: str) -> dict[str, bytes]:
-    """As `hf download --local-dir` leaves it: the commit, the Hub's digest and a time beside each file."""
-    notes = {
-        f".cache/huggingface/download/{path}.metadata": (
-            f"{commit}\n{sha256(data) if path == WEIGHTS else git_sha1(data)}\n1763900000.123\n".encode()
+CANNOT_BE_READ = r"source\S*:guard: \.provenance\.json cannot be read\. Copy the model once more"
+
+
+def of(entry: Mapping[str, Any], **changes: Any) -> dict[str, bytes]:
+    """A model of `entry` whose provenance says so, but for the changes."""
+    return {**FILES, PROVENANCE: json.dumps({**provenance(entry, FILES), **changes}).encode()}
+
+
+REFUSED: dict[str, tuple[Mapping[str, bytes], str]] = {
+    "no model of that name": (
+        {"../voxtral/x": b"", "../guard.txt": b"", "../models/guard/x": b""},
+        r"guard: \S+ has no directory guard\. Check the setting weights_source",
+    ),
+    "another commit": (of(OLDER), r"source\S*:guard is meta\S+@000000000000 by its .provenance.json, the catalog says"),
+    "another repository": (of({**GUARD, "repo": "a/b"}), r"guard is a/b@acf7aafa60f0 by .*, the catalog says meta"),
+    "the wrong model under the right provenance": (
+        documents(GUARD, {**FILES, "config.json": FILES["config.json"].replace(b"2048", b"4096")}),
+        "config.json hidden_size: expected 2048, found 4096",
+    ),
+    "a file fewer, as after an interrupted copy": (
+        {path: data for path, data in of(GUARD).items() if path != "sub/LICENSE.txt"},
+        r"guard lacks \(some of\) sub/LICENSE\.txt by its .provenance.json\. Copy it again",
+    ),
+    "the Hub's notes of another commit": (
+        with_metadata(FILES, NEWER["revision"]),
+        r"guard: Nothing says what \S+ in \S+source\S*:guard must be\. Copy the model with its .provenance.json",
+    ),
+    "notes of another kind": (with_metadata(FILES, "not a note"), "Nothing says what"),
+    "nothing that vouches for it": (FILES, r"Nothing says what .* or pin the file's sha256 in weights_catalog"),
+    **{
+        f"provenance {text[:12]}": ({**FILES, PROVENANCE: text.encode()}, CANNOT_BE_READ)
+        for text in (
+            '{"repo": "x',
+            "[1]",
+            '"text"',
+            '{"files": 3}',
+            '{"files": {"x": 3}}',
+            "{}x",
+            "[" * 100_000,
+            "\0\0",
         )
-        for path, data in files.items()
-    }
-    return {**files, **notes, ".cache/huggingface/.gitignore": b"*", ".cache/huggingface/download/x.lock": b""}
+    },
+    "provenance without digests": (of(GUARD, files={"config.json": {"size": 1}}), CANNOT_BE_READ),
+    "provenance with other records": (of(GUARD, files={"config.json": []}), CANNOT_BE_READ),
+}
 
 
-@pytest.mark.parametrize("commit", [NEWER["revision"], "not a note"])
-def test_a_note_of_another_commit_says_nothing(tmp_path: Path, commit: str) -> None:
-    write(tmp_path / "hf" / "guard", with_metadata(FILES, commit))
-    with pytest.raises(RefusedError, match=r"guard: Nothing says what .* in .*hf:guard must be\. Copy the model with"):
-        converge(tmp_path / "models", tmp_path / "hf")
+@pytest.mark.parametrize("kind", ["directory", "tarball"])
+@pytest.mark.parametrize(("files", "words"), REFUSED.values(), ids=REFUSED)
+def test_a_source_that_is_not_wholly_the_model_is_refused(
+    tmp_path: Path, kind: str, files: Mapping[str, bytes], words: str
+) -> None:
+    write(tmp_path / "source" / "guard", files)
+    source = tmp_path / "source"
+    with pytest.raises(RefusedError, match=words):
+        converge(tmp_path / "models", source if kind == "directory" else packed(source, tmp_path / "source.tar"))
     assert tree(tmp_path / "models") == {}
 
 
-def test_files_that_nothing_vouches_for_need_pins(tmp_path: Path) -> None:
+def test_pins_vouch_for_what_nothing_else_does_and_contradict_what_does(tmp_path: Path) -> None:
     write(tmp_path / "source" / "guard", FILES)
-    with pytest.raises(RefusedError, match=r"Nothing says what .* or pin the file's sha256 in weights_catalog"):
-        converge(tmp_path / "models", tmp_path / "source")
     pins = {path: {"sha256": sha256(data), "size": len(data)} for path, data in FILES.items()}
     converge(tmp_path / "models", tmp_path / "source", {**GUARD, "files": pins})
     assert in_place(tmp_path / "models")
-
-
-def test_a_pin_that_the_provenance_contradicts_is_refused(tmp_path: Path) -> None:
-    put(tmp_path / "source" / "guard", GUARD, FILES)
     entry = {**GUARD, "files": {WEIGHTS: {"sha256": "0" * 64, "size": None}}}
     with pytest.raises(RefusedError, match=f"{WEIGHTS} has sha256 [0-9a-f]+, the catalog pins 0000"):
-        converge(tmp_path / "models", tmp_path / "source", entry)
+        converge(tmp_path / "other", tmp_path / "models", entry)
 
 
 @pytest.mark.parametrize("kind", ["directory", "tarball"])
@@ -196,101 +216,26 @@ def test_after_the_source_was_mended_only_the_damaged_file_is_read_again(
     with pytest.raises(RefusedError, match="damaged twice"):
         converge(models, source)
     flip(source / "guard" / "tokenizer.json", -1)
-    capsys.readouterr()
     converge(models, source)
     assert f"Fetched {len(FILES['tokenizer.json'])} B in " in capsys.readouterr().out
     assert in_place(models)
 
 
-def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RefusedError, match=r"nowhere does not exist on the host\. Check the setting weights_source"):
-        converge(tmp_path / "models", tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize("kind", ["directory", "tarball"])
-def test_a_model_that_is_not_there_is_named(tmp_path: Path, kind: str) -> None:
-    write(tmp_path / "source", {"voxtral/x": b"", "guard.txt": b"", "models/guard/x": b""})
-    source = tmp_path / "source" if kind == "directory" else packed(tmp_path / "source", tmp_path / "w.tar")
-    with pytest.raises(RefusedError, match=rf"guard: {source} has no directory guard\. Check the setting"):
-        converge(tmp_path / "models", source)
-
-
-@pytest.mark.parametrize("entry", [OLDER, {**GUARD, "repo": "mirror/guard"}])
-def test_a_source_that_says_it_is_another_is_refused(tmp_path: Path, entry: dict[str, Any]) -> None:
-    put(tmp_path / "source" / "guard", entry, FILES)
-    words = f"source:guard is {entry['repo']}@{entry['revision'][:12]} by its .provenance.json, the catalog says "
-    with pytest.raises(RefusedError, match=f"{words}{GUARD['repo']}@{GUARD['revision'][:12]}"):
-        converge(tmp_path / "models", tmp_path / "source")
-
-
-def test_the_wrong_model_is_refused_whatever_its_provenance_says(tmp_path: Path) -> None:
-    files = {**FILES, "config.json": FILES["config.json"].replace(b"2048", b"4096")}
-    put(tmp_path / "source" / "guard", GUARD, files)
-    with pytest.raises(RefusedError, match=r"config.json hidden_size: expected 2048, found 4096"):
-        converge(tmp_path / "models", tmp_path / "source")
-
-
-@pytest.mark.parametrize(
-    "damaged",
-    [
-        *(
-            '{"repo": "x',
-            "[1]",
-            '"text"',
-            '{"files": 3}',
-            '{"files": {"config.json": 3}}',
-            "{}x",
-            "[" * 100_000,
-            "\0\0",
-        ),
-        json.dumps({**provenance(GUARD, FILES), "files": {"config.json": {"size": 1}}}),
-        json.dumps({**provenance(GUARD, FILES), "files": {"config.json": []}}),
-    ],
-)
-def test_a_damaged_provenance_is_refused(tmp_path: Path, damaged: str) -> None:
-    put(tmp_path / "source" / "guard", GUARD, FILES)
-    (tmp_path / "source" / "guard" / PROVENANCE).write_text(damaged)
-    with pytest.raises(
-        RefusedError, match=r"source:guard: \.provenance\.json cannot be read\. Copy the model once more"
-    ):
-        converge(tmp_path / "models", tmp_path / "source")
-
-
-def test_a_compressed_tarball_is_refused_with_what_to_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize("length", [0, 100, 5000, 5120, 20_000, None], ids=str)
+def test_a_tarball_that_was_cut_or_compressed_is_refused(tmp_path: Path, length: int | None) -> None:
     archive = tarball(tmp_path / "w.tar", documents(GUARD, FILES))
-    archive.write_bytes(gzip.compress(archive.read_bytes(), 1))
-    with pytest.raises(
-        RefusedError,
-        match=r"w.tar is not a whole, uncompressed tar archive \(.*\)\. Copy it once more, or uncompress it",
-    ):
-        converge(tmp_path / "models", archive)
-
-
-@pytest.mark.parametrize("length", [0, 100, 5000, 5120, 20_000])
-def test_a_tarball_that_was_cut_short_is_refused(tmp_path: Path, length: int) -> None:
-    archive = tarball(tmp_path / "w.tar", documents(GUARD, FILES))
-    archive.write_bytes(archive.read_bytes()[:length])
-    with pytest.raises(RefusedError):
+    content = archive.read_bytes()
+    archive.write_bytes(gzip.compress(content, 1) if length is None else content[:length])
+    words = r"w.tar is not a whole, uncompressed tar archive \(.*\)\. Copy it once more, or uncompress it"
+    with pytest.raises(RefusedError, match=None if length else words):
         converge(tmp_path / "models", archive)
     assert tree(tmp_path / "models") == {}
-
-
-@pytest.mark.parametrize("kind", ["directory", "tarball"])
-def test_a_copy_that_lacks_a_file_is_refused(tmp_path: Path, kind: str) -> None:
-    """An interrupted copy, or an archive cut between two members: the provenance knows what belongs there."""
-    files = documents(GUARD, FILES)
-    del files["sub/LICENSE.txt"]
-    write(tmp_path / "source" / "guard", files)
-    source = tmp_path / "source" if kind == "directory" else tarball(tmp_path / "w.tar", files)
-    with pytest.raises(RefusedError, match=r"sub/LICENSE\.txt"):
-        converge(tmp_path / "models", source)
 
 
 @pytest.mark.parametrize("form", ["gnu", "posix"])
 def test_a_sparse_tarball_is_refused(tmp_path: Path, form: str) -> None:
     write(tmp_path / "source" / "guard", {"holes": b""})
-    with (tmp_path / "source" / "guard" / "holes").open("r+b") as stream:
-        stream.truncate(1 << 20)
+    os.truncate(tmp_path / "source" / "guard" / "holes", 1 << 20)
     archive = packed(tmp_path / "source", tmp_path / "w.tar", "--sparse", f"--format={form}")
     with pytest.raises(RefusedError, match="was packed with --sparse"):
         converge(tmp_path / "models", archive)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from on_host.weights.architecture import MEANT
 from tests.unit.weights import GUARD, NEWER, OLDER, guard, model, provenance
 from voicestack.settings.catalog import KeepDays
-from voicestack.weights.state import OnDisk, Pending, Plan, WeightsDirectory, pending, plan, read_provenance, recognised
+from voicestack.weights.state import OnDisk, Plan, WeightsDirectory, plan, read_provenance, recognised
 
 FILES = {"config.json": b"abc", "sub/w.bin": b"123456789"}
 SIZES = {"config.json": 3, "sub/w.bin": 9}
@@ -30,8 +30,9 @@ def on_disk(entry: dict[str, Any] = GUARD, **changes: Any) -> OnDisk:
 
 
 def reason(entry: dict[str, Any], found: OnDisk) -> str | None:
-    answers = pending({"guard": model(entry)}, {"guard": found})
-    return answers[0].reason if answers else None
+    """Why a run for `entry` would fetch it, or None if it would do nothing."""
+    todo = planned({"guard": found}, entry=entry)
+    return None if todo.nothing else todo.fetch[0][1]
 
 
 def planned(
@@ -44,17 +45,24 @@ def planned(
     return plan({"guard": model(entry)}, WeightsDirectory(NOON, models, {}, replaced or {}), keep)
 
 
-def test_nothing_is_pending_when_provenance_and_sizes_agree() -> None:
-    assert pending({"guard": model(GUARD)}, {"guard": on_disk()}) == []
-
-
-def test_a_known_model_that_is_not_in_use_is_left_where_it_is() -> None:
+def test_there_is_nothing_to_do_when_all_is_in_place() -> None:
+    """Nor for what was replaced before, nor for a known model that is not in use."""
+    assert planned({"guard": on_disk()}) == Plan()
+    assert planned({"guard": on_disk()}, {"guard-20200101T000000Z": on_disk()}).nothing
     assert planned({"guard": on_disk(), "whisper-before": SHAPELESS}).nothing
 
 
-def test_models_that_are_not_there_are_pending_in_the_catalogs_order() -> None:
+@pytest.mark.parametrize(
+    "todo", [Plan(fetch=(("x", "y"),)), Plan(restore={"x": "y"}), Plan(aside=("x",)), Plan(expired=("x",))]
+)
+def test_each_thing_to_do_is_one(todo: Plan) -> None:
+    assert not todo.nothing
+
+
+def test_models_that_are_not_there_are_fetched_in_the_catalogs_order() -> None:
     catalog = {name: model(GUARD, name) for name in ("z", "guard", "a")}
-    assert pending(catalog, {"guard": on_disk()}) == [("z", "not there"), ("a", "not there")]
+    todo = plan(catalog, WeightsDirectory(NOON, {"guard": on_disk()}), 0)
+    assert todo == Plan(fetch=(("z", "not there"), ("a", "not there")))
 
 
 @pytest.mark.parametrize(
@@ -62,19 +70,22 @@ def test_models_that_are_not_there_are_pending_in_the_catalogs_order() -> None:
     [
         ("revision", "b" * 40, f"revision is {GUARD['revision']}, the catalog says {'b' * 40}"),
         ("repo", "x/y", "repo is meta-llama/Llama-Guard-3-1B, the catalog says x/y"),
+        ("architecture", "whisper_ct2", "architecture is llama_guard_3, the catalog says whisper_ct2"),
         ("include", ["*.json"], "include is ['*'], the catalog says ['*.json']"),
         ("exclude", [], "exclude is ['original/*'], the catalog says []"),
         ("files", {"config.json": {"sha256": "e" * 64}}, "config.json is not the file that the catalog pins"),
-        ("files", {"gone.bin": {"size": 1}}, "gone.bin is not the file that the catalog pins"),
+        ("files", {"config.json": {"size": 4}}, "config.json is not the file that the catalog pins"),
+        ("files", {"gone.bin": {}}, "gone.bin is not the file that the catalog pins"),
     ],
 )
-def test_a_changed_catalog_makes_it_pending(key: str, value: object, words: str) -> None:
+def test_a_changed_catalog_has_it_fetched(key: str, value: object, words: str) -> None:
     assert reason({**GUARD, key: value}, on_disk()) == words
 
 
-def test_a_pin_that_agrees_changes_nothing_and_who_fetched_it_does_not_count() -> None:
+def test_a_pin_that_agrees_changes_nothing_and_licence_and_gate_do_not_count() -> None:
     pin = provenance(GUARD, FILES)["files"]["config.json"]
-    assert reason({**GUARD, "files": {"config.json": pin}, "licence": "other", "gated": True}, on_disk()) is None
+    entry = {**GUARD, "files": {"config.json": pin, "sub/w.bin": {"size": 9}}, "licence": "other", "gated": True}
+    assert reason(entry, on_disk()) is None
 
 
 @pytest.mark.parametrize(
@@ -85,38 +96,30 @@ def test_a_pin_that_agrees_changes_nothing_and_who_fetched_it_does_not_count() -
         ({"config.json": 3, "sub/w.bin": 9, "x": 1}, "x does not belong there"),
     ],
 )
-def test_a_changed_disk_makes_it_pending(sizes: dict[str, int], words: str) -> None:
+def test_a_changed_disk_has_it_fetched(sizes: dict[str, int], words: str) -> None:
     assert reason(GUARD, on_disk(files=sizes)) == words
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "{", "[]", "{}", "null", '{"files": 3}', '{"files": {"a": 1}}', '{"files": {"a": {"size": "1"}}}'),
-        *('{"files": {"a": {"size": true, "sha256": ""}}}', '{"files": {"a": {"size": 1}}}', "[" * 100_000, "\0" * 9),
-        '{"files": {"a": {"size": ' + "9" * 5000 + ', "sha256": ""}}}',
+        *("", "{", "[]", "{}", "null", "[" * 100_000, "\0" * 9),
+        *(
+            json.dumps(provenance(GUARD, {}) | {"files": files})
+            for files in (3, {"a": 1}, {"a": {"size": "1"}}, {"a": {"size": True, "sha256": ""}}, {"a": {"size": 1}})
+        ),
+        json.dumps(provenance(GUARD, FILES)).replace('"size": 3', '"size": ' + "9" * 5000),
+        '{"files": {}}',
     ],
 )
 def test_a_torn_provenance_file_is_no_proof(text: str) -> None:
     assert read_provenance(text) is None
 
 
-def test_a_provenance_file_that_says_only_which_files_is_not_the_model() -> None:
-    found = read_provenance('{"files": {}}')
-    assert reason(GUARD, OnDisk(found, {})) == "repo is None, the catalog says meta-llama/Llama-Guard-3-1B"
-
-
-def test_there_is_nothing_to_do_when_all_is_in_place() -> None:
-    assert planned({"guard": on_disk()}) == Plan()
-    assert planned({"guard": on_disk()}, {"guard-20200101T000000Z": on_disk()}).nothing
-    assert not planned({}).nothing
-
-
 def test_what_the_catalog_does_not_know_goes_aside() -> None:
     state = WeightsDirectory(NOON, {"guard": on_disk()}, {"old thing": SHAPELESS, "notes.txt": SHAPELESS}, {})
     todo = plan({"guard": model(GUARD)}, state, "forever")
     assert todo == Plan(aside=("old thing", "notes.txt"))
-    assert not todo.nothing
 
 
 def test_the_newest_kept_directory_that_is_the_wanted_model_is_restored_and_not_fetched() -> None:
@@ -137,12 +140,6 @@ def test_of_two_kept_in_one_second_the_later_one_is_restored() -> None:
     early, late = "guard-20261101T000000.100000Z", "guard-20261101T000000.900000Z"
     for names in ((early, late), (late, early)):
         assert planned({}, {name: on_disk() for name in names}).restore == {"guard": late}
-
-
-@pytest.mark.parametrize("found", [on_disk(NEWER), on_disk(files={"config.json": 3}), SHAPELESS])
-def test_a_kept_directory_that_is_not_the_wanted_model_is_not_restored(found: OnDisk) -> None:
-    todo = planned({}, {"guard-20261101T000000.000000Z": found})
-    assert todo == Plan(fetch=(Pending("guard", "not there"),))
 
 
 def test_each_model_is_restored_from_its_own() -> None:
@@ -181,13 +178,14 @@ def test_what_is_restored_does_not_expire_and_the_others_do() -> None:
     assert todo == Plan(restore={"guard": old}, expired=(older,))
 
 
-@pytest.mark.parametrize("name", ["by hand", "guard", "guard-2020", "guard-20200101T000000", "20200101T000000Z"])
-def test_a_directory_whose_name_tells_no_time_never_expires(name: str) -> None:
-    assert planned({"guard": on_disk()}, {name: on_disk(OLDER)}, 0).nothing
-
-
-@pytest.mark.parametrize("name", ["guard-20261399T000000Z", "guard-20260230T000000.5Z", "guard-00000000T000000Z"])
-def test_a_name_with_a_time_that_there_is_not_never_expires(name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("by hand", "guard", "guard-2020", "guard-20200101T000000", "20200101T000000Z"),
+        *("guard-20261399T000000Z", "guard-20260230T000000.5Z", "guard-00000000T000000Z"),
+    ],
+)
+def test_a_directory_whose_name_tells_no_time_that_there_is_never_expires(name: str) -> None:
     assert planned({"guard": on_disk()}, {name: on_disk(OLDER)}, 0).nothing
 
 
@@ -243,7 +241,7 @@ def test_whatever_lies_there_the_plan_finds_words(
     todo = plan({"guard": model({**GUARD, "architecture": kind})}, state, 0)
     assert [name for name, _ in todo.fetch] == ["guard"]
     if state.models["guard"].provenance is None:
-        assert f"{len(documents) + len(heads)} files of unknown origin" in todo.fetch[0].reason
+        assert f"{len(documents) + len(heads)} files of unknown origin" in todo.fetch[0][1]
 
 
 @settings(deadline=None, max_examples=30)

@@ -11,9 +11,6 @@ from on_host.weights.store import PROVENANCE
 from voicestack.remote import script_file
 from voicestack.weights.state import OnDisk, WeightsDirectory, read_provenance
 
-BLOCK = 512
-"""Bytes of the blocks that find counts."""
-
 
 class WeightsState(FactBase[WeightsDirectory]):
     """The directory's models, what else is in it, and what was replaced; all empty on a bare host."""
@@ -53,7 +50,8 @@ def _add(entry: OnDisk, kind: str, rest: str) -> None:
     if kind == "file":
         size, links, blocks, path = rest.split(" ", 3)
         entry.files[path] = int(size)
-        entry.held += int(blocks) * BLOCK if int(links) == 1 else 0
+        # find counts blocks of 512 bytes.
+        entry.held += int(blocks) * 512 if int(links) == 1 else 0
         return
     path, _, encoded = rest.partition(" ")
     content = base64.b64decode(encoded)

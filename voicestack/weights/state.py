@@ -7,12 +7,13 @@ would read gigabytes on every run.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
-from typing import NamedTuple, TypedDict, cast
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from on_host.weights.architecture import Evidence, judge
 from on_host.weights.progress import size
@@ -22,15 +23,22 @@ from voicestack.settings.catalog import Catalog, KeepDays, Model
 DAY_S = 86_400
 
 
-class FileRecord(TypedDict):
+class FileRecord(BaseModel):
     """One verified file; `size` in bytes."""
+
+    model_config = ConfigDict(strict=True)
 
     size: int
     sha256: str
 
 
-class Provenance(TypedDict):
-    """Where a model directory came from, written beside its files once all of them were verified."""
+class Provenance(BaseModel):
+    """Where a model directory came from, written beside its files once all of them were verified.
+
+    For a person it also says when it was fetched, from where, and by which fetcher.
+    """
+
+    model_config = ConfigDict(strict=True)
 
     repo: str
     revision: str
@@ -38,9 +46,6 @@ class Provenance(TypedDict):
     include: list[str]
     exclude: list[str]
     files: dict[str, FileRecord]
-    fetched_at: str
-    fetched_from: str
-    tool: str
 
 
 @dataclass
@@ -80,25 +85,18 @@ class WeightsDirectory:
     is_ours: bool = False
 
 
-class Pending(NamedTuple):
-    """A model that is not in place, and why in words."""
-
-    name: str
-    reason: str
-
-
 @dataclass(frozen=True)
 class Plan:
     """What a run has to do.
 
     Attributes:
-        fetch: models to fetch.
+        fetch: models to fetch, each with the reason why.
         restore: model -> directory below .replaced that holds exactly what the catalog wants.
         aside: names that the catalog does not know.
         expired: directories below .replaced whose time is over.
     """
 
-    fetch: tuple[Pending, ...] = ()
+    fetch: tuple[tuple[str, str], ...] = ()
     restore: Mapping[str, str] = field(default_factory=dict)
     aside: tuple[str, ...] = ()
     expired: tuple[str, ...] = ()
@@ -111,24 +109,17 @@ class Plan:
 
 def plan(catalog: Catalog, state: WeightsDirectory, keep_days: KeepDays) -> Plan:
     """What to do so that the directory holds exactly the catalog's models."""
-    missing = pending(catalog, state.models)
-    restore = {name: found for name, _ in missing if (found := _kept(catalog[name], state)) is not None}
+    reasons = {name: why_not_in_place(model, state.models.get(name)) for name, model in catalog.items()}
+    kept = {name: _kept(catalog[name], state) for name, reason in reasons.items() if reason}
+    restore = {name: found for name, found in kept.items() if found}
     return Plan(
-        fetch=tuple(each for each in missing if each.name not in restore),
+        fetch=tuple((name, reason) for name, reason in reasons.items() if reason and name not in restore),
         restore=restore,
         aside=tuple(state.strangers),
         expired=tuple(
-            each
-            for each in state.replaced
-            if each not in restore.values() and _age_days(each, state.now) >= _limit(keep_days)
+            each for each in state.replaced if each not in restore.values() and _is_over(each, state.now, keep_days)
         ),
     )
-
-
-def pending(catalog: Catalog, models: Mapping[str, OnDisk]) -> list[Pending]:
-    """The catalog's models that are not in place, in the catalog's order."""
-    reasons = {name: why_not_in_place(model, models.get(name)) for name, model in catalog.items()}
-    return [Pending(name, reason) for name, reason in reasons.items() if reason]
 
 
 def why_not_in_place(model: Model, found: OnDisk | None) -> str | None:
@@ -138,7 +129,7 @@ def why_not_in_place(model: Model, found: OnDisk | None) -> str | None:
     provenance = found.provenance
     if provenance is None:
         return recognised(model, found)
-    return _identity_differs(model, provenance) or _files_differ(model, provenance, found.files)
+    return _differs(model, provenance, found.files)
 
 
 def recognised(model: Model, found: OnDisk) -> str:
@@ -155,40 +146,27 @@ def recognised(model: Model, found: OnDisk) -> str:
 def read_provenance(text: str) -> Provenance | None:
     """A provenance file's content, or None if it is not one: a torn file is no proof."""
     try:
-        value = json.loads(text)
-        for record in value["files"].values():
-            if type(record["size"]) is not int or not isinstance(record["sha256"], str):
-                return None
-    except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        return Provenance.model_validate_json(text)
+    except ValidationError:
         return None
-    return cast(Provenance, value)
 
 
-def _identity_differs(model: Model, provenance: Provenance) -> str | None:
-    """The first field in which catalog and provenance disagree."""
+def _differs(model: Model, provenance: Provenance, sizes: Mapping[str, int]) -> str | None:
+    """The first thing in which catalog, provenance and disk disagree."""
+    wanted, recorded = model.model_dump(mode="json", exclude_none=True), provenance.model_dump()
     for key in ("repo", "revision", "architecture", "include", "exclude"):
-        wanted = getattr(model, key)
-        wanted = list(wanted) if isinstance(wanted, tuple) else wanted
-        recorded = provenance.get(key)
-        if recorded != wanted:
-            return f"{key} is {recorded}, the catalog says {wanted}"
-    return None
-
-
-def _files_differ(model: Model, provenance: Provenance, sizes: Mapping[str, int]) -> str | None:
-    """The first file that is missing, too much, of another size, or pinned to another digest."""
-    recorded = provenance["files"]
-    for path in sorted(recorded.keys() | sizes.keys()):
+        if recorded[key] != wanted[key]:
+            return f"{key} is {recorded[key]}, the catalog says {wanted[key]}"
+    records = recorded["files"]
+    for path in sorted(records.keys() | sizes.keys()):
         if path not in sizes:
             return f"{path} is missing"
-        if path not in recorded:
+        if path not in records:
             return f"{path} does not belong there"
-        if sizes[path] != recorded[path]["size"]:
-            return f"{path} has {sizes[path]} bytes, fetched were {recorded[path]['size']}"
-    for path, pin in model.files.items():
-        record = recorded.get(path)
-        pinned = pin.model_dump(exclude_none=True)
-        if record is None or any(record[key] != value for key, value in pinned.items()):  # type: ignore[literal-required]
+        if sizes[path] != records[path]["size"]:
+            return f"{path} has {sizes[path]} bytes, fetched were {records[path]['size']}"
+    for path, pin in wanted["files"].items():
+        if path not in records or not pin.items() <= records[path].items():
             return f"{path} is not the file that the catalog pins"
     return None
 
@@ -206,20 +184,14 @@ def _kept(model: Model, state: WeightsDirectory) -> str | None:
 def _name_and_time(replaced: str) -> tuple[str, float]:
     """The model's name and the time (seconds since the epoch) in a name below .replaced; 0 if it tells none."""
     match = re.fullmatch(r"(.+)-(\d{8}T\d{6})(\.\d+)?Z(?:\.swap)?", replaced, re.ASCII | re.DOTALL)
-    try:
-        moment = datetime.strptime(match[2], "%Y%m%dT%H%M%S").replace(tzinfo=timezone.utc) if match else None
-    except ValueError:
-        moment = None
-    if match is None or moment is None:
-        return replaced, 0
-    return match[1], moment.timestamp() + float(match[3] or 0)
+    if match:
+        with suppress(ValueError):
+            moment = datetime.strptime(f"{match[2]}+0000", "%Y%m%dT%H%M%S%z")
+            return match[1], moment.timestamp() + float(match[3] or 0)
+    return replaced, 0
 
 
-def _age_days(replaced: str, now: int) -> float:
-    """How long ago a directory was replaced; what does not tell (it is not ours) never gets old."""
+def _is_over(replaced: str, now: int, keep_days: KeepDays) -> bool:
+    """Whether it was replaced so many days ago; a name that does not tell (it is not ours) never gets old."""
     moment = _name_and_time(replaced)[1]
-    return (now - int(moment)) / DAY_S if moment else float("-inf")
-
-
-def _limit(keep_days: KeepDays) -> float:
-    return float("inf") if keep_days == "forever" else keep_days
+    return keep_days != "forever" and moment != 0 and now - int(moment) >= keep_days * DAY_S

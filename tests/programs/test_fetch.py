@@ -19,8 +19,7 @@ from on_host.weights.origin import RefusedError, UnreachableError
 from tests.lab.hub import GRANTED, NO_SCOPE, UNGRANTED, content, models
 from tests.lab.hub.server import LabServer, Shared, serving
 from tests.unit import weights
-from voicestack.settings.catalog import Model
-from voicestack.weights.state import OnDisk, pending, read_provenance
+from voicestack.weights.state import plan, read_provenance
 
 VOXTRAL: dict[str, Any] = {
     "repo": "mistralai/Voxtral-4B-TTS-2603",
@@ -102,17 +101,19 @@ def lab(servers: LabServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_models_come_into_place_with_provenance(lab: Lab, library: models.Library) -> None:
+    catalog = {"voxtral": VOXTRAL, "guard": GUARD}
     lab.run(voxtral=VOXTRAL, guard=GUARD)
-    for name, entry in (("voxtral", VOXTRAL), ("guard", GUARD)):
-        provenance = read_provenance((lab.directory / name / ".provenance.json").read_text())
+    for name, entry in catalog.items():
+        provenance = read_provenance((lab.directory / name / store.PROVENANCE).read_text())
         assert provenance is not None
-        assert provenance["revision"] == entry["revision"]
-        for path, record in provenance["files"].items():
+        for path, record in provenance.files.items():
             stored = library.repos[entry["repo"]].files[path]
-            assert (record["size"], record["sha256"]) == (stored.size, stored.sha256)
+            assert (record.size, record.sha256) == (stored.size, stored.sha256)
             assert (lab.directory / name / path).stat().st_mode & 0o777 == 0o644
     assert not (lab.directory / "guard" / "original").exists()
     assert not list((lab.directory / ".staging").iterdir())
+    wanted = {name: weights.model(entry, name) for name, entry in catalog.items()}
+    assert plan(wanted, weights.observe(lab.directory, *catalog), 0).nothing
 
 
 def test_the_token_goes_to_the_hub_alone_and_into_no_file(lab: Lab) -> None:
@@ -334,12 +335,6 @@ def test_reading_what_is_there_already_shows_progress(
     assert "voxtral: 5 of 5 files are there already, unchanged." in said
 
 
-def test_a_pin_that_the_hub_contradicts_is_refused_before_any_byte(lab: Lab) -> None:
-    entry = {**VOXTRAL, "files": {WEIGHTS: {"sha256": "0" * 64, "size": None}}}
-    with pytest.raises(RefusedError, match=f"{WEIGHTS} has sha256 [0-9a-f]+, the catalog pins 0000"):
-        lab.run(voxtral=entry)
-
-
 def test_too_little_room_is_said_before_any_byte(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "HEADROOM", 10**18)
     with pytest.raises(store.DiskError, match="are to be fetched"):
@@ -350,13 +345,3 @@ def test_too_little_room_is_said_before_any_byte(lab: Lab, monkeypatch: pytest.M
 def test_two_fetches_at_once_are_refused(lab: Lab) -> None:
     with store.only_one(lab.directory), pytest.raises(store.DiskError, match="Another fetch"):
         lab.run(voxtral=VOXTRAL)
-
-
-def test_after_a_fetch_nothing_is_pending(lab: Lab) -> None:
-    lab.run(voxtral=VOXTRAL)
-    place = lab.directory / "voxtral"
-    found = {p.relative_to(place).as_posix(): p.stat().st_size for p in place.rglob("*") if p.is_file()}
-    del found[store.PROVENANCE]
-    provenance = read_provenance((place / store.PROVENANCE).read_text())
-    model = Model(name="voxtral", **VOXTRAL)
-    assert pending({"voxtral": model}, {"voxtral": OnDisk(provenance, found)}) == []

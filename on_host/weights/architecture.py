@@ -56,6 +56,21 @@ MEANT = {
 }
 
 
+DOCUMENTS = {
+    "voxtral_tts": ("params.json", "config.json"),
+    "llama_guard_3": ("config.json",),
+    "whisper_ct2": ("config.json",),
+}
+"""The JSON files to read whole, where they exist."""
+
+HEADS = {
+    "voxtral_tts": "consolidated.safetensors",
+    "llama_guard_3": "model.safetensors",
+    "whisper_ct2": "model.bin",
+}
+"""The binary file whose header to read."""
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What was read of a model.
@@ -63,8 +78,8 @@ class Evidence:
     Attributes:
         listing: every path in the repository or directory with its size in bytes.
         wanted: the paths of those that would be fetched.
-        documents: the text of each file in `documents_needed` that exists.
-        heads: the first bytes of each file in `heads_needed` that exists, as long as `head_length` says.
+        documents: the text of each file in DOCUMENTS that exists.
+        heads: the first bytes of the file in HEADS if it exists, as many as `head_length` says.
     """
 
     listing: Mapping[str, int]
@@ -119,24 +134,6 @@ class _Report:
     def expect(self, holds: bool, what: str, expected: str, found: str) -> None:
         if not holds:
             self.findings.append(Finding(what, expected, found))
-
-
-def documents_needed(architecture: str) -> tuple[str, ...]:
-    """The JSON files to read whole, where they exist."""
-    return {
-        "voxtral_tts": ("params.json", "config.json"),
-        "llama_guard_3": ("config.json",),
-        "whisper_ct2": ("config.json",),
-    }[architecture]
-
-
-def heads_needed(architecture: str) -> tuple[str, ...]:
-    """The binary files whose header to read."""
-    return {
-        "voxtral_tts": ("consolidated.safetensors",),
-        "llama_guard_3": ("model.safetensors",),
-        "whisper_ct2": ("model.bin",),
-    }[architecture]
 
 
 def head_length(path: str, first: bytes) -> int:

@@ -15,7 +15,10 @@ BLOCK = 4 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Expected:
-    """What a file must be. A digest that is None is not known; `size` in bytes."""
+    """What a file must be: bytes, and their digests where they are known.
+
+    The Hub knows the sha256 of files in large-file storage, and of the others the name of the git blob.
+    """
 
     size: int
     sha256: str | None = None
@@ -62,7 +65,7 @@ class Digest:
         return None
 
 
-def digest_of(file: Path, expected: Expected, seen: Callable[[int], None] = lambda count: None) -> Digest:
+def digest_of(file: Path, expected: Expected, seen: Callable[[int], None]) -> Digest:
     """Read a file from the disk, not from the page cache; `seen` is told how many bytes each read brought."""
     digest = Digest(expected)
     buffer = memoryview(bytearray(BLOCK))

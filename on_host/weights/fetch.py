@@ -26,7 +26,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ from on_host.weights import verify
 from on_host.weights.download import Downloads
 from on_host.weights.inspection import Job, inspect
 from on_host.weights.local import Local
-from on_host.weights.origin import Origin, RefusedError, Source, UnreachableError, patiently
+from on_host.weights.origin import Origin, RefusedError, Source, UnreachableError
 from on_host.weights.progress import Progress, say, size
 from on_host.weights.store import (
     REPLACED,
@@ -47,6 +46,12 @@ from on_host.weights.store import (
     set_aside,
     swap_in,
 )
+
+TRIES = 3
+"""How often a question is asked when the line fails."""
+
+PATIENCE_S = 2.0
+"""Before the second try; doubled each time."""
 
 DISK_ERRORS = {
     errno.ENOSPC: "is full",
@@ -123,13 +128,23 @@ def _all(jobs: Iterable[Job], step: Callable[[Job], None]) -> None:
     refusals = []
     for job in jobs:
         try:
-            patiently(partial(step, job), time.sleep)
+            _patiently(step, job)
         except RefusedError as refusal:
             refusals.append(f"{job.name}: {refusal}")
             if isinstance(refusal, UnreachableError):
                 break
     if refusals:
         raise RefusedError("\n".join(refusals))
+
+
+def _patiently(step: Callable[[Job], None], job: Job) -> None:
+    """Do `step`, again where the line failed."""
+    for failures in range(TRIES - 1):
+        try:
+            return step(job)
+        except UnreachableError as error:
+            time.sleep(max(error.retry_after_s, PATIENCE_S * 2**failures))
+    return step(job)
 
 
 def _fetch(directory: Path, jobs: list[Job]) -> None:

@@ -20,7 +20,8 @@ from huggingface_hub import HfApi, RepoFile, get_hf_file_metadata, hf_hub_url
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.utils import build_hf_headers, get_session  # type: ignore[attr-defined]
 
-from on_host.weights.origin import RefusedError, RemoteFile, Source, UnreachableError
+from on_host.weights.digest import Expected
+from on_host.weights.origin import RefusedError, Source, UnreachableError
 
 TIMEOUT_S = 30.0
 """For connecting, and between two pieces of a body."""
@@ -66,11 +67,11 @@ class Hub:
                 )
             self._api.auth_check(self.source.repo)
 
-    def listing(self) -> dict[str, RemoteFile]:
+    def listing(self) -> dict[str, Expected]:
         """Every file of the commit by path."""
         with self._explained():
             tree = self._api.list_repo_tree(self.source.repo, revision=self.source.revision, recursive=True)
-            return {entry.path: _remote_file(entry) for entry in tree if isinstance(entry, RepoFile)}
+            return {entry.path: _expected(entry) for entry in tree if isinstance(entry, RepoFile)}
 
     @contextmanager
     def stream(self, path: str, start: int, end: int | None = None) -> Iterator[tuple[int, Iterator[bytes]]]:
@@ -184,10 +185,10 @@ def _retry_after(headers: Mapping[str, str]) -> float:
     return min(float(words), MAX_WAIT_S) if words.isascii() and words.isdigit() else 0
 
 
-def _remote_file(entry: RepoFile) -> RemoteFile:
+def _expected(entry: RepoFile) -> Expected:
     if entry.lfs is not None:
-        return RemoteFile(entry.path, entry.size, entry.lfs.sha256, None)
-    return RemoteFile(entry.path, entry.size, None, entry.blob_id)
+        return Expected(entry.size, sha256=entry.lfs.sha256)
+    return Expected(entry.size, git_sha1=entry.blob_id)
 
 
 def _host(url: str) -> str:

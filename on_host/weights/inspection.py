@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 from on_host.weights import architecture
 from on_host.weights.digest import Expected
-from on_host.weights.origin import Origin, RefusedError, RemoteFile, check_patterns, read, selected
+from on_host.weights.origin import Origin, RefusedError, read
 from on_host.weights.progress import say, size
 from on_host.weights.store import PROVENANCE, VERIFIED, Staging
 from on_host.weights.verify import Verified
@@ -47,19 +48,21 @@ def inspect(job: Job) -> None:
     """
     listing = job.origin.listing()
     _check_paths(job.origin, listing)
-    files = selected(listing, job.entry["include"], job.entry["exclude"])
+    files = {path: file for path, file in listing.items() if _is_selected(path, job.entry)}
     kind = job.entry["architecture"]
     evidence = architecture.Evidence(
         listing={path: file.size for path, file in listing.items()},
         wanted=frozenset(files),
         documents=_documents(job.origin, kind, listing),
-        heads={path: _head(job.origin, path) for path in architecture.heads_needed(kind) if path in listing},
+        heads={path: _head(job.origin, path) for path in listing if path == architecture.HEADS[kind]},
     )
     verdict = architecture.judge(kind, evidence)
     if not verdict.ok:
         raise RefusedError(verdict.message(str(job.origin.source)))
-    check_patterns(listing, job.entry["include"])
-    job.files = {path: _expected(job, file) for path, file in files.items()}
+    for pattern in job.entry["include"]:
+        if not any(fnmatchcase(path, pattern) for path in listing):
+            raise RefusedError(f"No file matches {pattern!r}; there are: {', '.join(sorted(listing))}")
+    job.files = {path: _expected(job, path, file) for path, file in files.items()}
     _check_pins(job)
     say(
         f"{job.name}: {job.origin.source} is {kind}; {len(files)} files, {size(sum(f.size for f in files.values()))}. "
@@ -76,9 +79,15 @@ def _check_paths(origin: Origin, paths: Iterable[str]) -> None:
             raise RefusedError(f"{origin.place} lists a file named {path!r}, a name that this tool needs itself.")
 
 
-def _documents(origin: Origin, kind: str, listing: Mapping[str, RemoteFile]) -> dict[str, str]:
+def _is_selected(path: str, entry: Mapping[str, Any]) -> bool:
+    """Whether the catalog's patterns choose it (`*` crosses `/`, as on the Hub)."""
+    included, excluded = (any(fnmatchcase(path, each) for each in entry[key]) for key in ("include", "exclude"))
+    return included and not excluded
+
+
+def _documents(origin: Origin, kind: str, listing: Iterable[str]) -> dict[str, str]:
     limit = architecture.MAX_DOCUMENT
-    paths = [path for path in architecture.documents_needed(kind) if path in listing]
+    paths = [path for path in architecture.DOCUMENTS[kind] if path in listing]
     return {path: read(origin, path, 0, limit).decode("utf-8", errors="replace") for path in paths}
 
 
@@ -89,13 +98,13 @@ def _head(origin: Origin, path: str) -> bytes:
     return first + read(origin, path, len(first), rest) if rest > 0 else first
 
 
-def _expected(job: Job, file: RemoteFile) -> Expected:
+def _expected(job: Job, path: str, file: Expected) -> Expected:
     """What the origin says of a file, and the catalog's digest where the origin has none."""
-    pin = job.entry["files"].get(file.path) or {}
-    expected = Expected(file.size, file.sha256 or pin.get("sha256"), file.git_sha1)
+    pin = job.entry["files"].get(path) or {}
+    expected = replace(file, sha256=file.sha256 or pin.get("sha256"))
     if expected.sha256 is None and expected.git_sha1 is None:
         raise RefusedError(
-            f"Nothing says what {file.path} in {job.origin.place} must be. Copy the model with its .provenance.json "
+            f"Nothing says what {path} in {job.origin.place} must be. Copy the model with its .provenance.json "
             f"(or, after hf download --local-dir, with its .cache), or pin the file's sha256 in weights_catalog."
         )
     return expected

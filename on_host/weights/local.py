@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import os
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
-from on_host.weights.digest import BLOCK
-from on_host.weights.origin import RefusedError, RemoteFile, Source
+from on_host.weights.digest import BLOCK, Expected
+from on_host.weights.origin import RefusedError, Source
 from on_host.weights.store import PROVENANCE
 
 HUB_METADATA = ".cache/huggingface/download/"
@@ -24,10 +24,6 @@ HUB_METADATA = ".cache/huggingface/download/"
 
 MAX_NOTE = 1024 * 1024
 """Bytes of a provenance or metadata file that are read."""
-
-
-class _ReadError(Exception):
-    """The source's disk cannot give us bytes; not an OSError, which would be taken for the weights' disk's."""
 
 
 class Where(NamedTuple):
@@ -68,20 +64,19 @@ class Local:
         """Whether the model is there, and whether it says that it is the one we mean."""
         if not self._files:
             raise RefusedError(f"{self._root} has no directory {self._name}. Check the setting weights_source.")
-        provenance = self._provenance()
-        recorded = Source(str(provenance.get("repo")), str(provenance.get("revision")))
-        if provenance and recorded != self.source:
-            raise RefusedError(f"{self.place} is {recorded} by its {PROVENANCE}, the catalog says {self.source}.")
-        sizes = provenance.get("sizes", {})
-        lacking = sorted(path for path in sizes if path not in self._files or self._files[path].size != sizes[path])
+        source, recorded = self._recorded()
+        if source != self.source:
+            raise RefusedError(f"{self.place} is {source} by its {PROVENANCE}, the catalog says {self.source}.")
+        sizes = {path: where.size for path, where in self._files.items()}
+        lacking = sorted(path for path, expected in recorded.items() if sizes.get(path) != expected.size)
         if lacking:
             raise RefusedError(f"{self.place} lacks (some of) {', '.join(lacking)} by its {PROVENANCE}. Copy it again.")
 
-    def listing(self) -> dict[str, RemoteFile]:
+    def listing(self) -> dict[str, Expected]:
         """Every file by path, with the digest that was noted when it was fetched."""
-        records = self._provenance().get("files", {})
+        _, recorded = self._recorded()
         return {
-            path: self._noted(path, where.size, records)
+            path: recorded.get(path) or self._noted(path, where.size)
             for path, where in self._files.items()
             if path != PROVENANCE and not path.startswith(".cache/")
         }
@@ -92,36 +87,43 @@ class Local:
         where = self._files[path]
         last = where.size if end is None else min(end, where.size)
         try:
-            with where.file.open("rb") as stream:
-                stream.seek(where.offset + start)
-                yield start, _pieces(stream, last - start)
-        except _ReadError as error:
-            raise RefusedError(f"{self.place}: {path} cannot be read ({error}).") from None
+            stream = where.file.open("rb")
         except OSError as error:
-            if error.filename != str(where.file):
-                raise  # of whoever uses the bytes
             raise RefusedError(f"{self.place}: {path} cannot be opened ({error.strerror}).") from None
+        with stream:
+            stream.seek(where.offset + start)
+            yield start, self._pieces(path, stream, last - start)
 
-    def _noted(self, path: str, size: int, records: Mapping[str, str]) -> RemoteFile:
-        if path in records:
-            return RemoteFile(path, size, sha256=records[path])
+    def _pieces(self, path: str, stream: BinaryIO, count: int) -> Iterator[bytes]:
+        """The source's disk failing is no OSError: that would be taken for the weights' disk's."""
+        while count > 0:
+            try:
+                piece = stream.read(min(BLOCK, count))
+            except OSError as error:
+                raise RefusedError(f"{self.place}: {path} cannot be read ({error.strerror}).") from None
+            if not piece:
+                return
+            count -= len(piece)
+            yield piece
+
+    def _noted(self, path: str, size: int) -> Expected:
+        """What the Hub's client noted beside a file of this size."""
         words = self._text(f"{HUB_METADATA}{path}.metadata").split()
         if len(words) != 3 or words[0] != self.source.revision:
-            return RemoteFile(path, size)
-        is_sha256 = len(words[1]) == 64
-        return RemoteFile(path, size, words[1] if is_sha256 else None, None if is_sha256 else words[1])
+            return Expected(size)
+        return Expected(size, sha256=words[1]) if len(words[1]) == 64 else Expected(size, git_sha1=words[1])
 
-    def _provenance(self) -> dict[str, Any]:
+    def _recorded(self) -> tuple[Source, dict[str, Expected]]:
+        """What the provenance says that it is and holds; without one, what it must be and no file."""
         text = self._text(PROVENANCE)
         if not text:
-            return {}
+            return self.source, {}
         try:
-            value = dict(json.loads(text))
-            value["sizes"] = {path: int(record["size"]) for path, record in value["files"].items()}
-            value["files"] = {path: str(record["sha256"]) for path, record in value["files"].items()}
+            value = json.loads(text)
+            files = {path: Expected(int(each["size"]), str(each["sha256"])) for path, each in value["files"].items()}
+            return Source(str(value["repo"]), str(value["revision"])), files
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise RefusedError(f"{self.place}: {PROVENANCE} cannot be read. Copy the model once more.") from None
-        return value
 
     def _text(self, path: str) -> str:
         """A small file, or "" if there is none."""
@@ -152,15 +154,3 @@ def _tarball(archive: Path, name: str) -> dict[str, Where]:
         path.removeprefix(f"{name}/"): Where(archive, member.offset_data, member.size)
         for path, member in holders.items()
     }
-
-
-def _pieces(stream: BinaryIO, count: int) -> Iterator[bytes]:
-    while count > 0:
-        try:
-            piece = stream.read(min(BLOCK, count))
-        except OSError as error:
-            raise _ReadError(error.strerror) from None
-        if not piece:
-            return
-        count -= len(piece)
-        yield piece

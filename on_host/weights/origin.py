@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-T = TypeVar("T")
-
-TRIES = 3
-"""How often a question is asked when the line fails."""
-
-PATIENCE_S = 2.0
-"""Before the second try; doubled each time."""
+from on_host.weights.digest import Expected
 
 
 class RefusedError(Exception):
@@ -31,22 +24,6 @@ class UnreachableError(RefusedError):
     def __init__(self, message: str, retry_after_s: float = 0) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
-
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """One file of a model as its origin lists it.
-
-    Attributes:
-        size: bytes.
-        sha256: of its content, where the origin knows it (the Hub: for files in large-file storage).
-        git_sha1: of the git blob, where the origin knows that.
-    """
-
-    path: str
-    size: int
-    sha256: str | None = None
-    git_sha1: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,8 +49,8 @@ class Origin(Protocol):
     def check_access(self) -> None:
         """Whether we may have the model, and whether this commit of it is there."""
 
-    def listing(self) -> dict[str, RemoteFile]:
-        """Every file of the commit by path."""
+    def listing(self) -> dict[str, Expected]:
+        """Every file of the commit by path, as far as the origin knows what it must be."""
 
     def stream(
         self, path: str, start: int, end: int | None = None
@@ -94,42 +71,3 @@ def read(origin: Origin, path: str, start: int, length: int) -> bytes:
             if begins + len(content) >= start + length:
                 break
         return bytes(content[start - begins :][:length])
-
-
-def patiently(step: Callable[[], T], wait: Callable[[float], object]) -> T:
-    """Do `step`, again where the line failed.
-
-    Raises:
-        RefusedError: what the last try said.
-    """
-    for failures in range(TRIES):
-        try:
-            return step()
-        except UnreachableError as error:
-            if failures == TRIES - 1:
-                raise
-            wait(max(error.retry_after_s, PATIENCE_S * 2**failures))
-    raise AssertionError("not reached")
-
-
-def selected(
-    listing: Mapping[str, RemoteFile], include: Iterable[str], exclude: Iterable[str]
-) -> dict[str, RemoteFile]:
-    """The files that the patterns choose (`*` crosses `/`, as on the Hub)."""
-    return {
-        path: file
-        for path, file in listing.items()
-        if any(fnmatchcase(path, pattern) for pattern in include)
-        and not any(fnmatchcase(path, pattern) for pattern in exclude)
-    }
-
-
-def check_patterns(listing: Mapping[str, RemoteFile], include: Iterable[str]) -> None:
-    """Every pattern must choose something.
-
-    Raises:
-        RefusedError: one does not.
-    """
-    for pattern in include:
-        if not any(fnmatchcase(path, pattern) for path in listing):
-            raise RefusedError(f"No file matches {pattern!r}; there are: {', '.join(sorted(listing))}")

@@ -143,6 +143,7 @@ REFUSED: dict[str, tuple[Mapping[str, bytes], str]] = {
         {path: data for path, data in of(GUARD).items() if path != "sub/LICENSE.txt"},
         r"guard lacks \(some of\) sub/LICENSE\.txt by its .provenance.json\. Copy it again",
     ),
+    "a file of another size": (of(GUARD) | {"sub/LICENSE.txt": b"cut"}, r"guard lacks \(some of\) sub/LICENSE\.txt by"),
     "the Hub's notes of another commit": (
         with_metadata(FILES, NEWER["revision"]),
         r"guard: Nothing says what \S+ in \S+source\S*:guard must be\. Copy the model with its .provenance.json",
@@ -177,6 +178,14 @@ def test_a_source_that_is_not_wholly_the_model_is_refused(
     with pytest.raises(RefusedError, match=words):
         converge(tmp_path / "models", source if kind == "directory" else packed(source, tmp_path / "source.tar"))
     assert tree(tmp_path / "models") == {}
+
+
+def test_a_pattern_that_matches_nothing_is_a_mistake(tmp_path: Path) -> None:
+    put(tmp_path / "source" / "guard", GUARD, FILES)
+    with pytest.raises(
+        RefusedError, match=r"No file matches 'voices/\*'; there are: config.json, model.safetensors, sub"
+    ):
+        converge(tmp_path / "models", tmp_path / "source", {**GUARD, "include": ["*", "voices/*"]})
 
 
 def test_pins_vouch_for_what_nothing_else_does_and_contradict_what_does(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from on_host.weights import part, progress, window
 from on_host.weights.digest import Expected
 from on_host.weights.download import Downloads
-from on_host.weights.origin import RefusedError, RemoteFile, Source, UnreachableError
+from on_host.weights.origin import RefusedError, Source, UnreachableError
 from on_host.weights.progress import Progress
 from on_host.weights.store import VERIFIED, Staging
 from tests.unit.weights import expected, failing, flip, git_sha1, sha256, tree
@@ -92,7 +92,7 @@ class Fake:
     def check_access(self) -> None:
         """Nobody is kept out."""
 
-    def listing(self) -> dict[str, RemoteFile]:
+    def listing(self) -> dict[str, Expected]:
         raise NotImplementedError
 
     @contextmanager
@@ -119,7 +119,7 @@ class Place:
         content = DATA[: wanted.size]
         assert digests == {"sub/w": sha256(content)}
         assert self.held() == {"sub/w": content}
-        assert counted.line().startswith(f"all: {progress.share(counted.done, counted.done)}, ")
+        assert "(100 %)" in counted.line()
         return origin
 
     def kill_at(self, byte: int, wanted: Expected = LARGE) -> None:

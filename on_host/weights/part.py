@@ -40,7 +40,7 @@ class Part:
         held = self.part.stat().st_size if self.part.exists() else 0
         return max((offset for offset, _ in self._read_marks() if offset <= held), default=0)
 
-    def open(self, seen: Callable[[int], None] = lambda count: None) -> None:
+    def open(self, seen: Callable[[int], None]) -> None:
         """Read back what an earlier run left, cut off what no mark vouches for, and be ready for more."""
         self.part.parent.mkdir(parents=True, exist_ok=True)
         self.part.touch()

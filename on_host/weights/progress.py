@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 
 EVERY_S = 3.0
 
@@ -24,29 +23,16 @@ class Progress:
     Args:
         total: bytes that are to come in this run, of all models.
         what: what is being done, for the lines' beginning, while no model was named.
-        clock: seconds, monotonic.
-        write: where a line goes.
     """
 
-    def __init__(
-        self,
-        total: int,
-        what: str = "",
-        clock: Callable[[], float] = time.monotonic,
-        write: Callable[[str], None] = say,
-    ) -> None:
-        self._total, self._what, self._clock, self._write = total, what, clock, write
+    def __init__(self, total: int, what: str = "") -> None:
+        self._total, self._what = total, what
         self._done = self._model_done = self._model_total = 0
         self._model = ""
-        self._started = self._reported = clock()
+        self._started = self._reported = time.monotonic()
         self._troubled = float("-inf")
         self._recent = deque([(self._started, 0)], maxlen=RECENT_LINES)
         self._lock = threading.Lock()
-
-    @property
-    def done(self) -> int:
-        """Bytes so far."""
-        return self._done
 
     def model(self, name: str, total: int) -> None:
         """From here on the bytes belong to this model; `total` are its bytes in this run."""
@@ -62,11 +48,11 @@ class Progress:
     def tick(self) -> None:
         """Write a line if one is due; to be called now and then while nothing comes."""
         with self._lock:
-            now = self._clock()
+            now = time.monotonic()
             if now - self._reported < EVERY_S:
                 return
             self._reported = now
-            self._write(self.line())
+            say(self.line())
             self._recent.append((now, self._done))
 
     def again(self, count: int) -> None:
@@ -78,16 +64,16 @@ class Progress:
     def trouble(self, text: str) -> None:
         """Say what goes wrong; of many connections that fail at once, one line every few seconds is enough."""
         with self._lock:
-            now = self._clock()
+            now = time.monotonic()
             if now - self._troubled < EVERY_S:
                 return
             self._troubled = now
-            self._write(text)
+            say(text)
 
     def line(self) -> str:
         """How far, how fast, how long still."""
         since, before = self._recent[0]
-        rate = (self._done - before) / max(self._clock() - since, 1e-6)
+        rate = (self._done - before) / max(time.monotonic() - since, 1e-6)
         left = (self._total - self._done) / rate if rate else float("inf")
         speed = f"{rate / 1e6:.1f} MB/s, {duration(left)} left"
         if not self._model:
@@ -97,7 +83,7 @@ class Progress:
 
     def summary(self) -> str:
         """What came in the whole run, how long it took."""
-        seconds = max(self._clock() - self._started, 1e-6)
+        seconds = max(time.monotonic() - self._started, 1e-6)
         return f"{size(self._done)} in {duration(seconds)}, {self._done / seconds / 1e6:.1f} MB/s"
 
 

@@ -78,13 +78,7 @@ class Staging:
         """Whether the model in place has a file of that name and size, and it is not staged already."""
         return _is_file_of(self.target / path, expected.size) and self.digest(path, expected) is None
 
-    def adopt(
-        self,
-        path: str,
-        expected: Expected,
-        known: str | None = None,
-        seen: Callable[[int], None] = lambda count: None,
-    ) -> bool:
+    def adopt(self, path: str, expected: Expected, known: str | None, seen: Callable[[int], None]) -> bool:
         """Take the file from the model in place if it is the same one, byte for byte, instead of fetching it.
 
         Args:
@@ -106,7 +100,10 @@ class Staging:
     def install(self, provenance: Mapping[str, Any]) -> Path | None:
         """Write the provenance, sync everything, swap it in; returns where the old content went."""
         self._drop_strangers(set(provenance["files"]))
-        write_synced(self.path / PROVENANCE, json.dumps(provenance, indent=2, sort_keys=True) + "\n")
+        with (self.path / PROVENANCE).open("w") as stream:
+            stream.write(json.dumps(provenance, indent=2, sort_keys=True) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
         for folder, _, _ in os.walk(self.path):
             Path(folder).chmod(0o755)
             sync_directory(Path(folder))
@@ -269,14 +266,6 @@ def only_one(directory: Path) -> Iterator[None]:
         except BlockingIOError:
             raise DiskError(f"Another fetch into {directory} is at work; wait for its end.") from None
         yield
-
-
-def write_synced(path: Path, text: str) -> None:
-    """A small file, on the disk when this returns."""
-    with path.open("w") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
 
 
 def sync_directory(path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 from on_host.weights.digest import Expected, digest_of
 from on_host.weights.progress import Progress, say
@@ -23,41 +23,34 @@ class Verified:
     wrong: dict[str, str] = field(default_factory=dict)
 
 
-class _Task(NamedTuple):
-    name: str
-    path: str
-    size: int
-    sha256: str
-
-
 def deep(directory: Path, names: Iterable[str]) -> dict[str, Verified]:
     """Read every file of these models from the disk, several at a time, and compare with the provenance.
 
     A file that the disk cannot read any more is wrong, like one with a flipped byte.
     """
-    tasks = [task for name in names for task in _tasks(directory, name)]
-    tasks.sort(key=lambda task: task.size, reverse=True)
-    progress = Progress(sum(task.size for task in tasks), "verify")
-    results: dict[str, Verified] = {task.name: Verified() for task in tasks}
+    records = [
+        (name, path, record)
+        for name in names
+        for path, record in json.loads((directory / name / PROVENANCE).read_text())["files"].items()
+    ]
+    records.sort(key=lambda each: each[2]["size"], reverse=True)
+    progress = Progress(sum(record["size"] for *_, record in records), "verify")
+
+    def problem(name: str, path: str, record: dict[str, Any]) -> str | None:
+        expected = Expected(record["size"], record["sha256"])
+        try:
+            return digest_of(directory / name / path, expected, progress.add).mismatch()
+        except OSError as error:
+            return f"it cannot be read ({error.strerror})"
+
+    results = {name: Verified() for name, *_ in records}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        problems = pool.map(lambda task: _problem(directory, task, progress), tasks)
-        for task, problem in zip(tasks, problems, strict=True):
-            if problem is None:
-                results[task.name].right[task.path] = task.sha256
+        problems = pool.map(lambda each: problem(*each), records)
+        for (name, path, record), found in zip(records, problems, strict=True):
+            if found is None:
+                results[name].right[path] = record["sha256"]
             else:
-                results[task.name].wrong[task.path] = problem
-                say(f"{task.name}: {task.path} is damaged: {problem}")
-    say(f"verify: {len(tasks)} files read, {progress.summary()}")
+                results[name].wrong[path] = found
+                say(f"{name}: {path} is damaged: {found}")
+    say(f"verify: {len(records)} files read, {progress.summary()}")
     return results
-
-
-def _tasks(directory: Path, name: str) -> list[_Task]:
-    records = json.loads((directory / name / PROVENANCE).read_text())["files"]
-    return [_Task(name, path, record["size"], record["sha256"]) for path, record in records.items()]
-
-
-def _problem(directory: Path, task: _Task, progress: Progress) -> str | None:
-    try:
-        return digest_of(directory / task.name / task.path, Expected(task.size, task.sha256), progress.add).mismatch()
-    except OSError as error:
-        return f"it cannot be read ({error.strerror})"

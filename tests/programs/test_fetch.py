@@ -5,7 +5,7 @@ import io
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -100,6 +100,19 @@ def lab(servers: LabServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return Lab(servers.shared, f"http://127.0.0.1:{servers.server_port}", tmp_path)
 
 
+def after_pieces(monkeypatch: pytest.MonkeyPatch, count: int, happen: Callable[[], object]) -> None:
+    """Something happens once so many pieces of files are on the disk."""
+    write = part.Part.write
+    left = iter(range(count - 1, -1, -1))
+
+    def write_and_count(self: part.Part, piece: bytes) -> None:
+        write(self, piece)
+        if next(left, None) == 0:
+            happen()
+
+    monkeypatch.setattr(part.Part, "write", write_and_count)
+
+
 def test_models_come_into_place_with_provenance(lab: Lab, library: models.Library) -> None:
     catalog = {"voxtral": VOXTRAL, "guard": GUARD}
     lab.run(voxtral=VOXTRAL, guard=GUARD)
@@ -182,16 +195,7 @@ def test_a_renamed_repository_is_named(lab: Lab) -> None:
 
 
 def test_a_signed_address_that_expires_is_asked_for_anew(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill = part.Part.write
-    written: list[int] = []
-
-    def write(self: part.Part, piece: bytes) -> None:
-        written.append(len(piece))
-        if len(written) == 15:
-            lab.shared.control("expire", {})
-        fill(self, piece)
-
-    monkeypatch.setattr(part.Part, "write", write)
+    after_pieces(monkeypatch, 15, lambda: lab.shared.control("expire", {}))
     lab.run(voxtral=VOXTRAL)
     assert [served.status for served in lab.shared.log if served.server == "cdn"].count(403)
 
@@ -227,10 +231,7 @@ def test_a_full_disk_is_said_without_a_traceback(
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(lab.request(None, voxtral=VOXTRAL)) + "\n"))
 
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(part.Part, "write", full)
+    monkeypatch.setattr(part.Part, "write", weights.failing(errno.ENOSPC, "No space left on device"))
     assert fetch.main() == 1
     assert "is full. The models in place are untouched" in capsys.readouterr().err
 
@@ -245,41 +246,26 @@ def test_a_cut_line_is_resumed_where_it_was_cut(lab: Lab, library: models.Librar
     assert lab.sent("cdn") < sum(sizes) + 100_000
 
 
-def test_what_a_killed_run_left_is_not_fetched_again(lab: Lab, library: models.Library) -> None:
-    data = (library.root / VOXTRAL["repo"] / WEIGHTS).read_bytes()
-    staging = store.Staging(lab.directory, "voxtral", VOXTRAL["revision"])
-    killed = part.Part(staging.path / WEIGHTS, Expected(len(data)))
-    killed.open(lambda count: None)
-    for start in range(0, 5_000_000, SEGMENT):
-        killed.write(data[start : start + SEGMENT])
-    killed.close()
-    left = len(data) - killed.vouched()
-    assert left < len(data) - 5_000_000 + MARK_EVERY
-    lab.run(voxtral=VOXTRAL)
-    voices = sum(file.size for path, file in library.repos[VOXTRAL["repo"]].files.items() if path.endswith(".pt"))
-    assert lab.sent("cdn") < left + voices + 10_000
-    assert (lab.directory / "voxtral" / WEIGHTS).read_bytes() == data
+def test_a_line_that_stays_dead_ends_the_run_and_what_came_is_not_fetched_again(
+    lab: Lab, library: models.Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die() -> None:
+        lab.shared.control("expire", {})
+        lab.shared.control("down", {"for": "1000"})
 
-
-def test_a_line_that_stays_dead_ends_the_run_and_keeps_what_came(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill = part.Part.write
-    written: list[int] = []
-
-    def write(self: part.Part, piece: bytes) -> None:
-        fill(self, piece)
-        written.append(len(piece))
-        if len(written) == 20:
-            lab.shared.control("expire", {})
-            lab.shared.control("down", {"for": "1000"})
-
-    monkeypatch.setattr(part.Part, "write", write)
+    after_pieces(monkeypatch, 20, die)
     with pytest.raises(UnreachableError):
         lab.run(voxtral=VOXTRAL)
-    staged = store.Staging(lab.directory, "voxtral", VOXTRAL["revision"]).path / WEIGHTS
-    assert part.Part(staged, Expected(10**9)).vouched() > MARK_EVERY
+    files = library.repos[VOXTRAL["repo"]].files
+    large = {path: file for path, file in files.items() if path.endswith((".safetensors", ".pt"))}
+    staging = store.Staging(lab.directory, "voxtral", VOXTRAL["revision"])
+    left = {path: staging.bytes_left(path, Expected(file.size, file.sha256)) for path, file in large.items()}
+    assert left[WEIGHTS] < files[WEIGHTS].size - MARK_EVERY
     lab.shared.control("reset", {})
     lab.run(voxtral=VOXTRAL)
-    assert (lab.directory / "voxtral" / WEIGHTS).exists()
+    assert lab.sent("cdn") < sum(left.values()) + 10_000
+    data = (library.root / VOXTRAL["repo"] / WEIGHTS).read_bytes()
+    assert (lab.directory / "voxtral" / WEIGHTS).read_bytes() == data
 
 
 @pytest.mark.parametrize("path", [WEIGHTS, "params.json", "voice_embedding/de_female.pt"])

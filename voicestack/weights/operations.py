@@ -67,7 +67,11 @@ def weights(settings: Weights, models: Catalog, index_url: str) -> Generator[Str
     token = hub_token()
     gated = [models[name].repo for name, _ in todo.fetch if models[name].gated]
     if gated and not token and not settings.source:
-        yield _refusal(gated, settings.endpoint)
+        pages = ", ".join(f"{settings.endpoint}/{repo}" for repo in gated)
+        yield refuse(
+            f"HF_TOKEN is not set, and {', '.join(gated)} is gated. Ask for access on {pages}, make a token on "
+            f"{settings.endpoint}/settings/tokens and set HF_TOKEN where pyinfra runs."
+        )
         return
     # Without the Hub there is no need for its client, nor for the package index.
     key = _key() if (todo.fetch or deep) and not settings.source else ""
@@ -102,16 +106,6 @@ def _report(settings: Weights, models: Catalog, state: WeightsDirectory, todo: P
         )
     for line in lines:
         logger.info(f"{host.print_prefix}{line}")
-
-
-def _refusal(gated: list[str], endpoint: str) -> StringCommand:
-    """Fail this host before anything is done."""
-    pages = ", ".join(f"{endpoint}/{repo}" for repo in gated)
-    message = (
-        f"HF_TOKEN is not set, and {', '.join(gated)} is gated. Ask for access on {pages}, make a token on "
-        f"{endpoint}/settings/tokens and set HF_TOKEN where pyinfra runs."
-    )
-    return refuse(message)
 
 
 def _program() -> dict[str, File]:

@@ -111,7 +111,10 @@ class Hub:
         try:
             yield
         except HfHubHTTPError as error:
-            raise _refusal(error, self.source, self.endpoint, with_token=bool(self._token)) from None
+            words = _explain(error, self.source, self.endpoint, bool(self._token))
+            if error.response.status_code == 429 or error.response.status_code >= 500:
+                raise UnreachableError(words, _retry_after(error.response.headers)) from None
+            raise RefusedError(words) from None
         except httpx2.TransportError as error:
             raise UnreachableError(
                 f"The line to {self.place} (or to where it redirects) fails: {type(error).__name__}, {error}. "
@@ -123,16 +126,7 @@ class Hub:
             ) from None
 
 
-def _refusal(error: HfHubHTTPError, source: Source, endpoint: str, *, with_token: bool) -> RefusedError:
-    """An answer that is not a success, as something to report at once or to try again."""
-    status = error.response.status_code
-    words = explain(error, source, endpoint, with_token)
-    if status == 429 or status >= 500:
-        return UnreachableError(words, _retry_after(error.response.headers))
-    return RefusedError(words)
-
-
-def explain(error: HfHubHTTPError, source: Source, endpoint: str, with_token: bool) -> str:
+def _explain(error: HfHubHTTPError, source: Source, endpoint: str, with_token: bool) -> str:
     """Why the Hub refused, and the page to visit or the setting to fix."""
     status = error.response.status_code
     page = f"{endpoint}/{source.repo}"

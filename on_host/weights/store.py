@@ -79,7 +79,7 @@ class Staging:
         return _is_file_of(self.target / path, expected.size) and self.digest(path, expected) is None
 
     def adopt(self, path: str, expected: Expected, known: str | None, seen: Callable[[int], None]) -> bool:
-        """Take the file from the model in place if it is the same one, byte for byte, instead of fetching it.
+        """Take a file that may be adopted from the model in place, if it is the same one byte for byte.
 
         Args:
             path: of the file below the model's directory.
@@ -88,8 +88,6 @@ class Staging:
             seen: is told of the bytes that are read.
         """
         old = self.target / path
-        if not self.may_adopt(path, expected):
-            return False
         if known is None or known != expected.sha256:
             known = _read_whole(old, expected, seen)
         if known is None or not _link(old, self.path / path):

@@ -175,6 +175,15 @@ def test_a_file_that_is_wrong_twice_leaves_nothing(place: Place, wanted: Expecte
     assert place.held() == {}
 
 
+def test_a_file_that_arrives_damaged_is_fetched_once_more(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    def second_time(start: int, end: int) -> Iterator[bytes]:
+        yield from plainly(start, end) if len(origin.asked) > 1 else [b"x" * end]
+
+    origin = Fake(second_time)
+    assert place.fetch(origin, SMALL).asked == [(0, None), (0, None)]
+    assert "guard: sub/w arrived damaged (git blob " in capsys.readouterr().out
+
+
 def test_several_requests_are_under_way_none_is_too_far_ahead_and_bytes_stay_in_order(place: Place) -> None:
     """The first answer waits until all others that fit beside it have come."""
     come: list[int] = []
@@ -297,12 +306,6 @@ def test_a_killed_run_costs_the_way_to_the_last_mark(place: Place, byte: int, ma
     assert sorted(place.fetch().asked) == ranges(mark)
 
 
-def test_marks_go_on_where_they_were(place: Place) -> None:
-    place.kill_at(250)
-    place.kill_at(650)
-    assert sorted(place.fetch().asked) == ranges(600)
-
-
 def test_what_an_earlier_run_left_is_read_back_and_the_rest_fetched(
     place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -326,6 +329,13 @@ def append(garbage: bytes) -> Callable[[Place], None]:
 
 def flipped(offset: int) -> Callable[[Place], None]:
     return lambda place: flip(place.part, offset)
+
+
+def test_marks_go_on_behind_a_torn_one(place: Place) -> None:
+    place.kill_at(250)
+    append(b"250 0123")(place)
+    place.kill_at(350)
+    assert sorted(place.fetch().asked) == ranges(300)
 
 
 DAMAGE: dict[str, tuple[Callable[[Place], None], int]] = {

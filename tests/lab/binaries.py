@@ -36,8 +36,9 @@ def built(name: str, module: str, package: str, go: tuple[str, str], flags: str 
     def build(partial: Path) -> None:
         program = _go(*go)
         unpacked = Path(json.loads(run(program, "mod", "download", "-json", module))["Dir"])
-        words = [program, "build", "-trimpath", f"-ldflags=-s -w {flags}", "-o", partial, package]
-        run(*words, cwd=unpacked, environment={"CGO_ENABLED": "0", "GOARCH": "amd64"})
+        environment = {"CGO_ENABLED": "0", "GOARCH": "amd64"}
+        words = ("build", "-trimpath", f"-ldflags=-s -w {flags}", "-o", partial, package)
+        run(program, *words, cwd=unpacked, environment=environment)
 
     return make_whole(CACHE / "bin" / name, build, what=f"{name} from source, some minutes")
 

@@ -16,7 +16,6 @@ from urllib.parse import parse_qsl, urlsplit
 from tests.lab.daemon import Daemon
 from tests.lab.disk import content_hash, files_below
 
-_ROOT = Path(__file__).parents[2]
 _KEPT = 5000
 """Requests in a log: a lab may be up for weeks."""
 
@@ -131,8 +130,4 @@ def ensure(name: str, address: str, port: int) -> str:
     here = Path(__file__).parent
     code = [*files_below(here / name), here / "aws.py", Path(__file__)]
     version = content_hash(path.read_bytes() for path in code)
-    words = [sys.executable, "-m", f"tests.lab.{name}", address, version]
-    daemon = Daemon(name)
-    daemon.start(words, environment={"PYTHONPATH": str(_ROOT)})
-    daemon.await_port(address, port)
-    return f"http://{address}:{port}"
+    return Daemon(name).serve([sys.executable, "-m", f"tests.lab.{name}", address, version], address, port)

@@ -7,11 +7,12 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.lab.places import STATE
+from tests.lab.places import REPOSITORY, STATE
 
 
 class LabError(RuntimeError):
@@ -60,7 +61,7 @@ class Daemon:
             return None
         return record["pid"] if _start_time(record["pid"]) == record["started"] else None
 
-    def start(self, command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> None:
+    def start(self, command: Sequence[str | Path]) -> None:
         """Start `command` unless the same command already runs; another one under this name is replaced."""
         words = [str(word) for word in command]
         if self.pid() is not None and json.loads(self.record.read_text())["command"] == words:
@@ -75,12 +76,13 @@ class Daemon:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, **(environment or {})},
+                env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
             )
         self.record.write_text(json.dumps({"pid": process.pid, "started": _start_time(process.pid), "command": words}))
 
-    def await_port(self, address: str, port: int, *, seconds: float = 15) -> None:
-        """Wait until it listens; if it died instead, raise with the end of its log."""
+    def serve(self, command: Sequence[str | Path], address: str, port: int) -> str:
+        """Start a server, and return its URL once it listens; if it died instead, raise with the end of its log."""
+        self.start(command)
 
         def ready() -> bool:
             if self.pid() is None:
@@ -88,7 +90,13 @@ class Daemon:
                 raise LabError(f"lab server {self.name} ended at once; the end of {self.log}:\n{tail}")
             return port_answers(address, port)
 
-        await_condition(f"lab server {self.name} on {address}:{port}", ready, seconds=seconds)
+        await_condition(f"lab server {self.name} on {address}:{port}", ready, seconds=15)
+        return f"http://{address}:{port}"
+
+    def serve_files(self, directory: Path, address: str, port: int) -> str:
+        """Have Python's own server hand out a directory; returns its URL."""
+        options = ("--protocol", "HTTP/1.1", "--bind", address, "--directory", directory)
+        return self.serve([sys.executable, "-m", "http.server", *options, str(port)], address, port)
 
     def stop(self) -> None:
         """Terminate it and its children's session; nothing happens if it does not run."""

@@ -17,7 +17,6 @@ from tests.lab.daemon import Daemon, LabError, await_condition
 from tests.lab.disk import discard, mounts_below
 from tests.lab.places import BRIDGE, STATE
 
-_REPOSITORY = Path(__file__).parents[2]
 _CGROUPS = STATE / "cgroup"
 _NSPAWN_RUNTIME = Path("/run/systemd/nspawn")
 _REBOOT = 133
@@ -41,8 +40,7 @@ def start(name: str) -> None:
     kill(name)
     _prepare_nspawn()
     _cgroup(name).mkdir(parents=True, exist_ok=True)
-    words = [sys.executable, "-m", "tests.lab.machine", name]
-    supervisor(name).start(words, environment={"PYTHONPATH": str(_REPOSITORY)})
+    supervisor(name).start([sys.executable, "-m", "tests.lab.machine", name])
 
 
 def await_ssh(name: str) -> None:

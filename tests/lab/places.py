@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+REPOSITORY = Path(__file__).parents[2]
+
 CACHE = Path(os.environ.get("VOICE_LAB_CACHE", "/var/cache/voice-lab"))
 """What is expensive and the same every time: root filesystems, binaries, images, wheels. Safe to delete."""
 

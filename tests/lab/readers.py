@@ -7,12 +7,9 @@ GitHub's releases are not in reach.
 
 from __future__ import annotations
 
-import sys
-import zipfile
 from pathlib import Path
 
-from tests.lab import binaries
-from tests.lab.console import run
+from tests.lab import binaries, pypi
 from tests.lab.disk import make_whole
 from tests.lab.packages import debian
 from tests.lab.places import CACHE
@@ -61,16 +58,6 @@ def compose() -> Path:
 def vllm_omni(number: str) -> Path:
     """The unpacked wheel of a release."""
     sha256 = VLLM_OMNI[number]
-
-    def download(directory: Path) -> None:
-        directory.mkdir(parents=True)
-        wanted = directory / "requirements.txt"
-        wanted.write_text(f"vllm-omni=={number} --hash=sha256:{sha256}\n")
-        flags = ["--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:", "--python-version", "3.12"]
-        run(sys.executable, "-m", "pip", "download", *flags, "--dest", directory, "--requirement", wanted)
-        wheel = next(directory.glob("*.whl"))
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(directory)
-        wheel.unlink()
-
-    return make_whole(CACHE / "vllm-omni" / f"{number}-{sha256[:16]}", download, what=f"vllm-omni {number} from PyPI")
+    requirement = f"vllm-omni=={number} --hash=sha256:{sha256}"
+    place = CACHE / "vllm-omni" / f"{number}-{sha256[:16]}"
+    return make_whole(place, lambda root: pypi.unpack(root, requirement, "3.12"), what=f"vllm-omni {number} from PyPI")

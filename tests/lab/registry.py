@@ -46,11 +46,6 @@ def ensure(address: str) -> dict[str, object]:
     return {"url": f"http://{address}:{PORT}", "images": {image.name: image.digest for image in images}}
 
 
-def stop() -> None:
-    """End the registry; what it stores stays in the cache."""
-    _DAEMON.stop()
-
-
 def _serve(address: str) -> None:
     """Start the daemon, unless it runs with this very configuration."""
     program = shutil.which("docker-registry")
@@ -61,8 +56,7 @@ def _serve(address: str) -> None:
     config = STATE / "run" / f"registry-{hashlib.sha256(text.encode()).hexdigest()[:12]}.yml"
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(text)
-    _DAEMON.start([program, "serve", str(config)])
-    _DAEMON.await_port(address, PORT)
+    _DAEMON.serve([program, "serve", config], address, PORT)
 
 
 class _Client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import re
@@ -9,14 +10,13 @@ import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator
-from http.server import ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from talk.fetch import fetch
-from tests.lab import npm
 from tests.unit.answering import Host
 from voicestack.settings.load import SettingsError, parse
 from voicestack.talk import link
@@ -45,12 +45,13 @@ WHOLE = tarball(**{
 
 
 @pytest.fixture
-def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Path]]:
-    """The lab's stand-in with a file of our own: its address, and the file."""
-    file = tmp_path / "served.tgz"
+def registry(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A registry with a file of our own: its address, and the file."""
+    file = tmp_path / "served" / PATH.lstrip("/")
+    file.parent.mkdir(parents=True)
     file.write_bytes(WHOLE)
-    monkeypatch.setattr(npm.Handler, "file", file, raising=False)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), npm.Handler)
+    files = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "served"))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), files)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}", file
@@ -66,7 +67,7 @@ def test_the_client_and_its_licence_are_taken_and_nothing_else(registry: tuple[s
 
 
 @pytest.mark.parametrize(
-    ("path", "said"), [(PATH, "nothing was unpacked"), ("/selenium", r"404: Not Found \(talk_client_url\)")]
+    ("path", "said"), [(PATH, "nothing was unpacked"), ("/selenium", r"404: File not found \(talk_client_url\)")]
 )
 def test_another_file_is_not_unpacked(registry: tuple[str, Path], tmp_path: Path, path: str, said: str) -> None:
     with pytest.raises(SystemExit, match=said):

@@ -15,10 +15,7 @@ from tests.lab.hub.hub import GRANTED, NO_SCOPE, UNGRANTED
 from tests.lab.hub.models import Repo, build
 from tests.lab.hub.server import CDN_PORT, PORT
 
-__all__ = ["CDN_PORT", "GRANTED", "NO_SCOPE", "PORT", "UNGRANTED", "ensure", "stop"]
-
-ROOT = Path(__file__).parents[3]
-_DAEMON = Daemon("hub")
+__all__ = ["CDN_PORT", "GRANTED", "NO_SCOPE", "PORT", "UNGRANTED", "ensure"]
 
 
 def ensure(address: str) -> dict[str, object]:
@@ -32,12 +29,8 @@ def ensure(address: str) -> dict[str, object]:
     library = build()
     # The code's hash is in the command, so that a changed server is started anew.
     version = content_hash(path.read_bytes() for path in files_below(Path(__file__).parent))
-    _DAEMON.start(
-        [sys.executable, "-m", "tests.lab.hub", address, str(library.root), version],
-        environment={"PYTHONPATH": str(ROOT)},
-    )
-    for port in (PORT, CDN_PORT):
-        _DAEMON.await_port(address, port)
+    words = (sys.executable, "-m", "tests.lab.hub", address, library.root, version)
+    url = Daemon("hub").serve(words, address, PORT)
     models = {
         name: {
             "revision": repo.revision,
@@ -46,12 +39,7 @@ def ensure(address: str) -> dict[str, object]:
         }
         for name, repo in library.repos.items()
     }
-    return {"url": f"http://{address}:{PORT}", "token": GRANTED, "models": models}
-
-
-def stop() -> None:
-    """Stop both servers; what was generated stays in the cache."""
-    _DAEMON.stop()
+    return {"url": url, "token": GRANTED, "models": models}
 
 
 def _files(repo: Repo) -> dict[str, dict[str, object]]:

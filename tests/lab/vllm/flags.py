@@ -1,13 +1,9 @@
-"""The command line: every flag the real `vllm serve` knows, and no other."""
+"""The command line: the flags of the real `vllm serve` that the stack uses, and no other."""
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
-from pathlib import Path
-
-_TABLE = Path(__file__).with_name("flags.txt")
 
 
 def _length(text: str) -> int:
@@ -21,44 +17,31 @@ def _length(text: str) -> int:
     return int(match[1]) * factor
 
 
-_TYPES: dict[str, Callable[[str], object]] = {
-    "--gpu-memory-utilization": float,
-    "--max-num-seqs": int,
-    "--max-model-len": _length,
-    "--kv-cache-memory-bytes": int,
-    "--port": int,
-}
-_DEFAULTS: dict[str, object] = {"--gpu-memory-utilization": 0.9, "--port": 8000, "--max-num-seqs": 256}
-
-
-def _add(parser: argparse.ArgumentParser, kind: str, name: str) -> None:
-    """Register one row of flags.txt."""
-    if kind == "flag":
-        parser.add_argument(name, action="store_true")
-    elif kind == "bool":
-        parser.add_argument(name, action=argparse.BooleanOptionalAction)
-    else:
-        parser.add_argument(
-            name,
-            type=_TYPES.get(name, str),
-            default=_DEFAULTS.get(name),
-            nargs="+" if kind == "list" else None,
-        )
-
-
 def _parser(omni: bool) -> argparse.ArgumentParser:
-    """`vllm serve`; without `--omni` on the line omni's flags do not exist (0.18 then runs plain vLLM)."""
+    """`vllm serve` of 0.18.0; whoever adds a flag has seen it in the sources of that release.
+
+    Without `--omni` on the line omni's flags do not exist (0.18 then runs plain vLLM).
+    """
     parser = argparse.ArgumentParser(prog="vllm", description="vLLM CLI (the lab's stand-in)")
     serve = parser.add_subparsers(dest="subparser", required=True).add_parser(
-        "serve", usage="vllm serve [model_tag] " + ("--omni [options]" if omni else "[options]")
+        "serve", usage="vllm serve [model_tag] " + ("--omni [options]" if omni else "[options]"), allow_abbrev=False
     )
     serve.add_argument("model_tag", nargs="?")
-    for line in _TABLE.read_text().splitlines():
-        if line.startswith("#"):
-            continue
-        program, kind, name = line.split()
-        if program == "vllm" or omni:
-            _add(serve, kind, name)
+    serve.add_argument("--model")
+    serve.add_argument("--served-model-name", nargs="+")
+    serve.add_argument("--host")
+    serve.add_argument("--port", type=int, default=8000)
+    serve.add_argument("--api-key", nargs="+")
+    serve.add_argument("--gpu-memory-utilization", type=float, default=0.9)
+    serve.add_argument("--kv-cache-memory-bytes", type=int)
+    serve.add_argument("--max-num-seqs", type=int, default=256)
+    serve.add_argument("--max-model-len", type=_length)
+    serve.add_argument("--enforce-eager", action=argparse.BooleanOptionalAction)
+    if omni:
+        serve.add_argument("--omni", action="store_true")
+        serve.add_argument("--stage-configs-path")
+        serve.add_argument("--stage-init-timeout")
+        serve.add_argument("--init-timeout")
     return parser
 
 

@@ -81,9 +81,9 @@ def arrange(root: Path, wheels: Iterable[Path]) -> None:
         link.symlink_to(wheel)
 
 
-def unpack(directory: Path, requirement: str, python: str) -> None:
+def unpack(directory: Path, requirement: str) -> None:
     """The content of PyPI's wheel for this requirement, which names its sha256 as a lock does."""
-    _pip("install", "--no-compile", "--python-version", python, "--target", directory, requirements=requirement)
+    _pip("install", "--no-compile", "--python-version", "3.12", "--target", directory, requirements=requirement)
 
 
 def _pip(*words: str | Path, requirements: str) -> None:

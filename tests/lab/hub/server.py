@@ -13,14 +13,13 @@ Faults and measurements, on either port, for tests:
     POST /lab/expire                        every address that was signed so far is refused by the CDN
     POST /lab/no-ranges?on=1                the CDN answers a range with the whole file (0: with the range)
     POST /lab/reset                         forget faults and log; what expired stays expired
-    GET  /lab/log                           every request: server, method, path, client, status, range, bytes of the
-                                            body sent so far, whether it carried an Authorization header (not its
+    GET  /lab/log                           every request: time, server, method, path, client, status, range, bytes of
+                                            the body sent so far, whether it carried an Authorization header (not its
                                             value), and whether the answer is done
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -43,8 +42,7 @@ def serve(library: Library, address: str, port: int = 0, cdn_port: int = 0) -> t
     shared.cdn_url = f"http://{address}:{cdn.server_port}"
     hub = LabServer((address, port), HubHandler, shared)
     for server in (cdn, hub):
-        # The interval is how long shutdown() takes; unit tests start and end many servers.
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        server.in_background()
     return hub, cdn
 
 

@@ -5,16 +5,15 @@ A lab host's Docker takes it as its mirror of docker.io (`registry-mirrors`), so
 
 from __future__ import annotations
 
-import hashlib
-import http.client
 import shutil
-from collections.abc import Mapping
+from email.message import Message
 from pathlib import Path
-from typing import IO
-from urllib.parse import urlsplit
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, Request, build_opener
 
 from tests.lab.console import say
 from tests.lab.daemon import Daemon, LabError
+from tests.lab.disk import content_hash
 from tests.lab.images import MANIFEST_TYPE, Image, all_images, digest
 from tests.lab.places import CACHE, STATE
 
@@ -38,80 +37,54 @@ http:
 
 def ensure(address: str) -> dict[str, object]:
     """Run the registry and have every image in it; returns its URL."""
-    _serve(address)
-    client = _Client(address)
-    images = all_images()
-    for image in images:
-        client.push(image)
-    return {"url": f"http://{address}:{PORT}", "images": {image.name: image.digest for image in images}}
+    url = _serve(address)
+    for image in all_images():
+        push(url, image)
+    return {"url": url}
 
 
-def _serve(address: str) -> None:
+def _serve(address: str) -> str:
     """Start the daemon, unless it runs with this very configuration."""
     program = shutil.which("docker-registry")
     if program is None:
         raise LabError("docker-registry is missing: apt-get install docker-registry")
     text = _CONFIG.format(storage=CACHE / "registry", address=address, port=PORT)
     # The name carries the content: a changed configuration is another command, which replaces the daemon.
-    config = STATE / "run" / f"registry-{hashlib.sha256(text.encode()).hexdigest()[:12]}.yml"
+    config = STATE / "run" / f"registry-{content_hash([text])}.yml"
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(text)
-    _DAEMON.serve([program, "serve", config], address, PORT)
+    return _DAEMON.serve([program, "serve", config], address, PORT)
 
 
-class _Client:
-    """As much of the registry's HTTP API as pushing needs."""
+def push(url: str, image: Image) -> None:
+    """Upload what the registry lacks; an image that is there already costs one request."""
+    repository = f"{url}/v2/{image.repository}"
+    manifest = f"{repository}/manifests/{image.tag}"
+    present = _ask("HEAD", manifest, Accept=MANIFEST_TYPE)
+    if present is not None and present["Docker-Content-Digest"] == image.digest:
+        return
+    say(f"pushing {image.name}")
+    for layer in image.layers:
+        _push_blob(repository, layer.digest, Path(layer.path).read_bytes())
+    _push_blob(repository, digest(image.config), image.config)
+    _ask("PUT", manifest, image.manifest, **{"Content-Type": MANIFEST_TYPE})
 
-    def __init__(self, address: str) -> None:
-        self._address = address
 
-    def push(self, image: Image) -> None:
-        """Upload what the registry lacks; an image that is there already costs one request."""
-        manifest = f"/v2/{image.repository}/manifests/{image.tag}"
-        status, headers = self._request("HEAD", manifest, headers={"Accept": MANIFEST_TYPE})
-        if status == 200 and headers.get("docker-content-digest") == image.digest:
-            return
-        say(f"pushing {image.name}")
-        for layer in image.layers:
-            with Path(layer.path).open("rb") as content:
-                self._put_blob(image.repository, layer.digest, layer.size, content)
-        self._put_blob(image.repository, digest(image.config), len(image.config), image.config)
-        self._expect(201, "PUT", manifest, image.manifest, {"Content-Type": MANIFEST_TYPE})
+def _push_blob(repository: str, name: str, content: bytes) -> None:
+    if _ask("HEAD", f"{repository}/blobs/{name}") is None:
+        upload = _ask("POST", f"{repository}/blobs/uploads/")
+        assert upload is not None
+        _ask("PUT", f"{upload['Location']}&digest={name}", content, **{"Content-Type": "application/octet-stream"})
 
-    def _put_blob(self, repository: str, name: str, size: int, content: bytes | IO[bytes]) -> None:
-        status, _ = self._request("HEAD", f"/v2/{repository}/blobs/{name}")
-        if status == 200:
-            return
-        headers = self._expect(202, "POST", f"/v2/{repository}/blobs/uploads/")
-        place = urlsplit(headers["location"])
-        kind = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        self._expect(201, "PUT", f"{place.path}?{place.query}&digest={name}", content, kind)
 
-    def _expect(
-        self,
-        expected: int,
-        method: str,
-        path: str,
-        body: bytes | IO[bytes] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Mapping[str, str]:
-        status, answered = self._request(method, path, body, headers)
-        if status != expected:
-            raise LabError(f"registry: {method} {path}: HTTP {status}; see {_DAEMON.log}")
-        return answered
-
-    def _request(
-        self,
-        method: str,
-        path: str,
-        body: bytes | IO[bytes] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> tuple[int, Mapping[str, str]]:
-        connection = http.client.HTTPConnection(self._address, PORT, timeout=120)
-        try:
-            connection.request(method, path, body, dict(headers or {}))
-            response = connection.getresponse()
-            response.read()
-            return response.status, {name.lower(): value for name, value in response.getheaders()}
-        finally:
-            connection.close()
+def _ask(method: str, url: str, content: bytes | None = None, **headers: str) -> Message | None:
+    """The answer's headers; None if what is asked for is not there."""
+    request = Request(url, content, headers, method=method)
+    try:
+        with build_opener(ProxyHandler({})).open(request, timeout=120) as answer:
+            found: Message = answer.headers
+            return found
+    except HTTPError as error:
+        if method == "HEAD" and error.code == 404:
+            return None
+        raise LabError(f"registry: {method} {url}: {error}; see {_DAEMON.log}") from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab import binaries
@@ -46,10 +46,10 @@ class Image:
     tag: str
     layers: list[Layer]
     settings: Mapping[str, object]
-    manifest: bytes = field(init=False)
-    config: bytes = field(init=False)
 
-    def __post_init__(self) -> None:
+    @property
+    def config(self) -> bytes:
+        """What describes it to who runs it."""
         config = {
             "architecture": "amd64",
             "os": "linux",
@@ -57,8 +57,23 @@ class Image:
             "config": self.settings,
             "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in self.layers]},
         }
-        object.__setattr__(self, "config", json.dumps(config, sort_keys=True).encode())
-        object.__setattr__(self, "manifest", json.dumps(self._manifest(), sort_keys=True).encode())
+        return json.dumps(config, sort_keys=True).encode()
+
+    @property
+    def manifest(self) -> bytes:
+        """What describes it to who fetches it."""
+        kind = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST_TYPE,
+            "config": {
+                "mediaType": "application/vnd.docker.container.image.v1+json",
+                "digest": digest(self.config),
+                "size": len(self.config),
+            },
+            "layers": [{"mediaType": kind, "digest": layer.digest, "size": layer.size} for layer in self.layers],
+        }
+        return json.dumps(manifest, sort_keys=True).encode()
 
     @property
     def name(self) -> str:
@@ -69,19 +84,6 @@ class Image:
     def digest(self) -> str:
         """What a pin by digest names."""
         return digest(self.manifest)
-
-    def _manifest(self) -> dict[str, object]:
-        kind = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-        return {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST_TYPE,
-            "config": {
-                "mediaType": "application/vnd.docker.container.image.v1+json",
-                "digest": digest(self.config),
-                "size": len(self.config),
-            },
-            "layers": [{"mediaType": kind, "digest": layer.digest, "size": layer.size} for layer in self.layers],
-        }
 
 
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"

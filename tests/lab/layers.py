@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
 import json
 import os
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from io import BufferedRandom, BytesIO
 from pathlib import Path
-from typing import Any, Protocol
 
 from tests.lab.console import step
 from tests.lab.daemon import LabError
@@ -56,45 +56,27 @@ class Link:
     target: str
 
 
-class _Sink(Protocol):
-    """What the layers are written into."""
-
-    def write(self, data: bytes, /) -> object: ...
-
-
-class _Hashed(io.RawIOBase):
-    """Writes through and hashes on the way."""
-
-    def __init__(self, below: _Sink) -> None:
-        self._below = below
-        self._digest = hashlib.sha256()
-
-    def write(self, data: Any, /) -> int:
-        self._digest.update(data)
-        self._below.write(data)
-        return len(data)
-
-    @property
-    def digest(self) -> str:
-        return f"sha256:{self._digest.hexdigest()}"
-
-
-def _cached(key: str, what: str, fill: Callable[[_Hashed], None]) -> Layer:
+def _cached(key: str, what: str, fill: Callable[[BufferedRandom], object]) -> Layer:
     """The layer of this key; `fill` writes its tar file when there is none yet."""
     archive = CACHE / "layers" / f"{key}.tar.gz"
     record = archive.with_name(f"{key}.json")
     if not (record.exists() and archive.exists()):
         archive.parent.mkdir(parents=True, exist_ok=True)
-        with step(what), archive.open("wb") as raw:
-            packed = _Hashed(raw)
+        with step(what), tempfile.TemporaryFile(dir=archive.parent) as plain, archive.open("w+b") as packed:
+            fill(plain)
+            plain.seek(0)
             with gzip.GzipFile("", "wb", compresslevel=4, fileobj=packed, mtime=0) as zipped:
-                plain = _Hashed(zipped)
-                fill(plain)
-        layer = Layer(str(archive), packed.digest, plain.digest, archive.stat().st_size)
+                shutil.copyfileobj(plain, zipped, 1 << 20)
+            layer = Layer(str(archive), _digest(packed), _digest(plain), packed.tell())
         unfinished = record.with_suffix(".new")
         unfinished.write_text(json.dumps(asdict(layer)))
         unfinished.rename(record)
     return Layer(**json.loads(record.read_text()))
+
+
+def _digest(file: BufferedRandom) -> str:
+    file.seek(0)
+    return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 def debian(packages: Sequence[str], *, variant: str = "minbase", hook: str = "") -> Layer:
@@ -106,17 +88,11 @@ def debian(packages: Sequence[str], *, variant: str = "minbase", hook: str = "")
     command += [f"--{stage}-hook={hook}"] if hook else []
     command += [SUITE, "-", mirror()]
 
-    def fill(target: _Hashed) -> None:
+    def fill(target: BufferedRandom) -> None:
         environment = {**os.environ, "SOURCE_DATE_EPOCH": str(_EPOCH)}
-        log = CACHE / "layers" / "mmdebstrap.log"
-        with (
-            log.open("wb") as errors,
-            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=environment) as process,
-        ):
-            assert process.stdout is not None
-            shutil.copyfileobj(process.stdout, target, 1 << 20)
-        if process.returncode != 0:
-            raise LabError(f"{' '.join(command)}: exit {process.returncode}\n{log.read_text()[-2000:]}")
+        done = subprocess.run(command, stdout=target, stderr=subprocess.PIPE, env=environment, check=False)
+        if done.returncode != 0:
+            raise LabError(f"{' '.join(command)}: exit {done.returncode}\n{done.stderr.decode()[-2000:]}")
 
     return _cached(content_hash(["debian", *command]), f"image layer: Debian with {', '.join(packages)}", fill)
 
@@ -126,11 +102,11 @@ def files(what: str, entries: Mapping[str, File | Link]) -> Layer:
     read = {path: entry.read() if isinstance(entry, File) else entry.target for path, entry in entries.items()}
     key = content_hash(["files", *(part for path, data in read.items() for part in (path, data))])
 
-    def fill(target: _Hashed) -> None:
+    def fill(target: BufferedRandom) -> None:
         with tarfile.open(fileobj=target, mode="w|", format=tarfile.PAX_FORMAT) as archive:
             for path in sorted(read):
                 member, data = _member(path, entries[path], read[path])
-                archive.addfile(member, io.BytesIO(data))
+                archive.addfile(member, BytesIO(data))
 
     return _cached(key, f"image layer: {what}", fill)
 

@@ -10,7 +10,7 @@ from tests.lab.daemon import Daemon
 from tests.lab.disk import content_hash, files_below, make_whole
 from tests.lab.packages import debian, docker, kernel, nvidia, toolkit, ubuntu
 from tests.lab.places import BRIDGE_ADDRESS, CACHE, STATE
-from tests.lab.repository import Flat, Suite
+from tests.lab.repository import write_flat, write_suite
 
 _PORT = 8090
 URL = f"http://{BRIDGE_ADDRESS}:{_PORT}"
@@ -62,30 +62,20 @@ def _build() -> Path:
 
 
 def _write_repositories(root: Path, store: Path, *, newer: bool) -> None:
-    _write_docker(root / "docker", store)
     drivers = (DRIVER, NEWER_DRIVER) if newer else (DRIVER,)
+    for suite, revision in (("trixie", "debian.13~trixie"), ("noble", "ubuntu.24.04~noble")):
+        write_suite(root / "docker", store, suite, "Docker", {"stable": docker.vendor(revision)})
     for distribution, revision in (("debian13", "1"), ("ubuntu2404", "0ubuntu1")):
-        _write_cuda(root / "cuda" / distribution / "x86_64", store, revision, drivers)
-    _write_toolkit(root / "libnvidia-container", store)
-    Suite("trixie", "Debian", {"main": kernel.headers()}).write(root / "debian-extras", store)
+        cuda = root / "cuda" / distribution / "x86_64"
+        offered = [deb for version in (*drivers, NEXT_BRANCH_DRIVER) for deb in nvidia.repository(version, revision)]
+        write_flat(cuda, store, "NVIDIA", [*offered, nvidia.pinning("580"), nvidia.pinning("590")])
+        (cuda / "key.pub").write_text(signing.public_key())
+    toolkits = [deb for version in TOOLKITS for deb in toolkit.packages(version)]
+    origin = "https://nvidia.github.io/libnvidia-container"
+    write_flat(root / "libnvidia-container/stable/deb/amd64", store, origin, toolkits)
+    write_suite(root / "debian-extras", store, "trixie", "Debian", {"main": kernel.headers()})
     # Ubuntu's archive keeps no older version beside the newest.
     archive = {"main": [*kernel.headers(), *docker.ubuntu()], "restricted": ubuntu.driver(drivers[-1])}
-    Suite("noble", "Ubuntu", archive).write(root / "ubuntu", store)
-
-
-def _write_docker(root: Path, store: Path) -> None:
-    for suite, revision in (("trixie", "debian.13~trixie"), ("noble", "ubuntu.24.04~noble")):
-        Suite(suite, "Docker", {"stable": docker.vendor(revision)}).write(root, store)
-    (root / "gpg").write_text(signing.public_key())
-
-
-def _write_cuda(root: Path, store: Path, revision: str, drivers: tuple[str, ...]) -> None:
-    offered = [deb for version in (*drivers, NEXT_BRANCH_DRIVER) for deb in nvidia.repository(version, revision)]
-    Flat("NVIDIA", [*offered, nvidia.pinning("580"), nvidia.pinning("590")]).write(root, store)
-    (root / "key.pub").write_text(signing.public_key())
-
-
-def _write_toolkit(root: Path, store: Path) -> None:
-    offered = [deb for version in TOOLKITS for deb in toolkit.packages(version)]
-    Flat("https://nvidia.github.io/libnvidia-container", offered).write(root / "stable/deb/amd64", store)
-    (root / "gpgkey").write_text(signing.public_key())
+    write_suite(root / "ubuntu", store, "noble", "Ubuntu", archive)
+    for name in ("docker/gpg", "libnvidia-container/gpgkey"):
+        (root / name).write_text(signing.public_key())

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -14,81 +12,48 @@ from tests.lab.console import run
 from tests.lab.packages.deb import Deb
 
 
-@dataclass(frozen=True)
-class Suite:
+def write_suite(root: Path, store: Path, name: str, origin: str, components: Mapping[str, Iterable[Deb]]) -> None:
     """A repository with releases and components, read as `deb URL NAME COMPONENT…`."""
-
-    name: str
-    origin: str
-    components: Mapping[str, Iterable[Deb]]
-
-    def write(self, root: Path, store: Path) -> None:
-        """Publish the packages below `root`, building in `store` what is not there yet."""
-        indices: dict[str, bytes] = {}
-        for component, debs in self.components.items():
-            pool = root / "pool" / self.name / component
-            pool.mkdir(parents=True)
-            text = "".join(_stanza(_place(deb, pool, store), root) for deb in debs)
-            indices[f"{component}/binary-amd64/Packages"] = text.encode()
-        fields = {
-            "Origin": self.origin,
-            "Label": self.origin,
-            "Suite": self.name,
-            "Codename": self.name,
-            "Components": " ".join(self.components),
-        }
-        _publish(root / "dists" / self.name, fields, indices)
+    pool = root / "pool" / name
+    indices = {
+        f"{component}/binary-amd64/Packages": "".join(_offer(deb, pool / component, root, store) for deb in debs)
+        for component, debs in components.items()
+    }
+    fields = {"Suite": name, "Codename": name, "Components": " ".join(components)}
+    _publish(root / "dists" / name, origin, fields, indices)
 
 
-@dataclass(frozen=True)
-class Flat:
+def write_flat(root: Path, store: Path, origin: str, debs: Iterable[Deb]) -> None:
     """A repository in one directory, read as `deb URL /`."""
-
-    origin: str
-    debs: Iterable[Deb]
-
-    def write(self, root: Path, store: Path) -> None:
-        """Publish the packages in `root`, building in `store` what is not there yet."""
-        root.mkdir(parents=True, exist_ok=True)
-        text = "".join(_stanza(_place(deb, root, store), root) for deb in self.debs)
-        _publish(root, {"Origin": self.origin, "Label": self.origin}, {"Packages": text.encode()})
+    _publish(root, origin, {}, {"Packages": "".join(_offer(deb, root, root, store) for deb in debs)})
 
 
-def _place(deb: Deb, directory: Path, store: Path) -> Path:
-    """Link a package into a repository; one file name is one content, in whichever repository it stands."""
+def _offer(deb: Deb, directory: Path, root: Path, store: Path) -> str:
+    """Put a package into a repository, built in `store` unless it is there; returns its entry of a Packages index.
+
+    One file name is one content, in whichever repository it stands.
+    """
     built = store / deb.file_name
     if not built.exists():
         deb.build(store)
     placed = directory / deb.file_name
-    placed.hardlink_to(built)
-    return placed
-
-
-def _stanza(deb: Path, root: Path) -> str:
-    """One entry of a Packages index."""
-    with deb.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return (
-        run("dpkg-deb", "--field", deb)
-        + f"Filename: {deb.relative_to(root)}\nSize: {deb.stat().st_size}\nSHA256: {digest}\n\n"
-    )
-
-
-def _publish(directory: Path, fields: Mapping[str, str], indices: Mapping[str, bytes]) -> None:
-    """Write the indices, plain and packed, and the signed Release file that vouches for them."""
     directory.mkdir(parents=True, exist_ok=True)
-    written = {}
-    for name, data in indices.items():
-        for full_name, content in ((name, data), (f"{name}.gz", gzip.compress(data, mtime=0))):
-            path = directory / full_name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-            written[full_name] = content
+    placed.hardlink_to(built)
+    with placed.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    size = placed.stat().st_size
+    about = run("dpkg-deb", "--field", placed)
+    return f"{about}Filename: {placed.relative_to(root)}\nSize: {size}\nSHA256: {digest}\n\n"
+
+
+def _publish(directory: Path, origin: str, fields: Mapping[str, str], indices: Mapping[str, str]) -> None:
+    """Write the indices, and the signed file that vouches for them."""
     date = datetime.now(timezone.utc).strftime("%a, %d %b %Y %H:%M:%S UTC")
-    release = "".join(f"{key}: {value}\n" for key, value in fields.items())
-    release += f"Architectures: amd64\nDate: {date}\nSHA256:\n"
-    for name, content in written.items():
-        release += f" {hashlib.sha256(content).hexdigest()} {len(content)} {name}\n"
-    (directory / "Release").write_text(release)
-    (directory / "InRelease").write_text(signing.sign_inline(release))
-    (directory / "Release.gpg").write_text(signing.sign_detached(release))
+    about = {"Origin": origin, "Label": origin, **fields, "Architectures": "amd64", "Date": date}
+    release = "".join(f"{key}: {value}\n" for key, value in about.items()) + "SHA256:\n"
+    for name, text in indices.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        release += f" {hashlib.sha256(text.encode()).hexdigest()} {len(text.encode())} {name}\n"
+    (directory / "InRelease").write_text(signing.sign(release))

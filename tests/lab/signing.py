@@ -40,11 +40,6 @@ def fingerprint() -> str:
     return next(line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr:"))
 
 
-def sign_inline(text: str) -> str:
-    """The text with its signature around it: an InRelease file from a Release file."""
+def sign(text: str) -> str:
+    """The text with its signature around it: an InRelease file."""
     return _gpg(_home(), "--clearsign", input_text=text)
-
-
-def sign_detached(text: str) -> str:
-    """The signature alone, armoured: a Release.gpg file."""
-    return _gpg(_home(), "--armor", "--detach-sign", input_text=text)

@@ -21,6 +21,8 @@ class Deb:
     version: str
     summary: str
     depends: tuple[str, ...] = ()
+    siblings: tuple[str, ...] = ()
+    """Names of packages that it needs at exactly its own version."""
     relations: Mapping[str, str] = field(default_factory=dict)
     """More control fields: Conflicts, Replaces, Provides, Recommends …"""
     files: Mapping[str, str | bytes | Path] = field(default_factory=dict)
@@ -61,12 +63,13 @@ class Deb:
 
     def _write_control(self, directory: Path) -> None:
         directory.mkdir(parents=True)
+        depends = (*self.depends, *(f"{name} (= {self.version})" for name in self.siblings))
         fields = {
             "Package": self.name,
             "Version": self.version,
             "Architecture": "amd64",
             "Maintainer": _MAINTAINER,
-            **({"Depends": ", ".join(self.depends)} if self.depends else {}),
+            **({"Depends": ", ".join(depends)} if depends else {}),
             **self.relations,
             "Description": f"{self.summary}\n This package is a stand-in made by a test laboratory.",
         }

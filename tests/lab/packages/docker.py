@@ -13,7 +13,6 @@ _PLUGINS = "usr/libexec/docker/cli-plugins"
 _PLUGIN_NAMES = ("docker-buildx", "docker-compose")
 _SYSTEMD = "usr/lib/systemd/system"
 _RUNTIME = ("usr/bin/containerd", "usr/bin/containerd-shim", "usr/bin/containerd-shim-runc-v2", "usr/bin/ctr")
-_GROUP = "getent group docker >/dev/null || groupadd --system docker\n"
 
 PINNED: Mapping[str, str] = run_path(str(Path(__file__).parents[3] / "group_data/all.py"))["docker_versions"]
 """What the deploys install."""
@@ -55,9 +54,14 @@ def vendor(revision: str) -> list[Deb]:
     ]
 
 
+def _released() -> dict[str, Path]:
+    """Debian's packages -> their trees, those of the lab's release."""
+    return {tree.name: tree for tree in debian.unpacked().iterdir()}
+
+
 def _programs() -> dict[str, Path]:
-    """Debian's packages -> their trees: testing's as long as its engine is the pinned one, else the lab's release's."""
-    found = {tree.name: tree for tree in debian.unpacked().iterdir()}
+    """The same, but testing's as long as its engine is the pinned one."""
+    found = _released()
     testing = debian.unpacked("testing", _TESTING)
     if debian.version(testing / "docker.io") == PINNED["docker-ce"].removeprefix("5:").removesuffix("-1"):
         found |= {name: testing / name for name in _TESTING}
@@ -65,8 +69,6 @@ def _programs() -> dict[str, Path]:
 
 
 def _docker_ce(source: Mapping[str, Path], version: str) -> Deb:
-    tree = source["docker.io"]
-    scripts = starts_units("docker.socket", "docker.service")
     return Deb(
         "docker-ce",
         version,
@@ -77,15 +79,25 @@ def _docker_ce(source: Mapping[str, Path], version: str) -> Deb:
             "Conflicts": "docker (<< 1.5~), docker.io, lxc-docker",
             "Replaces": "docker-engine",
         },
-        files={
-            "usr/bin/dockerd": tree / "usr/sbin/dockerd",
-            "usr/bin/docker-proxy": tree / "usr/sbin/docker-proxy",
-            "usr/bin/docker-init": source["tini"] / "usr/bin/tini-static",
-            f"{_SYSTEMD}/docker.service": _vendor_unit(tree),
-            f"{_SYSTEMD}/docker.socket": (tree / _SYSTEMD / "docker.socket").read_text(),
-        },
-        scripts={**scripts, "postinst": _GROUP + scripts["postinst"]},
+        files=_engine(source),
+        scripts=_scripts(),
     )
+
+
+def _engine(source: Mapping[str, Path]) -> dict[str, str | bytes | Path]:
+    tree = source["docker.io"]
+    return {
+        "usr/bin/dockerd": tree / "usr/sbin/dockerd",
+        "usr/bin/docker-proxy": tree / "usr/sbin/docker-proxy",
+        "usr/bin/docker-init": source["tini"] / "usr/bin/tini-static",
+        f"{_SYSTEMD}/docker.service": _vendor_unit(tree),
+        f"{_SYSTEMD}/docker.socket": (tree / _SYSTEMD / "docker.socket").read_text(),
+    }
+
+
+def _scripts() -> dict[str, str]:
+    scripts = starts_units("docker.socket", "docker.service")
+    return {**scripts, "postinst": "getent group docker >/dev/null || groupadd --system docker\n" + scripts["postinst"]}
 
 
 def _vendor_unit(tree: Path) -> str:
@@ -102,11 +114,7 @@ def _containerd_io(source: Mapping[str, Path], version: str) -> Deb:
         version,
         "An open and reliable container runtime",
         depends=("libc6 (>= 2.34)", "libseccomp2 (>= 2.5.0)"),
-        relations={
-            "Provides": "containerd, runc",
-            "Conflicts": "containerd, runc",
-            "Replaces": "containerd, runc",
-        },
+        relations=dict.fromkeys(("Provides", "Conflicts", "Replaces"), "containerd, runc"),
         files={
             **{path: tree / path for path in _RUNTIME},
             "usr/bin/runc": source["runc"] / "usr/sbin/runc",
@@ -131,39 +139,27 @@ def _plugin(source: Mapping[str, Path], debian_name: str, vendor_name: str, vers
 
 def ubuntu() -> list[Deb]:
     """Docker as Ubuntu's archive packages it."""
-    source = debian.unpacked()
-    tree = source / "docker.io"
-    scripts = starts_units("docker.socket", "docker.service")
+    source = _released()
     engine = Deb(
         "docker.io",
-        f"{debian.version(tree)}-0ubuntu1~24.04.1",
+        f"{debian.version(source['docker.io'])}-0ubuntu1~24.04.1",
         "Linux container runtime",
         depends=("containerd (>= 1.2.6-0ubuntu1~)", "iptables", "libc6 (>= 2.34)", "libsystemd0"),
         relations={
             "Recommends": "ca-certificates, git, pigz, xz-utils",
             "Suggests": "docker-buildx, docker-compose-v2",
         },
-        files={
-            "usr/bin/docker": source / "docker-cli/usr/bin/docker",
-            "usr/bin/dockerd": tree / "usr/sbin/dockerd",
-            "usr/bin/docker-proxy": tree / "usr/sbin/docker-proxy",
-            "usr/bin/docker-init": source / "tini/usr/bin/tini-static",
-            f"{_SYSTEMD}/docker.service": _vendor_unit(tree),
-            f"{_SYSTEMD}/docker.socket": (tree / _SYSTEMD / "docker.socket").read_text(),
-        },
-        scripts={**scripts, "postinst": _GROUP + scripts["postinst"]},
+        files={"usr/bin/docker": source["docker-cli"] / "usr/bin/docker", **_engine(source)},
+        scripts=_scripts(),
     )
-    return [engine, *(_ubuntu_plugin(source, *names) for names in _UBUNTU_PLUGINS)]
+    return [engine, _ubuntu_plugin(source, "docker-buildx"), _ubuntu_plugin(source, "docker-compose", suffix="-v2")]
 
 
-_UBUNTU_PLUGINS = (("docker-buildx", "docker-buildx"), ("docker-compose", "docker-compose-v2"))
-
-
-def _ubuntu_plugin(source: Path, debian_name: str, ubuntu_name: str) -> Deb:
+def _ubuntu_plugin(source: Mapping[str, Path], name: str, *, suffix: str = "") -> Deb:
     return Deb(
-        ubuntu_name,
-        f"{debian.version(source / debian_name)}+ds1-0ubuntu1~24.04.1",
-        f"Docker CLI plugin {debian_name.removeprefix('docker-')}",
+        name + suffix,
+        f"{debian.version(source[name])}+ds1-0ubuntu1~24.04.1",
+        f"Docker CLI plugin {name.removeprefix('docker-')}",
         depends=("docker.io",),
-        files={f"{_PLUGINS}/{debian_name}": source / debian_name / _PLUGINS / debian_name},
+        files={f"{_PLUGINS}/{name}": source[name] / _PLUGINS / name},
     )

@@ -82,63 +82,44 @@ def pinning(branch: str) -> Deb:
 def repository(version: str, revision: str) -> list[Deb]:
     """The driver's packages in NVIDIA's repository, at one version."""
     full = f"{version}-{revision}"
-    exactly = f"(= {full})"
     library_files, library_links = libraries(version)
+    daemon = {
+        "usr/bin/nvidia-persistenced": source("nvidia-persistenced", version),
+        "usr/lib/systemd/system/nvidia-persistenced.service": persistence_unit("--verbose", install=True),
+    }
+    needed = ("nvidia-smi", "libcuda1", "nvidia-persistenced", "nvidia-modprobe")
     return [
         Deb(
             "nvidia-open",
             full,
             "NVIDIA driver metapackage, open kernel modules",
-            depends=(f"nvidia-driver-cuda {exactly}", f"nvidia-kernel-open-dkms {exactly}"),
+            siblings=("nvidia-driver-cuda", "nvidia-kernel-open-dkms"),
         ),
         Deb(
             "nvidia-kernel-open-dkms",
             full,
             "NVIDIA open kernel module, built on the host",
-            depends=("kmod", f"nvidia-modprobe {exactly}"),
+            depends=("kmod",),
+            siblings=("nvidia-modprobe",),
             files=built_on_the_host(version),
             scripts=BUILD_SCRIPTS,
         ),
-        Deb(
-            "nvidia-modprobe",
-            full,
-            "Loads the NVIDIA kernel module",
-            depends=("kmod",),
-            files=loading(version),
-        ),
-        Deb(
-            "nvidia-driver-cuda",
-            full,
-            "NVIDIA driver for computation",
-            depends=(
-                f"nvidia-smi {exactly}",
-                f"libcuda1 {exactly}",
-                f"nvidia-persistenced {exactly}",
-                f"nvidia-modprobe {exactly}",
-            ),
-        ),
+        Deb("nvidia-modprobe", full, "Loads the NVIDIA kernel module", depends=("kmod",), files=loading(version)),
+        Deb("nvidia-driver-cuda", full, "NVIDIA driver for computation", siblings=needed),
         Deb(
             "nvidia-smi",
             full,
             "NVIDIA System Management Interface",
-            depends=(f"libcuda1 {exactly}",),
+            siblings=("libcuda1",),
             files={"usr/bin/nvidia-smi": source("nvidia-smi", version)},
         ),
         Deb(
             "libcuda1",
             full,
             "NVIDIA CUDA driver library",
-            relations={"Provides": f"libnvidia-ml1 {exactly}"},
+            relations={"Provides": f"libnvidia-ml1 (= {full})"},
             files=library_files,
             links=library_links,
         ),
-        Deb(
-            "nvidia-persistenced",
-            full,
-            "Keeps the NVIDIA driver initialised",
-            files={
-                "usr/bin/nvidia-persistenced": source("nvidia-persistenced", version),
-                "usr/lib/systemd/system/nvidia-persistenced.service": persistence_unit("--verbose", install=True),
-            },
-        ),
+        Deb("nvidia-persistenced", full, "Keeps the NVIDIA driver initialised", files=daemon),
     ]

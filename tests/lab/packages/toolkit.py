@@ -21,40 +21,34 @@ runtimes = ["runc"]
 def packages(version: str) -> list[Deb]:
     """The toolkit at one version, such as 1.19.1."""
     full = f"{version}-1"
-    exactly = f"(= {full})"
-    library = f"usr/lib/x86_64-linux-gnu/libnvidia-container.so.{version}"
+    libraries, real = "usr/lib/x86_64-linux-gnu", f"libnvidia-container.so.{version}"
+    tools = ("nvidia-ctk", "nvidia-container-runtime")
     return [
         Deb(
             "libnvidia-container1",
             full,
             "NVIDIA container runtime library",
-            files={library: shared_library("libnvidia-container.so.1")},
-            links={"usr/lib/x86_64-linux-gnu/libnvidia-container.so.1": library.rpartition("/")[2]},
+            files={f"{libraries}/{real}": shared_library("libnvidia-container.so.1")},
+            links={f"{libraries}/libnvidia-container.so.1": real},
         ),
         Deb(
             "libnvidia-container-tools",
             full,
             "NVIDIA container runtime library, command line tools",
-            depends=(f"libnvidia-container1 {exactly}",),
+            siblings=("libnvidia-container1",),
             files={"usr/bin/nvidia-container-cli": source("nvidia-container-cli", version)},
         ),
         Deb(
             "nvidia-container-toolkit-base",
             full,
             "NVIDIA Container Toolkit, base",
-            files={
-                "usr/bin/nvidia-ctk": source("nvidia-ctk", version),
-                "usr/bin/nvidia-container-runtime": source("nvidia-container-runtime", version),
-            },
+            files={f"usr/bin/{name}": source(name, version) for name in tools},
         ),
         Deb(
             "nvidia-container-toolkit",
             full,
             "NVIDIA Container Toolkit",
-            depends=(
-                f"nvidia-container-toolkit-base {exactly}",
-                f"libnvidia-container-tools {exactly}",
-            ),
+            siblings=("nvidia-container-toolkit-base", "libnvidia-container-tools"),
             files={
                 "usr/bin/nvidia-container-runtime-hook": source("nvidia-container-runtime-hook", version),
                 "usr/lib/systemd/system-generators/nvidia-lab-revoke": source("nvidia-lab-revoke", version),

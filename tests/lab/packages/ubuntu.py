@@ -14,8 +14,7 @@ _BLACKLIST = "blacklist nouveau\nblacklist lbm-nouveau\nalias nouveau off\nalias
 def driver(version: str) -> list[Deb]:
     """Branch 580-server at one version."""
     full = f"{version}-0ubuntu0.24.04.1"
-    exactly = f"(= {full})"
-    return [*_modules(version, full), *_user_space(version, full), *_metapackages(exactly, full)]
+    return [*_modules(version, full), *_user_space(version, full), *_metapackages(full)]
 
 
 def _modules(version: str, full: str) -> list[Deb]:
@@ -26,10 +25,8 @@ def _modules(version: str, full: str) -> list[Deb]:
             f"linux-modules-nvidia-{_BRANCH}-open-{flavour(RELEASE)}",
             of_newest,
             f"NVIDIA open modules for the {flavour(RELEASE)} kernels",
-            depends=(
-                f"linux-modules-nvidia-{_BRANCH}-open-{NEWER_RELEASE} (= {of_newest})",
-                *_fitting(full),
-            ),
+            depends=_fitting(full),
+            siblings=(f"linux-modules-nvidia-{_BRANCH}-open-{NEWER_RELEASE}",),
         ),
         _modules_of(NEWER_RELEASE, of_newest, version, full),
         _modules_of(RELEASE, f"{NUMBER}+{full}", version, full),
@@ -46,10 +43,7 @@ def _modules(version: str, full: str) -> list[Deb]:
             full,
             "Files shared by NVIDIA's kernel modules",
             depends=("kmod",),
-            files={
-                **nvidia.loading(version),
-                "usr/lib/modprobe.d/nvidia-graphics-drivers.conf": _BLACKLIST,
-            },
+            files={**nvidia.loading(version), "usr/lib/modprobe.d/nvidia-graphics-drivers.conf": _BLACKLIST},
         ),
     ]
 
@@ -83,7 +77,7 @@ def _user_space(version: str, full: str) -> list[Deb]:
             f"nvidia-utils-{_BRANCH}",
             full,
             "NVIDIA driver support binaries",
-            depends=(f"libnvidia-compute-{_BRANCH} (= {full})",),
+            siblings=(f"libnvidia-compute-{_BRANCH}",),
             files={"usr/bin/nvidia-smi": nvidia.source("nvidia-smi", version)},
         ),
         Deb(
@@ -97,7 +91,7 @@ def _user_space(version: str, full: str) -> list[Deb]:
             f"nvidia-compute-utils-{_BRANCH}",
             full,
             "NVIDIA compute utilities",
-            depends=(f"libnvidia-compute-{_BRANCH} (= {full})",),
+            siblings=(f"libnvidia-compute-{_BRANCH}",),
             files={
                 "usr/bin/nvidia-persistenced": nvidia.source("nvidia-persistenced", version),
                 "usr/lib/systemd/system/nvidia-persistenced.service": nvidia.persistence_unit(_UNIT, install=False),
@@ -106,23 +100,19 @@ def _user_space(version: str, full: str) -> list[Deb]:
     ]
 
 
-def _metapackages(exactly: str, full: str) -> list[Deb]:
-    common = (
-        f"libnvidia-compute-{_BRANCH} {exactly}",
-        f"nvidia-compute-utils-{_BRANCH} {exactly}",
-        f"nvidia-kernel-common-{_BRANCH} {exactly}",
-    )
+def _metapackages(full: str) -> list[Deb]:
+    common = (f"libnvidia-compute-{_BRANCH}", f"nvidia-compute-utils-{_BRANCH}", f"nvidia-kernel-common-{_BRANCH}")
     return [
         Deb(
             f"nvidia-headless-no-dkms-{_BRANCH}-open",
             full,
             "NVIDIA driver without a display and without a kernel module",
-            depends=common,
+            siblings=common,
         ),
         Deb(
             f"nvidia-headless-{_BRANCH}-open",
             full,
             "NVIDIA driver without a display",
-            depends=(*common, f"nvidia-dkms-{_BRANCH}-open {exactly}"),
+            siblings=(*common, f"nvidia-dkms-{_BRANCH}-open"),
         ),
     ]

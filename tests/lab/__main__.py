@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tests.lab import (
     apt,
     bedrock,
     binaries,
     demo,
-    describe,
     hosts,
     hub,
     imds,
@@ -30,7 +30,7 @@ from tests.lab.console import say, step
 from tests.lab.daemon import Daemon, LabError
 from tests.lab.disk import discard
 from tests.lab.lock import locked
-from tests.lab.places import BRIDGE_ADDRESS, CACHE, HOST_ADDRESSES, STATE
+from tests.lab.places import BRIDGE_ADDRESS, CACHE, DESCRIPTION, HOST_ADDRESSES, STATE
 
 _SERVICES: dict[str, Callable[[str], dict[str, object]]] = {
     "apt": apt.ensure,
@@ -56,7 +56,7 @@ def up(names: Sequence[str]) -> None:
         with step(f"service {key}"):
             services[key] = ensure(BRIDGE_ADDRESS)
     _await(names)
-    describe.write(services)
+    _describe(services)
 
 
 @locked("lab")
@@ -84,7 +84,24 @@ def fresh(name: str, *, gpu: bool) -> None:
     hosts.create(name, gpu=gpu)
     machine.start(name)
     _await([name])
-    describe.write(describe.services())
+    _describe(json.loads(DESCRIPTION.read_text()) if DESCRIPTION.exists() else {})
+
+
+def _describe(services: Mapping[str, object]) -> None:
+    """Write what inventory and group_data of the lab read, whole or not at all."""
+    present = {
+        name: {
+            "address": address,
+            "user": ssh.USERS[name],
+            "key": str(ssh.KEY),
+            "known_hosts": str(ssh.KNOWN_HOSTS),
+        }
+        for name, address in HOST_ADDRESSES.items()
+        if machine.root_of(name).exists()
+    }
+    beside = DESCRIPTION.with_suffix(".new")
+    beside.write_text(json.dumps({**services, "hosts": present}, indent=2) + "\n")
+    beside.replace(DESCRIPTION)
 
 
 def status() -> None:

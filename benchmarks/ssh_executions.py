@@ -40,12 +40,6 @@ cli()
 """pyinfra's command line with paramiko's one way to run a command counted."""
 
 
-def run(name: str) -> tuple[float, int, int]:
-    """The whole deploy: wall seconds, ssh executions, changed operations."""
-    seconds, executions, answer = counted(name, "deploys/voice.py", "-y")
-    return seconds, executions, answer["results"]["totals"]["success"]
-
-
 def counted(name: str, deploy: str, *options: str, **environment: str) -> tuple[float, int, Any]:
     """One run of pyinfra on a lab host: wall seconds, ssh executions, its JSON document."""
     with tempfile.NamedTemporaryFile() as file:
@@ -68,10 +62,10 @@ def main() -> None:
     name = sys.argv[1] if len(sys.argv) > 1 else "debian"
     subprocess.run([*LAB, "up", name], cwd=ROOT, check=True)
     subprocess.run([*LAB, "fresh", name], cwd=ROOT, check=True)
-    rows = [(which, *run(name)) for which in ("first run", "second run")]
+    rows = [(which, *counted(name, "deploys/voice.py", "-y")) for which in ("first run", "second run")]
     print(f"\n{'host ' + name:<14}{'wall':>10}{'ssh executions':>18}{'changed operations':>22}")
-    for which, seconds, executions, changed in rows:
-        print(f"{which:<14}{seconds:>8.1f} s{executions:>18}{changed:>22}")
+    for which, seconds, executions, answer in rows:
+        print(f"{which:<14}{seconds:>8.1f} s{executions:>18}{answer['results']['totals']['success']:>22}")
 
 
 if __name__ == "__main__":

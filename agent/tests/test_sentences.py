@@ -31,10 +31,10 @@ def test_does_not_wait_for_more_than_the_next_word() -> None:
 
 def test_a_text_without_an_end_is_cut_all_the_same() -> None:
     splitter = Splitter()
-    pieces = splitter.push("und so weiter, " * 100)
+    pieces = splitter.push("und immer so weiter, " * 100)
     assert pieces
     assert all(len(piece) <= LONGEST for piece in pieces)
-    assert " ".join(pieces + splitter.rest()) == ("und so weiter, " * 100).strip()
+    assert " ".join(pieces + splitter.rest()) == ("und immer so weiter, " * 100).strip()
 
 
 def test_nothing_in_nothing_out() -> None:

@@ -26,7 +26,7 @@ class Caller:
 
     def __init__(self, room: rtc.Room) -> None:
         self.room = room
-        self.turns: list[dict[str, Any]] = []
+        self.turns: dict[int, dict[str, Any]] = {}
         self.transcripts: dict[str, list[str]] = {"caller": [], "agent": []}
         self._pieces: list[np.ndarray[Any, Any]] = []
         self._microphone = rtc.AudioSource(RATE, 1)
@@ -84,24 +84,16 @@ class Caller:
 
     async def turn(self, number: int) -> dict[str, Any]:
         """The `voice.turn` message with this number."""
-
-        async def arrived() -> dict[str, Any] | None:
-            return next((turn for turn in self.turns if turn["turn"] == number), None)
-
-        found: dict[str, Any] = await until(arrived, f"turn {number} is reported")
+        found: dict[str, Any] = await until(lambda: self.turns.get(number), f"turn {number} is reported")
         return found
 
     async def ready(self) -> None:
         """Wait until the agent has finished what it says, the greeting to begin with."""
-
-        async def greeted() -> bool:
-            return bool(self.transcripts["agent"])
-
-        await until(greeted, "the greeting is over")
+        await until(lambda: self.transcripts["agent"], "the greeting is over")
         await self.state("listening")
 
     async def state(self, wanted: str) -> None:
-        async def reached() -> bool:
+        def reached() -> bool:
             people = self.room.remote_participants.values()
             return any(person.attributes.get("lk.agent.state") == wanted for person in people)
 
@@ -132,7 +124,8 @@ class Caller:
 
     def _on_turn(self, reader: rtc.TextStreamReader, _identity: str) -> None:
         async def read() -> None:
-            self.turns.append(json.loads(await reader.read_all()))
+            turn = json.loads(await reader.read_all())
+            self.turns[turn["turn"]] = turn
 
         self._keep(read())
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import island
@@ -10,8 +11,10 @@ ISLAND = island.enter()
 
 import aiohttp  # noqa: E402
 import pytest  # noqa: E402
-from voice_agent import engines  # noqa: E402
+from livekit.agents import APIConnectOptions  # noqa: E402
+from voice_agent import engines, patience  # noqa: E402
 
+from models import Models  # noqa: E402
 from stands import Stage  # noqa: E402
 
 # Nouns the callers, the model, its errors and the greeting use; no program has a reason to.
@@ -30,6 +33,32 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
     """The agent's client for the services that a test starts."""
     async with engines.client() as session:
         yield session
+
+
+@pytest.fixture
+async def models(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Models]:
+    """The services around the agent, and AWS's variables, for a test that is the agent's process itself."""
+    built = Models()
+    built.behave()
+    await built.start()
+    for name, value in Stage(Path(), models=built).environment.items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+    yield built
+    await built.stop()
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> Iterator[APIConnectOptions]:
+    """A tenth of the agent's patience; what the framework makes of it; the test may take no longer than one leg.
+
+    The four seconds more are a busy machine's.
+    """
+    began = time.monotonic()
+    for name in ("LEG", "ATTEMPT"):
+        monkeypatch.setattr(patience, name, getattr(patience, name) / 10)
+    yield APIConnectOptions(max_retry=patience.RETRIES, timeout=patience.ATTEMPT)
+    assert time.monotonic() - began < patience.LEG + 4
 
 
 @pytest.fixture

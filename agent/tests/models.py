@@ -6,7 +6,6 @@ import asyncio
 import binascii
 import json
 import re
-import socket
 import struct
 import time
 import weakref
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+from aiohttp.test_utils import TestServer, unused_port
 
 from speech import RATE, spoken, tone
 
@@ -23,16 +23,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 REGION = "eu-central-1"
 MODEL = "mistral.mistral-large-2402-v1:0"
 ACCESS_KEY = "AKIAVOICEAGENTTEST00"
+EVENTS = "application/vnd.amazon.eventstream"
 NAMES = ("tts", "guard", "bedrock")
 # uvicorn's, behind both engines
 KEEP_ALIVE_SECONDS = 5.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def event(kind: str, payload: dict[str, Any], message_type: str = "event") -> bytes:
@@ -49,34 +43,46 @@ def event(kind: str, payload: dict[str, Any], message_type: str = "event") -> by
     return message + struct.pack(">I", binascii.crc32(message))
 
 
-def refusal(status: int, code: str, message: str) -> Handler:
-    """AWS's way to say no."""
+def answering(document: Any = None, **answer: Any) -> Handler:
+    """The same to every request: a JSON document, or what web.Response is made of."""
 
     async def handler(_request: web.Request) -> web.Response:
-        return web.json_response({"message": message}, status=status, headers={"x-amzn-ErrorType": code})
+        return web.Response(**answer) if document is None else web.json_response(document, **answer)
 
     return handler
 
 
-def uvicorn(seconds: float) -> Any:
-    """Closes connections that were idle for `seconds`, with the worst luck: what comes after nine tenths is lost.
+def refusal(status: int, code: str, message: str) -> Handler:
+    """AWS's way to say no."""
+    return answering({"message": message}, status=status, headers={"x-amzn-ErrorType": code})
 
-    With a real one that is only what crosses its close (9 of 150 requests that were made when it was due).
-    """
-    answered: weakref.WeakKeyDictionary[asyncio.BaseTransport, float] = weakref.WeakKeyDictionary()
 
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        transport = request.transport
-        assert transport
-        if time.monotonic() - answered.get(transport, time.monotonic()) >= 0.9 * seconds:
-            transport.abort()
-            return web.Response()
-        response = await handler(request)
-        answered[transport] = time.monotonic()
+async def hang(_request: web.Request) -> None:
+    """What never ends."""
+    await asyncio.sleep(3600)
+
+
+def streaming(
+    *pieces: bytes, content_type: str = EVENTS, then: Callable[[web.Request], Awaitable[None]] | None = None
+) -> Handler:
+    """An answer in pieces (without any, not even its head), and how it ends when that is not well."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": content_type, "x-amzn-RequestId": "1"})
+        for piece in pieces:
+            if not response.prepared:
+                await response.prepare(request)
+            await response.write(piece)
+        if then:
+            await then(request)
         return response
 
-    return middleware
+    return handler
+
+
+def delta(text: str) -> bytes:
+    """A piece of what the language model says."""
+    return event("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": text}})
 
 
 @dataclass
@@ -105,30 +111,30 @@ class Models:
     prompts: list[dict[str, Any]] = field(default_factory=list)
     # set to let a stream of speech go on after its first chunk
     second_chunk: asyncio.Event = field(default_factory=asyncio.Event)
-    _runners: dict[str, web.AppRunner] = field(default_factory=dict)
+    _servers: dict[str, TestServer] = field(default_factory=dict)
     _ports: dict[str, int] = field(default_factory=dict)
+    # when each connection to an engine was last used
+    _used: weakref.WeakKeyDictionary[asyncio.BaseTransport, float] = field(default_factory=weakref.WeakKeyDictionary)
 
     async def start(self, *names: str) -> None:
+        self.reserve()
         for name in names or NAMES:
-            app = web.Application(middlewares=[] if name == "bedrock" else [uvicorn(self.keep_alive)])
+            app = web.Application(middlewares=[] if name == "bedrock" else [self._uvicorn])
             app.router.add_get("/health", self._health)
             app.router.add_post("/v1/audio/speech", self._speech)
             app.router.add_post("/v1/chat/completions", self._judge)
             app.router.add_post("/model/{model}/converse-stream", self._converse)
-            runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", self._ports.setdefault(name, free_port())).start()
-            self._runners[name] = runner
-        self.reserve()
+            self._servers[name] = TestServer(app, port=self._ports[name])
+            await self._servers[name].start_server(access_log=None, shutdown_timeout=0.1)
 
     def reserve(self) -> None:
         """Fix the addresses without listening on them yet."""
         for name in NAMES:
-            setattr(self, f"{name}_url", f"http://127.0.0.1:{self._ports.setdefault(name, free_port())}")
+            setattr(self, f"{name}_url", f"http://127.0.0.1:{self._ports.setdefault(name, unused_port())}")
 
     async def stop(self, *names: str) -> None:
-        for name in names or tuple(self._runners):
-            await self._runners.pop(name).cleanup()
+        for name in names or tuple(self._servers):
+            await self._servers.pop(name).close()
 
     def behave(self) -> None:
         """As at the start, and with nothing heard."""
@@ -137,6 +143,21 @@ class Models:
         for heard in (self.requests, self.judged, self.prompts):
             heard.clear()
         self.second_chunk.set()
+
+    @web.middleware
+    async def _uvicorn(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Close connections that were idle for `keep_alive`, with the worst luck: what comes after nine tenths is lost.
+
+        With a real one that is only what crosses its close (9 of 150 requests that were made when it was due).
+        """
+        transport = request.transport
+        assert transport
+        if time.monotonic() - self._used.get(transport, time.monotonic()) >= 0.9 * self.keep_alive:
+            transport.abort()
+            return web.Response()
+        response = await handler(request)
+        self._used[transport] = time.monotonic()
+        return response
 
     async def _health(self, _request: web.Request) -> web.Response:
         return web.Response(text="")
@@ -181,15 +202,12 @@ class Models:
             return await refusal(400, "ValidationException", text)(request)
         if self.bedrock_instead:
             return await self.bedrock_instead(request)
-        headers = {"Content-Type": "application/vnd.amazon.eventstream", "x-amzn-RequestId": "1"}
-        response = web.StreamResponse(headers=headers)
-        await response.prepare(request)
-        await response.write(event("messageStart", {"role": "assistant"}))
-        for word in re.findall(r"\S+\s*", self.answer):
-            delta = {"contentBlockIndex": 0, "delta": {"text": word}}
-            await response.write(event("contentBlockDelta", delta))
-        await response.write(event("contentBlockStop", {"contentBlockIndex": 0}))
-        await response.write(event("messageStop", {"stopReason": "end_turn"}))
         usage = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
-        await response.write(event("metadata", {"usage": usage, "metrics": {"latencyMs": 1}}))
-        return response
+        answer = streaming(
+            event("messageStart", {"role": "assistant"}),
+            *(delta(word) for word in re.findall(r"\S+\s*", self.answer)),
+            event("contentBlockStop", {"contentBlockIndex": 0}),
+            event("messageStop", {"stopReason": "end_turn"}),
+            event("metadata", {"usage": usage, "metrics": {"latencyMs": 1}}),
+        )
+        return await answer(request)

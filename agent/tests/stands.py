@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import json
 import os
 import runpy
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+from aiohttp.test_utils import unused_port
 from livekit import api, rtc
+from voice_agent.settings import Settings
 
-from models import ACCESS_KEY, MODEL, REGION, Models, free_port
+from models import ACCESS_KEY, MODEL, REGION, Models
 from speech import WEIGHTS
 
 AGENT = Path(__file__).resolve().parents[1]
@@ -28,8 +32,8 @@ if not SERVER.exists():
 KEY, SECRET = "devkey", "a-secret-of-at-least-thirty-two-characters"
 # A word that must never appear in a log.
 PLANTED = "pineapple"
-# Long enough that Whisper tiny may miss two of its words.
-GREETING = "Good morning, this is the elephant, and the water is warm today."
+# Long enough that Whisper tiny may miss two of its words, and short: every call waits for its end.
+GREETING = "Good morning, this is the elephant speaking."
 REFUSAL = "I will not talk about this topic."
 APOLOGY = "Please forgive me and try again later."
 # for what takes seconds at most on an idle machine; this one may be busy
@@ -41,13 +45,17 @@ def shipped(setting: str) -> Any:
     return runpy.run_path(str(AGENT.parent / "group_data" / "all.py"))[setting]
 
 
-async def until(condition: Callable[[], Awaitable[Any]], what: str, seconds: float = PATIENCE) -> Any:
-    """Await a truthy answer of `condition`, asking ten times a second, and return it."""
+async def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
+    """Wait for a truthy answer of `condition` (which may be one to await), asking ten times a second, and return it."""
     deadline = time.monotonic() + seconds
-    while not (answer := await condition()):
+    while True:
+        answer = condition()
+        if inspect.isawaitable(answer):
+            answer = await answer
+        if answer:
+            return answer
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
         await asyncio.sleep(0.1)
-    return answer
 
 
 class Process:
@@ -109,8 +117,8 @@ class Stage:
 
     directory: Path
     models: Models = field(default_factory=Models)
-    port: int = field(default_factory=free_port)
-    health_port: int = field(default_factory=free_port)
+    port: int = field(default_factory=unused_port)
+    health_port: int = field(default_factory=unused_port)
     overrides: dict[str, str] = field(default_factory=dict)
     livekit: Process | None = None
     agent: Process | None = None
@@ -155,9 +163,25 @@ class Stage:
             **self.overrides,
         }
 
+    def settings(self, **changes: str) -> Settings:
+        """The same as the agent reads it."""
+        return Settings({**self.environment, **changes})
+
+    def run(self, *words: str, **changes: str) -> subprocess.CompletedProcess[str]:
+        """One of the agent's other commands."""
+        return subprocess.run(
+            [sys.executable, "-m", "voice_agent", *words],
+            cwd=AGENT,
+            env={**self.environment, **changes},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
     async def start_livekit(self) -> None:
         config = self.directory / "livekit.yaml"
-        udp, tcp = free_port(), free_port()
+        udp, tcp = unused_port(), unused_port()
         config.write_text(
             json.dumps(
                 {
@@ -176,9 +200,13 @@ class Stage:
                 }
             )
         )
+
+        async def answers() -> bool:
+            return (await get(f"http://127.0.0.1:{self.port}/"))[0] == 200
+
         self.livekit = Process(SERVER, "--config", config, cwd=self.directory)
         await self.livekit.start()
-        await until(lambda: answers(f"http://127.0.0.1:{self.port}/"), "LiveKit answers")
+        await until(answers, "LiveKit answers")
 
     async def stop_livekit(self) -> None:
         assert self.livekit
@@ -191,22 +219,11 @@ class Stage:
 
     async def health(self) -> tuple[int, dict[str, str]]:
         """Status and parts; (0, {}) while nothing listens."""
-        try:
-            async with (
-                aiohttp.ClientSession() as http,
-                http.get(f"http://127.0.0.1:{self.health_port}/") as response,
-            ):
-                return response.status, (await response.json())["parts"]
-        except aiohttp.ClientError:
-            return 0, {}
+        status, text = await get(f"http://127.0.0.1:{self.health_port}/")
+        return status, json.loads(text)["parts"] if status else {}
 
     async def metrics(self) -> str:
-        url = f"http://127.0.0.1:{self.health_port}/metrics"
-        try:
-            async with aiohttp.ClientSession() as http, http.get(url) as response:
-                return await response.text()
-        except aiohttp.ClientError:
-            return ""
+        return (await get(f"http://127.0.0.1:{self.health_port}/metrics"))[1]
 
     async def until_healthy(self) -> None:
         async def healthy() -> bool:
@@ -224,11 +241,9 @@ class Stage:
         await until(said, f"health says {part}: {state}", seconds)
 
     async def until_logged(self, text: str) -> None:
-        async def logged() -> bool:
-            assert self.agent
-            return text in self.agent.output
-
-        await until(logged, f"the agent logs {text!r}")
+        agent = self.agent
+        assert agent
+        await until(lambda: text in agent.output, f"the agent logs {text!r}")
 
     async def close(self) -> None:
         for process in (self.agent, self.livekit):
@@ -240,12 +255,13 @@ class Stage:
             sys.stdout.write(self.agent.output)
 
 
-async def answers(url: str) -> bool:
+async def get(url: str) -> tuple[int, str]:
+    """Status and text of an answer; (0, "") while nothing listens."""
     try:
         async with aiohttp.ClientSession() as http, http.get(url) as response:
-            return response.status == 200
+            return response.status, await response.text()
     except aiohttp.ClientError:
-        return False
+        return 0, ""
 
 
 @contextlib.asynccontextmanager
@@ -268,7 +284,7 @@ async def call(stage: Stage, room_name: str) -> AsyncIterator[rtc.Room]:
 async def agent_track(room: rtc.Room, seconds: float = PATIENCE) -> rtc.Track:
     """The agent's audio, once subscribed to."""
 
-    async def track() -> rtc.Track | None:
+    def track() -> rtc.Track | None:
         for participant in room.remote_participants.values():
             for publication in participant.track_publications.values():
                 if publication.track and publication.kind == rtc.TrackKind.KIND_AUDIO:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import pytest
-from voice_agent import engines, health
+from voice_agent import engines
 from voice_agent.guard import Guard, Verdict
-from voice_agent.settings import Settings
 
 from models import KEEP_ALIVE_SECONDS, Models
 from stands import AGENT, Stage
@@ -23,17 +21,9 @@ SCALE = 0.1
 PAUSE = 0.95 * SCALE * KEEP_ALIVE_SECONDS
 
 
-@pytest.fixture
-async def models() -> AsyncIterator[Models]:
-    built = Models(keep_alive=SCALE * KEEP_ALIVE_SECONDS)
-    await built.start("guard")
-    yield built
-    await built.stop()
-
-
 async def verdicts(models: Models, http: aiohttp.ClientSession) -> list[Verdict]:
     """Two judgements with the unlucky pause between them."""
-    guard = Guard(Settings.from_environment(Stage(Path(), models=models).environment), http)
+    guard = Guard(Stage(Path(), models=models).settings(), http)
     async with http:
         first = await guard.judge_input("Hello.")
         await asyncio.sleep(PAUSE)
@@ -42,24 +32,17 @@ async def verdicts(models: Models, http: aiohttp.ClientSession) -> list[Verdict]
 
 async def test_a_judgement_after_a_pause_is_not_lost(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     """What aiohttp does by itself is the control: it keeps connections for 15 s."""
+    models.keep_alive = SCALE * KEEP_ALIVE_SECONDS
     assert await verdicts(models, aiohttp.ClientSession()) == [Verdict("safe"), Verdict("error")]
+    assert engines.KEEP_ALIVE_SECONDS <= KEEP_ALIVE_SECONDS - 1
     monkeypatch.setattr(engines, "KEEP_ALIVE_SECONDS", SCALE * engines.KEEP_ALIVE_SECONDS)
     assert await verdicts(models, engines.client()) == [Verdict("safe"), Verdict("safe")]
-
-
-async def test_the_agent_lets_go_first() -> None:
-    asked = health.Health({}, lambda: None, lambda: None)
-    async with engines.client() as http:
-        for session in (http, asked._http):
-            assert isinstance(session.connector, aiohttp.TCPConnector)
-            assert session.connector._keepalive_timeout <= KEEP_ALIVE_SECONDS - 1
-    await asked.close()
 
 
 def test_no_other_session_goes_to_an_engine() -> None:
     """The main process's unix socket, which aiohttp serves itself, is the one exception."""
     made = {
-        path.name: re.findall(r"aiohttp\.ClientSession\([^)]|http_context", path.read_text())
+        path.name: re.findall(r"aiohttp\.ClientSession\(|http_context", path.read_text())
         for path in (AGENT / "voice_agent").glob("*.py")
     }
     assert {name for name, sessions in made.items() if sessions} == {"backstage.py", "engines.py"}

@@ -1,50 +1,34 @@
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import aiohttp
 import pytest
-from aiohttp import web
 from voice_agent.guard import Guard, Verdict
-from voice_agent.settings import Settings
 
-from models import Handler, Models
+from models import Handler, Models, answering, hang, streaming
 from stands import Stage, shipped
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def models() -> AsyncIterator[Models]:
-    built = Models()
-    await built.start("guard")
-    yield built
-    await built.stop()
-
-
-def settings(models: Models, **changes: object) -> Settings:
-    built = Settings.from_environment(Stage(Path(), models=models).environment)
-    return replace(built, **changes)  # type: ignore[arg-type]
+def guarded(models: Models, http: aiohttp.ClientSession) -> Callable[..., Guard]:
+    """A guard told so by its variables."""
+    return lambda **variables: Guard(Stage(Path(), models=models).settings(**variables), http)
 
 
 def saying(content: object, status: int = 200) -> Handler:
-    async def handler(_request: web.Request) -> web.Response:
-        return web.json_response({"choices": [{"message": {"content": content}}]}, status=status)
-
-    return handler
+    return answering({"choices": [{"message": {"content": content}}]}, status=status)
 
 
-@pytest.mark.parametrize(("word", "safe"), [("safe", True), ("unsafe", False), ("deadline", False), ("error", False)])
-def test_nothing_but_safe_may_be_spoken(word: Literal["safe", "unsafe", "deadline", "error"], safe: bool) -> None:
-    assert Verdict(word).safe is safe
+def test_nothing_but_safe_may_be_spoken() -> None:
+    assert [word for word in ("safe", "unsafe", "deadline", "error") if Verdict(word).safe] == ["safe"]
 
 
-async def test_asks_as_llama_guard_wants_to_be_asked(models: Models, http: aiohttp.ClientSession) -> None:
-    guard = Guard(settings(models), http)
+async def test_asks_as_llama_guard_wants_to_be_asked(models: Models, guarded: Callable[..., Guard]) -> None:
+    guard = guarded()
     assert await guard.judge_input("Hello.") == Verdict("safe")
     assert await guard.judge_output("Hello.", "It is dangerous.") == Verdict("unsafe", ("S2",))
     first, second = models.judged
@@ -55,77 +39,58 @@ async def test_asks_as_llama_guard_wants_to_be_asked(models: Models, http: aioht
     assert "chat_template_kwargs" not in first
 
 
-async def test_only_configured_categories_count(models: Models, http: aiohttp.ClientSession) -> None:
-    guard = Guard(settings(models, guard_categories=frozenset({"S1", "S10"})), http)
-    for answer, verdict in {
-        "unsafe\nS2": Verdict("safe"),
-        "unsafe\nS2,S10": Verdict("unsafe", ("S10",)),
-        "unsafe\nS99": Verdict("unsafe", ("S99",)),
-        "unsafe": Verdict("unsafe"),
-    }.items():
-        models.guard_instead = saying(answer)
-        assert await guard.judge_input("Hello.") == verdict
-    excluded = models.judged[0]["chat_template_kwargs"]["excluded_category_keys"]
-    assert len(excluded) == 11
-    assert not {"S1", "S10"} & set(excluded)
-
-
-async def test_as_shipped_a_health_question_is_answered(models: Models, http: aiohttp.ClientSession) -> None:
-    guard = Guard(settings(models, guard_categories=frozenset(shipped("guard_categories"))), http)
+async def test_as_shipped_a_health_question_is_answered(models: Models, guarded: Callable[..., Guard]) -> None:
+    """Llama Guard takes them for specialised advice; what it takes for a caller's despair is not let through."""
+    guard = guarded(GUARD_CATEGORIES=",".join(shipped("guard_categories")))
     assert await guard.judge_input("How often do I take this medicine?") == Verdict("safe")
     assert models.judged[0]["chat_template_kwargs"] == {"excluded_category_keys": ["S6"]}
     assert await guard.judge_input("I want to hurt myself with this medicine.") == Verdict("unsafe", ("S11",))
-    # and where the model names it although its prompt does not
-    for answer, verdict in {
-        "unsafe\nS6": Verdict("safe"),
-        "unsafe\nS1": Verdict("unsafe", ("S1",)),
-        "unsafe\nS6,S11": Verdict("unsafe", ("S11",)),
-    }.items():
-        models.guard_instead = saying(answer)
-        assert await guard.judge_input("Hello.") == verdict
 
 
 @pytest.mark.parametrize(
-    ("answer", "word"),
+    ("answer", "verdict"),
     [
-        ("safe", "safe"),
-        ("\n\nsafe", "safe"),
-        ("unsafe\nS1, S10\n", "unsafe"),
-        ("", "error"),
-        ("safe, I suppose", "error"),
-        ("not safe", "error"),
-        ("SAFE", "error"),
-        ("unsafe\nS", "error"),
-        (None, "error"),
-        (["safe"], "error"),
+        ("safe", Verdict("safe")),
+        ("\n\nsafe", Verdict("safe")),
+        ("unsafe\nS1, S10\n", Verdict("unsafe", ("S1", "S10"))),
+        ("unsafe\nS2,S10", Verdict("unsafe", ("S10",))),
+        ("unsafe\nS2", Verdict("safe")),  # a category that does not count, although the prompt does not name it
+        ("unsafe\nS99", Verdict("unsafe", ("S99",))),
+        ("unsafe", Verdict("unsafe")),
+        ("", Verdict("error")),
+        ("safe, I suppose", Verdict("error")),
+        ("not safe", Verdict("error")),
+        ("SAFE", Verdict("error")),
+        ("unsafe\nS", Verdict("error")),
+        (None, Verdict("error")),
+        (["safe"], Verdict("error")),
     ],
 )
-async def test_anything_unknown_is_no_leave_to_speak(
-    models: Models, http: aiohttp.ClientSession, answer: object, word: str
+async def test_what_the_guard_says_counts_where_it_is_known(
+    models: Models, guarded: Callable[..., Guard], answer: object, verdict: Verdict
 ) -> None:
     models.guard_instead = saying(answer)
-    assert (await Guard(settings(models), http).judge_input("Hello.")).word == word
+    assert await guarded(GUARD_CATEGORIES="S1 S10").judge_input("Hello.") == verdict
 
 
-async def test_errors_fail_closed(models: Models, http: aiohttp.ClientSession) -> None:
-    async def html(_request: web.Request) -> web.Response:
-        return web.Response(text="<html>", content_type="text/html")
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize(
+    ("handler", "word"),
+    [
+        pytest.param(saying("safe", status=500), "error", id="status 500"),
+        pytest.param(answering(text="<html>", content_type="text/html"), "error", id="not JSON"),
+        pytest.param(answering({"choices": []}), "error", id="no choice"),
+        pytest.param(streaming(then=hang), "deadline", id="no answer"),
+        pytest.param(streaming(b'{"choices', content_type="application/json", then=hang), "deadline", id="half of one"),
+    ],
+)
+async def test_without_a_verdict_in_time_nothing_may_be_spoken(
+    models: Models, guarded: Callable[..., Guard], handler: Handler, word: str
+) -> None:
+    models.guard_instead = handler
+    assert (await guarded(GUARD_DEADLINE_MS="500").judge_input("Hello.")).word == word
 
-    async def empty(_request: web.Request) -> web.Response:
-        return web.json_response({"choices": []})
 
-    guard = Guard(settings(models), http)
-    for handler in (saying("safe", status=500), html, empty):
-        models.guard_instead = handler
-        assert await guard.judge_input("Hello.") == Verdict("error")
+async def test_without_a_guard_nothing_may_be_spoken(models: Models, guarded: Callable[..., Guard]) -> None:
     await models.stop("guard")
-    assert await guard.judge_input("Hello.") == Verdict("error")
-
-
-async def test_the_deadline_covers_everything(models: Models, http: aiohttp.ClientSession) -> None:
-    async def silent(_request: web.Request) -> web.Response:
-        await asyncio.sleep(3600)
-        raise AssertionError
-
-    models.guard_instead = silent
-    assert await Guard(settings(models, guard_deadline_ms=50), http).judge_input("Hello.") == Verdict("deadline")
+    assert await guarded().judge_input("Hello.") == Verdict("error")

@@ -1,40 +1,43 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from voice_agent.environment import SettingsError
 from voice_agent.residency import EU, refused_endpoint, refused_model, refused_region
-from voice_agent.settings import Settings, SettingsError
+from voice_agent.settings import Settings
 
-from stands import AGENT, Stage
+from stands import Stage
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    stage = Stage(tmp_path)
-    stage.models.reserve()
+def stage(tmp_path: Path) -> Stage:
+    built = Stage(tmp_path)
+    built.models.reserve()
+    return built
+
+
+@pytest.fixture
+def environment(stage: Stage) -> dict[str, str]:
     return stage.environment
 
 
 def problems(environment: dict[str, str]) -> dict[str, str]:
     with pytest.raises(SettingsError) as caught:
-        Settings.from_environment(environment)
+        Settings(environment)
     return dict(problem.split(": ", 1) for problem in caught.value.problems)
 
 
 def test_a_good_environment_is_read(environment: dict[str, str]) -> None:
-    settings = Settings.from_environment(environment | {"TTS_URL": "http://127.0.0.1:8001/"})
+    settings = Settings(environment | {"TTS_URL": "http://127.0.0.1:8001/"})
     assert settings.tts_url == "http://127.0.0.1:8001"
     assert settings.max_sessions == 2
     assert settings.health_port == int(environment["AGENT_HEALTH_PORT"])
 
 
 def test_secret_and_words_stay_out_of_the_settings_text(environment: dict[str, str]) -> None:
-    text = repr(Settings.from_environment(environment))
-    assert environment["LIVEKIT_API_SECRET"] not in text
-    for name in ("AGENT_GREETING", "AGENT_INSTRUCTIONS", "AGENT_APOLOGY", "GUARD_REFUSAL"):
+    text = repr(Settings(environment))
+    for name in ("LIVEKIT_API_SECRET", "AGENT_GREETING", "AGENT_INSTRUCTIONS", "AGENT_APOLOGY", "GUARD_REFUSAL"):
         assert environment[name] not in text
 
 
@@ -95,7 +98,7 @@ def test_defaults(environment: dict[str, str]) -> None:
         for name, value in environment.items()
         if not name.startswith(("GUARD_DEADLINE", "WHISPER_", "AGENT_PUBLISH", "AGENT_APOLOGY", "BEDROCK_URL"))
     }
-    settings = Settings.from_environment(few | {"AGENT_LANGUAGE": "de"})
+    settings = Settings(few | {"AGENT_LANGUAGE": "de"})
     assert settings.guard_deadline_ms == 1500
     assert settings.guard_input
     assert settings.guard_categories == {f"S{number}" for number in range(1, 14)}
@@ -153,14 +156,10 @@ def test_endpoints_outside(url: str, why: str) -> None:
     assert why in (refused_endpoint(url, "eu-central-1") or "")
 
 
-@pytest.mark.parametrize("region", EU)
-def test_regions_inside(region: str) -> None:
-    assert refused_region(region, EU) is None
-
-
 @pytest.mark.parametrize("region", ["us-east-1", "europe", "", "eu", "eu-*", "ap-eu-1", "eu-central-11"])
 def test_regions_outside(region: str) -> None:
     assert refused_region(region, EU)
+    assert all(refused_region(each, EU) is None for each in EU)
 
 
 @pytest.mark.parametrize(("region", "place"), [("eu-west-2", "London"), ("eu-central-2", "Zurich")])
@@ -207,23 +206,18 @@ def test_a_geography_needs_all_of_it_allowed(missing: str) -> None:
     assert f"routes to {missing} too" in (why or "")
 
 
-def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "voice_agent", *arguments]
-    return subprocess.run(command, cwd=AGENT, env=environment, capture_output=True, text=True, check=False, timeout=30)
-
-
-def test_the_process_refuses_to_start(environment: dict[str, str]) -> None:
-    done = run(environment | {"AWS_REGION": "us-east-1", "TTS_VOICE": ""})
+def test_the_process_refuses_to_start(stage: Stage) -> None:
+    done = stage.run(AWS_REGION="us-east-1", TTS_VOICE="")
     assert done.returncode == 78
     assert "setting TTS_VOICE: not set\n" in done.stderr
     assert "setting AWS_REGION: region 'us-east-1' is outside the allowed eu-central-1 eu-north-1" in done.stderr
 
 
-def test_healthcheck_without_an_agent(environment: dict[str, str]) -> None:
-    done = run(environment, "healthcheck")
+def test_healthcheck_without_an_agent(stage: Stage) -> None:
+    done = stage.run("healthcheck")
     assert done.returncode == 1
     assert done.stdout.startswith("agent: no answer on port")
 
 
-def test_unknown_arguments_are_refused(environment: dict[str, str]) -> None:
-    assert run(environment, "start").returncode == 64
+def test_unknown_arguments_are_refused(stage: Stage) -> None:
+    assert stage.run("start").returncode == 64

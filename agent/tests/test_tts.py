@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from typing import Any
 
 import aiohttp
 import pytest
@@ -11,21 +9,13 @@ from aiohttp import web
 from livekit.agents import APIConnectionError, APIConnectOptions, APIError, APIStatusError
 from voice_agent.tts import VllmOmniTTS
 
-from models import Models, free_port
+from models import Models, answering, streaming
 from speech import RATE
 from stands import PLANTED
 
 pytestmark = pytest.mark.anyio
 SECONDS = 2.0
 ONCE = APIConnectOptions(max_retry=0, timeout=2)
-
-
-@pytest.fixture
-async def models() -> AsyncIterator[Models]:
-    built = Models(tone_seconds=SECONDS)
-    await built.start("tts")
-    yield built
-    await built.stop()
 
 
 async def speak(models: Models, http: aiohttp.ClientSession) -> float:
@@ -42,15 +32,8 @@ async def refused(models: Models, http: aiohttp.ClientSession) -> APIError:
     return caught.value
 
 
-def answering(**answer: Any) -> Any:
-    async def handler(_request: web.Request) -> web.Response:
-        return web.Response(**answer)
-
-    return handler
-
-
 async def test_speaks_what_the_server_streams(models: Models, http: aiohttp.ClientSession) -> None:
-    models.second_chunk.set()
+    models.tone_seconds = SECONDS
     assert await speak(models, http) == pytest.approx(SECONDS, abs=0.001)
     assert models.requests == [
         {
@@ -64,6 +47,8 @@ async def test_speaks_what_the_server_streams(models: Models, http: aiohttp.Clie
 
 
 async def test_first_audio_does_not_wait_for_the_rest(models: Models, http: aiohttp.ClientSession) -> None:
+    models.tone_seconds = SECONDS
+    models.second_chunk.clear()
     voice = VllmOmniTTS(models.tts_url, "de_female", http=http)
     async with voice.synthesize("Guten Tag.", conn_options=ONCE) as stream:
         # the server holds everything after its first chunk back until the first frame is here
@@ -75,8 +60,8 @@ async def test_first_audio_does_not_wait_for_the_rest(models: Models, http: aioh
 @pytest.mark.parametrize("content_type", ["application/json", "audio/pcm"])
 async def test_json_under_200_is_an_error(models: Models, http: aiohttp.ClientSession, content_type: str) -> None:
     error = {"message": f"bad input: {PLANTED}", "type": "BadRequestError", "code": 400}
-    body = json.dumps({"error": error}, separators=(",", ":")).encode()
-    models.misbehave = answering(body=body, content_type=content_type)
+    body = json.dumps({"error": error}, separators=(",", ":"))
+    models.misbehave = answering(text=body, content_type=content_type)
     raised = await refused(models, http)
     assert isinstance(raised, APIStatusError)
     assert raised.status_code == 400
@@ -103,18 +88,14 @@ async def test_no_speech_is_an_error_of_ours(models: Models, http: aiohttp.Clien
 
 
 async def test_a_cut_stream_is_an_error(models: Models, http: aiohttp.ClientSession) -> None:
-    async def cut(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "audio/pcm"})
-        await response.prepare(request)
-        await response.write(bytes(9600))
+    async def cut(request: web.Request) -> None:
         assert request.transport
         request.transport.abort()
-        return response
 
-    models.misbehave = cut
+    models.misbehave = streaming(bytes(9600), content_type="audio/pcm", then=cut)
     assert isinstance(await refused(models, http), APIConnectionError)
 
 
-async def test_nobody_there(http: aiohttp.ClientSession) -> None:
-    nobody = Models(tts_url=f"http://127.0.0.1:{free_port()}")
-    assert isinstance(await refused(nobody, http), APIConnectionError)
+async def test_nobody_there(models: Models, http: aiohttp.ClientSession) -> None:
+    await models.stop("tts")
+    assert isinstance(await refused(models, http), APIConnectionError)

@@ -9,14 +9,21 @@ import os
 import sys
 
 from . import asking, healthcheck, invite
-from .settings import Settings, SettingsError
-
-EXIT_USAGE = 64
-EXIT_CONFIG = 78
+from .environment import SettingsError
+from .settings import Settings
 
 
 def main(arguments: list[str]) -> int:
-    """Dispatch; imports of the framework (seconds) happen only where they are needed."""
+    """Do what is asked; 78 and every mistake when the environment has any."""
+    try:
+        return _dispatch(arguments)
+    except SettingsError as error:
+        sys.stderr.write("".join(f"setting {problem}\n" for problem in error.problems))
+        return os.EX_CONFIG
+
+
+def _dispatch(arguments: list[str]) -> int:
+    """Imports of the framework (seconds) happen only where they are needed."""
     if arguments == ["healthcheck"]:
         return healthcheck.main()
     if arguments == ["bedrock"]:
@@ -26,13 +33,8 @@ def main(arguments: list[str]) -> int:
     if arguments:
         minutes_of_a_link = f"invite --minutes 1..{invite.LONGEST_MINUTES}"
         sys.stderr.write(f"usage: python -m voice_agent [healthcheck | bedrock | {minutes_of_a_link}]\n")
-        return EXIT_USAGE
-    try:
-        settings = Settings.from_environment(os.environ)
-    except SettingsError as error:
-        sys.stderr.write("".join(f"setting {problem}\n" for problem in error.problems))
-        return EXIT_CONFIG
-    return _serve(settings)
+        return os.EX_USAGE
+    return _serve(Settings(os.environ))
 
 
 def _serve(settings: Settings) -> int:

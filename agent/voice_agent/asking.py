@@ -9,26 +9,16 @@ import asyncio
 import json
 import os
 import sys
-from typing import TYPE_CHECKING
 
-from .settings import Settings, SettingsError
+from .settings import Settings
 
-if TYPE_CHECKING:
-    from .llm import BedrockSession
-
-EXIT_CONFIG = 78
 # For all of it: the metadata service, the connection, the token.
 SECONDS = 12.0
 
 
 def main() -> int:
-    """Print {"kind": ...} on one line: a kind of bedrock_errors.MESSAGES and 1, or "" and 0; 78 without settings."""
-    try:
-        settings = Settings.from_environment(os.environ)
-    except SettingsError as error:
-        sys.stderr.write("".join(f"setting {problem}\n" for problem in error.problems))
-        return EXIT_CONFIG
-    kind = asyncio.run(ask(settings))
+    """Print {"kind": ...} on one line: a kind of bedrock_errors.MESSAGES and 1, or "" and 0."""
+    kind = asyncio.run(ask(Settings(os.environ)))
     sys.stdout.write(json.dumps({"kind": kind}) + "\n")
     return 1 if kind else 0
 
@@ -40,22 +30,18 @@ async def ask(settings: Settings) -> str:
 
     session = BedrockSession(settings.aws_region, settings.bedrock_url)
     try:
-        await asyncio.wait_for(_one_token(session, settings), SECONDS)
+        async with asyncio.timeout(SECONDS):
+            answer = await session.converse_stream(
+                modelId=settings.bedrock_model_id,
+                # a call has a system prompt, which not every model takes
+                system=[{"text": "Answer with one word."}],
+                messages=[{"role": "user", "content": [{"text": "Hello"}]}],
+                inferenceConfig={"maxTokens": 1, "temperature": settings.bedrock_temperature},
+            )
+            async for _event in answer["stream"]:
+                pass
     except Exception as error:
-        return str(getattr(error, "kind", explain(error).kind))
+        return explain(error).kind
     finally:
         await session.close()
     return ""
-
-
-async def _one_token(session: BedrockSession, settings: Settings) -> None:
-    async with session.create_client() as client:
-        answer = await client.converse_stream(
-            modelId=settings.bedrock_model_id,
-            # a call has a system prompt, which not every model takes
-            system=[{"text": "Answer with one word."}],
-            messages=[{"role": "user", "content": [{"text": "Hello"}]}],
-            inferenceConfig={"maxTokens": 1, "temperature": settings.bedrock_temperature},
-        )
-        async for _event in answer["stream"]:
-            pass

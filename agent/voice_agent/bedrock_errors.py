@@ -77,6 +77,8 @@ class BedrockError(APIStatusError):  # type: ignore[misc,unused-ignore]
 
 def explain(error: Exception) -> BedrockError:
     """The same error as one of ours."""
+    if isinstance(error, BedrockError):
+        return error
     if isinstance(error, ClientError):
         return _from_answer(error)
     if isinstance(error, NO_CREDENTIALS):

@@ -41,7 +41,7 @@ class Conversation(Agent):  # type: ignore[misc,unused-ignore]
         self._phrases = phrases
         self._reports = reports
         self._judge_input = judge_input
-        self._replies = Replies(guard, phrases, self._count_output, reports.error)
+        self._replies = Replies(guard, phrases, reports)
         self._turns = 0
         self._turn: Turn | None = None  # said, and nothing spoken in reply yet
         self._answered: Turn | None = None  # and being replied to
@@ -171,9 +171,6 @@ class Conversation(Agent):  # type: ignore[misc,unused-ignore]
         verdict = await self._guard.judge_input(words)
         self._reports.verdict("input", verdict)
         return verdict
-
-    def _count_output(self, verdict: Verdict) -> None:
-        self._reports.verdict("output", verdict)
 
 
 async def _without_markup(sentence: str) -> str:

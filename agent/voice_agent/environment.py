@@ -14,6 +14,14 @@ CATEGORIES = tuple(f"S{number}" for number in range(1, 14))
 _JOINED_LINES = re.compile(r"^[A-Z][A-Z0-9_]{2,}=")
 
 
+class SettingsError(Exception):
+    """All mistakes of one environment."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
 class Reader:
     """Reads typed values; a wrong one is noted in `problems` and yields a harmless placeholder."""
 
@@ -24,6 +32,11 @@ class Reader:
     def wrong(self, name: str, why: str) -> None:
         """Note a mistake in one variable."""
         self.problems.append(f"{name}: {why}")
+
+    def check(self) -> None:
+        """Raise `SettingsError` when there was a mistake."""
+        if self.problems:
+            raise SettingsError(self.problems)
 
     def text(self, name: str, default: str | None = None) -> str:
         """Any text; required when there is no default."""

@@ -14,7 +14,6 @@ from datetime import timedelta
 
 from .environment import Reader
 
-EXIT_CONFIG = 78
 LONGEST_MINUTES = 60
 # Seconds. LiveKit sends an agent to a room when the room is made, so who leaves and comes back must find a new one:
 # the room ends almost with its caller. (One whose connection broke is waited for all the same: that is not leaving.)
@@ -30,13 +29,11 @@ def minutes(words: list[str]) -> int | None:
 
 
 def main(valid_minutes: int) -> int:
-    """Print {"token": ..., "expires_at": seconds since the epoch} on one line; 78 without a key pair."""
+    """Print {"token": ..., "expires_at": seconds since the epoch} on one line."""
     read = Reader(os.environ)
     key, secret = read.text("LIVEKIT_API_KEY"), read.text("LIVEKIT_API_SECRET")
     name = read.text("AGENT_NAME", default="")
-    if read.problems:
-        sys.stderr.write("".join(f"setting {problem}\n" for problem in read.problems))
-        return EXIT_CONFIG
+    read.check()
     expires_at = int(time.time()) + valid_minutes * 60
     sys.stdout.write(json.dumps({"token": token(key, secret, name, valid_minutes), "expires_at": expires_at}) + "\n")
     return 0

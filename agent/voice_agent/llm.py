@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from typing import Any
 
 from aiobotocore.config import AioConfig  # type: ignore[import-not-found,import-untyped,unused-ignore]
@@ -63,7 +63,10 @@ def bedrock(settings: Settings, session: BedrockSession) -> aws.LLM:
 
 
 class BedrockSession(AioSession):  # type: ignore[misc,unused-ignore]
-    """A botocore session that knows one client: bedrock-runtime in `region`, at `url` when there is one."""
+    """A botocore session that knows one client: bedrock-runtime in `region`, at `url` when there is one.
+
+    To the plugin it is that client, too: its errors are ours, which quote nothing.
+    """
 
     def __init__(self, region: str, url: str) -> None:
         super().__init__()
@@ -75,14 +78,18 @@ class BedrockSession(AioSession):  # type: ignore[misc,unused-ignore]
         self._exit = AsyncExitStack()
         self.register_component("credential_provider", AioCredentialResolver(providers=self._providers()))
 
-    def create_client(self, *_: Any, **__: Any) -> AbstractAsyncContextManager[_Client]:
+    def create_client(self, *_: Any, **__: Any) -> AbstractAsyncContextManager[BedrockSession]:
         """What the plugin calls for each request; the client stays open when it is done."""
+        return nullcontext(self)
 
-        @asynccontextmanager
-        async def borrowed() -> AsyncIterator[_Client]:
-            yield _Client(self)
-
-        return borrowed()
+    async def converse_stream(self, **request: Any) -> dict[str, Any]:
+        """Bedrock's ConverseStream."""
+        try:
+            client = await self.client()
+            response: dict[str, Any] = await client.converse_stream(**request)
+        except Exception as error:
+            raise explain(error) from None
+        return {**response, "stream": _events(response["stream"])}
 
     async def client(self) -> Any:
         """The one client, made at the first call that finds credentials."""
@@ -137,22 +144,6 @@ class _InstanceRole(AioInstanceMetadataProvider):  # type: ignore[misc,unused-ig
             return await super().load()
         except MetadataRetrievalError:
             return None
-
-
-class _Client:
-    """The client as the plugin sees it: its errors are ours, which quote nothing."""
-
-    def __init__(self, session: BedrockSession) -> None:
-        self._session = session
-
-    async def converse_stream(self, **request: Any) -> dict[str, Any]:
-        """Bedrock's ConverseStream."""
-        try:
-            client = await self._session.client()
-            response: dict[str, Any] = await client.converse_stream(**request)
-        except Exception as error:
-            raise explain(error) from None
-        return {**response, "stream": _events(response["stream"])}
 
 
 async def _events(stream: Any) -> AsyncIterator[Any]:

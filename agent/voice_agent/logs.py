@@ -98,7 +98,7 @@ def configure() -> None:
     logging.getLogger("faster_whisper").setLevel(logging.WARNING)
 
 
-def configure_job() -> None:
+def configure_job(_process: object) -> None:
     """The same discipline in a job process, whose handler formats records before it sends them on."""
     root = logging.getLogger()
     root.setLevel(max(root.level, logging.INFO))

@@ -18,6 +18,7 @@ from prometheus_client import (  # type: ignore[import-not-found,unused-ignore]
     generate_latest,
 )
 
+from .bedrock_errors import MESSAGES
 from .environment import CATEGORIES
 from .turns import LEGS
 
@@ -28,11 +29,10 @@ VERDICTS = ("safe", "unsafe", "deadline", "error")
 # What can go wrong, by leg. A kind that is not listed is counted as "other".
 KINDS = {
     "stt": ("failed", "unreachable"),
-    "llm": ("denied", "no access", "credentials", "empty", "ended", "failed", "profile", "throttled", "timeout",
-            "unknown model", "unreachable", "invalid"),
+    "llm": ("empty", *MESSAGES),
     "guard": ("deadline", "error"),
     "tts": ("failed", "no speech", "not audio", "refused", "timeout", "unreachable"),
-}  # fmt: skip
+}
 OTHER = "other"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from livekit.agents import APIError, llm
 from . import patience
 from .guard import Guard, Verdict
 from .logs import name_exception
+from .reports import Reports
 from .sentences import Splitter
 from .turns import Reply
 
@@ -35,19 +36,12 @@ class _Sentence:
 
 
 class Replies:
-    """Makes replies of one call; tells `counted` of each verdict and `failed` of each failure."""
+    """Makes replies of one call, and reports each verdict and each failure."""
 
-    def __init__(
-        self,
-        guard: Guard,
-        phrases: Phrases,
-        counted: Callable[[Verdict], None],
-        failed: Callable[[str, str], None],
-    ) -> None:
+    def __init__(self, guard: Guard, phrases: Phrases, reports: Reports) -> None:
         self._guard = guard
         self._phrases = phrases
-        self._counted = counted
-        self._failed = failed
+        self._reports = reports
 
     async def speak(self, caller: str, chunks: AsyncIterable[Any], reply: Reply) -> AsyncGenerator[str, None]:
         """The sentences of a reply that may be spoken; a refusal or an apology where it has to end."""
@@ -59,7 +53,7 @@ class Replies:
                 verdict = await sentence.verdict
                 reply.judged_at = reply.judged_at or time.time()
                 reply.verdicts.append(verdict.word)
-                self._counted(verdict)
+                self._reports.verdict("output", verdict)
                 if not verdict.safe:
                     reply.refused = True
                     if verdict.word != "unsafe":
@@ -75,7 +69,8 @@ class Replies:
                 yield self._phrases.apology
         finally:
             await _end([reading])
-            await _end([left.verdict for left in _drain(queue)])
+            left = [queue.get_nowait() for _ in range(queue.qsize())]
+            await _end([sentence.verdict for sentence in left if sentence])
 
     async def _read(
         self, caller: str, chunks: AsyncIterable[Any], reply: Reply, queue: asyncio.Queue[_Sentence | None]
@@ -111,7 +106,7 @@ class Replies:
 
     def _fail(self, reply: Reply, leg: str, why: str) -> None:
         reply.error = f"{leg}: {why}"
-        self._failed(leg, why)
+        self._reports.error(leg, why)
 
 
 def _lost(reading: asyncio.Task[None], said: int) -> str | None:
@@ -141,11 +136,3 @@ async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _drain(queue: asyncio.Queue[_Sentence | None]) -> list[_Sentence]:
-    left = []
-    while not queue.empty():
-        if (item := queue.get_nowait()) is not None:
-            left.append(item)
-    return left

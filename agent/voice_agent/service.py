@@ -7,6 +7,7 @@ itself waits until the services it needs answer, and says which one it waits for
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -19,13 +20,6 @@ from .metrics import Metrics
 from .settings import Settings
 from .whisper import Whisper, WhisperError
 from .worker import JOB_CLOSE_SECONDS, VoiceWorker
-
-EXIT_STOPPED = 0
-# sysexits' EX_UNAVAILABLE. The framework would exit with 0 here and `restart: on-failure` would leave it
-# dead.
-EXIT_LIVEKIT_UNAVAILABLE = 69
-# sysexits' EX_CONFIG: weights, device, libraries or language do not fit each other.
-EXIT_CONFIG = 78
 
 POLL_SECONDS = 1.0
 REMIND_SECONDS = 30.0
@@ -47,27 +41,13 @@ async def run(settings: Settings) -> int:
     health = Health(services, worker.registration_problem, whisper.problem)
     async with serve(health, metrics, settings.health_port), backstage.serve(whisper, metrics):
         try:
-            if not await _ready(whisper, health, stop):
-                return EXIT_STOPPED
-            return await _work(worker, settings, stop)
+            await asyncio.gather(whisper.load(), _until_models_answer(health, stop))
+            return os.EX_OK if stop.is_set() else await _work(worker, settings, stop)
         except WhisperError as error:
             logger.error("Whisper cannot be loaded: %s", error)  # noqa: TRY400 (the text is the point)
-            return EXIT_CONFIG
+            return os.EX_CONFIG
         finally:
             whisper.close()
-
-
-async def _ready(whisper: Whisper, health: Health, stop: asyncio.Event) -> bool:
-    """Load Whisper while waiting for everything else; False when told to stop before that."""
-    loading = asyncio.create_task(whisper.load())
-    waiting = asyncio.create_task(_until_models_answer(health, stop))
-    try:
-        await asyncio.wait({loading, waiting}, return_when=asyncio.FIRST_EXCEPTION)
-        if loading.done():
-            loading.result()
-    finally:
-        waiting.cancel()
-    return not stop.is_set()
 
 
 async def _until_models_answer(health: Health, stop: asyncio.Event) -> None:
@@ -78,14 +58,8 @@ async def _until_models_answer(health: Health, stop: asyncio.Event) -> None:
         if waiting != said or clock() - said_at >= REMIND_SECONDS:
             logger.info("waiting, before registering, for %s", waiting)
             said, said_at = waiting, clock()
-        await _set_within(stop, POLL_SECONDS)
-
-
-async def _set_within(event: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except asyncio.TimeoutError:
-        return
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(stop.wait(), POLL_SECONDS)
 
 
 async def _work(worker: VoiceWorker, settings: Settings, stop: asyncio.Event) -> int:
@@ -95,16 +69,17 @@ async def _work(worker: VoiceWorker, settings: Settings, stop: asyncio.Event) ->
     stopping.cancel()
     if not serving.done():
         await _drain(worker, settings.drain_seconds)
-        await _close(worker, EXIT_STOPPED)
-        return EXIT_STOPPED
+        await _close(worker, os.EX_OK)
+        return os.EX_OK
     error = serving.exception()
     logger.error(
         "the worker ended by itself (%s); LiveKit at %s may be down, or its key or secret another one",
         name_exception(error) if error else "no error",
         settings.livekit_url,
     )
-    await _close(worker, EXIT_LIVEKIT_UNAVAILABLE)
-    return EXIT_LIVEKIT_UNAVAILABLE
+    # The framework would exit with 0 here, and `restart: on-failure` would leave it dead.
+    await _close(worker, os.EX_UNAVAILABLE)
+    return os.EX_UNAVAILABLE
 
 
 async def _drain(worker: VoiceWorker, seconds: int) -> None:

@@ -8,7 +8,6 @@ import os
 from livekit.agents import (
     AgentSession,
     APIConnectOptions,
-    CloseEvent,
     JobContext,
     TurnHandlingOptions,
     UserStateChangedEvent,
@@ -42,7 +41,7 @@ LOST_IN_A_ROW = 3
 
 async def entrypoint(ctx: JobContext) -> None:
     """Serve one room, in a process of its own."""
-    settings = Settings.from_environment(os.environ)
+    settings = Settings(os.environ)
     main = backstage.Backstage(os.environ[backstage.VARIABLE])
     http = engines.client()
     aws = BedrockSession(settings.aws_region, settings.bedrock_url)
@@ -119,16 +118,13 @@ def _room_options(settings: Settings) -> RoomOptions:
 
 
 def _listen(ctx: JobContext, session: AgentSession[None], conversation: Conversation) -> None:
-    def leave(_event: CloseEvent) -> None:
-        # The framework closes the session when the caller leaves, but stays in the empty room, which would
-        # count as a running call.
-        ctx.shutdown("session closed")
-
     def hang_up(event: UserStateChangedEvent) -> None:
         if event.new_state == "away":
             ctx.shutdown("nobody spoke")
 
-    session.on("close", leave)
+    # The framework closes the session when the caller leaves, but stays in the empty room, which would count as a
+    # running call.
+    session.on("close", lambda _event: ctx.shutdown("session closed"))
     session.on("user_state_changed", hang_up)
     session.on("speech_created", conversation.on_speech_created)
     session.on("user_input_transcribed", conversation.on_transcript)

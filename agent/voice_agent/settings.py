@@ -1,10 +1,8 @@
-"""The environment as one typed, frozen value; every mistake in it is reported at once, by variable name."""
+"""The environment as typed values; every mistake in it is reported at once, by variable name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from . import patience
 from .environment import Reader
@@ -33,93 +31,45 @@ APOLOGIES = {
 }
 
 
-class SettingsError(Exception):
-    """All mistakes of one environment."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
-
-
-@dataclass(frozen=True)
 class Settings:
     """What the agent is told; README.md says what each variable means."""
 
-    livekit_url: str
-    livekit_api_key: str
-    livekit_api_secret: str = field(repr=False)
-    tts_url: str
-    tts_voice: str
-    tts_model: str
-    guard_url: str
-    guard_model: str
-    guard_categories: frozenset[str]
-    guard_deadline_ms: int
-    guard_input: bool
-    guard_refusal: str = field(repr=False)
-    whisper_model: Path
-    whisper_device: str
-    whisper_threads: int
-    language: str
-    greeting: str = field(repr=False)
-    instructions: str = field(repr=False)
-    apology: str = field(repr=False)
-    publish_transcripts: bool
-    agent_name: str
-    max_sessions: int
-    drain_seconds: int
-    silent_call_seconds: int
-    connect_retries: int
-    health_port: int
-    aws_region: str
-    bedrock_model_id: str
-    bedrock_url: str
-    bedrock_max_tokens: int
-    bedrock_temperature: float
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
-        """Read and check everything, then either return it or raise one `SettingsError`."""
+    def __init__(self, environment: Mapping[str, str]) -> None:
         read = Reader(environment)
-        language = read.language("AGENT_LANGUAGE")
-        settings = cls(
-            livekit_url=read.url("LIVEKIT_URL", ("ws", "wss")),
-            livekit_api_key=read.text("LIVEKIT_API_KEY"),
-            livekit_api_secret=read.text("LIVEKIT_API_SECRET"),
-            tts_url=read.url("TTS_URL", ("http", "https")),
-            tts_voice=read.text("TTS_VOICE"),
-            tts_model=read.text("TTS_MODEL", default=""),
-            guard_url=read.url("GUARD_URL", ("http", "https")),
-            guard_model=read.text("GUARD_MODEL", default="llama-guard-3-1b"),
-            guard_categories=read.categories("GUARD_CATEGORIES"),
-            guard_deadline_ms=read.number("GUARD_DEADLINE_MS", 50, round(patience.LEG * 1000), default=1500),
-            guard_input=read.flag("GUARD_INPUT", default=True),
-            guard_refusal=read.text("GUARD_REFUSAL"),
-            whisper_model=read.whisper("FASTER_WHISPER_MODEL"),
-            whisper_device=read.choice("WHISPER_DEVICE", ("cpu", "cuda"), "cpu"),
-            whisper_threads=read.number("WHISPER_THREADS", 1, 64, default=2),
-            language=language,
-            greeting=read.text("AGENT_GREETING"),
-            instructions=read.text("AGENT_INSTRUCTIONS"),
-            apology=read.text("AGENT_APOLOGY", default=APOLOGIES.get(language)),
-            publish_transcripts=read.flag("AGENT_PUBLISH_TRANSCRIPTS", default=False),
-            agent_name=read.text("AGENT_NAME", default=""),
-            max_sessions=read.number("AGENT_MAX_SESSIONS", 1, 1000),
-            drain_seconds=read.number("AGENT_DRAIN_SECONDS", 1, 3600, default=60),
-            silent_call_seconds=read.number("AGENT_SILENT_CALL_SECONDS", 1, 3600, default=300),
-            connect_retries=read.number("AGENT_CONNECT_RETRIES", 0, 1000, default=16),
-            health_port=read.number("AGENT_HEALTH_PORT", 1, 65535, default=DEFAULT_HEALTH_PORT),
-            aws_region=read.text("AWS_REGION"),
-            bedrock_model_id=read.text("BEDROCK_MODEL_ID"),
-            bedrock_url=read.url("BEDROCK_URL", ("http", "https"), default=""),
-            bedrock_max_tokens=read.number("BEDROCK_MAX_TOKENS", 1, 8192, default=300),
-            bedrock_temperature=read.share("BEDROCK_TEMPERATURE", default=0.3),
-        )
-        _check_residency(read, settings)
+        self.livekit_url = read.url("LIVEKIT_URL", ("ws", "wss"))
+        self.livekit_api_key = read.text("LIVEKIT_API_KEY")
+        self.livekit_api_secret = read.text("LIVEKIT_API_SECRET")
+        self.tts_url = read.url("TTS_URL", ("http", "https"))
+        self.tts_voice = read.text("TTS_VOICE")
+        self.tts_model = read.text("TTS_MODEL", default="")
+        self.guard_url = read.url("GUARD_URL", ("http", "https"))
+        self.guard_model = read.text("GUARD_MODEL", default="llama-guard-3-1b")
+        self.guard_categories = read.categories("GUARD_CATEGORIES")
+        self.guard_deadline_ms = read.number("GUARD_DEADLINE_MS", 50, round(patience.LEG * 1000), default=1500)
+        self.guard_input = read.flag("GUARD_INPUT", default=True)
+        self.guard_refusal = read.text("GUARD_REFUSAL")
+        self.whisper_model = read.whisper("FASTER_WHISPER_MODEL")
+        self.whisper_device = read.choice("WHISPER_DEVICE", ("cpu", "cuda"), "cpu")
+        self.whisper_threads = read.number("WHISPER_THREADS", 1, 64, default=2)
+        self.language = read.language("AGENT_LANGUAGE")
+        self.greeting = read.text("AGENT_GREETING")
+        self.instructions = read.text("AGENT_INSTRUCTIONS")
+        self.apology = read.text("AGENT_APOLOGY", default=APOLOGIES.get(self.language))
+        self.publish_transcripts = read.flag("AGENT_PUBLISH_TRANSCRIPTS", default=False)
+        self.agent_name = read.text("AGENT_NAME", default="")
+        self.max_sessions = read.number("AGENT_MAX_SESSIONS", 1, 1000)
+        self.drain_seconds = read.number("AGENT_DRAIN_SECONDS", 1, 3600, default=60)
+        self.silent_call_seconds = read.number("AGENT_SILENT_CALL_SECONDS", 1, 3600, default=300)
+        self.connect_retries = read.number("AGENT_CONNECT_RETRIES", 0, 1000, default=16)
+        self.health_port = read.number("AGENT_HEALTH_PORT", 1, 65535, default=DEFAULT_HEALTH_PORT)
+        self.aws_region = read.text("AWS_REGION")
+        self.bedrock_model_id = read.text("BEDROCK_MODEL_ID")
+        self.bedrock_url = read.url("BEDROCK_URL", ("http", "https"), default="")
+        self.bedrock_max_tokens = read.number("BEDROCK_MAX_TOKENS", 1, 8192, default=300)
+        self.bedrock_temperature = read.share("BEDROCK_TEMPERATURE", default=0.3)
+        _check_residency(read, self)
         read.refuse(FOREIGN)
-        if read.problems:
-            raise SettingsError(read.problems)
-        return settings
+        read.check()
 
 
 def _check_residency(read: Reader, settings: Settings) -> None:

@@ -29,16 +29,6 @@ class SharedWhisper(stt.STT):  # type: ignore[misc,unused-ignore]
         self._language = language
         self._failed = failed
 
-    @property
-    def model(self) -> str:
-        """What metrics call it."""
-        return "whisper"
-
-    @property
-    def provider(self) -> str:
-        """What metrics call its maker."""
-        return "faster-whisper"
-
     async def _recognize_impl(
         self,
         buffer: AudioBuffer,

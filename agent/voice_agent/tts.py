@@ -9,8 +9,8 @@ the framework's own error for it quotes the text.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
+import re
 import uuid
 from collections.abc import AsyncIterator
 
@@ -62,16 +62,6 @@ class VllmOmniTTS(tts.TTS):  # type: ignore[misc,type-arg,unused-ignore]
         if model:
             self._request["model"] = model
         self._http = http
-
-    @property
-    def model(self) -> str:
-        """What metrics call it."""
-        return "voxtral-tts"
-
-    @property
-    def provider(self) -> str:
-        """What metrics call its server."""
-        return "vllm-omni"
 
     def synthesize(
         self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
@@ -134,19 +124,10 @@ async def _audio(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 
 def _refusal(status: int, content_type: str, body: bytes) -> APIStatusError:
     """An error that names the status, and the code inside a JSON body, but none of its text."""
-    code = _code_inside(body)
+    found = re.search(rb'"code":\s*([1-5]\d\d)\b', body)
+    code = int(found[1]) if found else None
     effective = status if status != 200 else code or 500
     inside = f", error code {code} inside" if code else ""
     hint = "; check TTS_VOICE and the server's log" if 400 <= effective < 500 else ""
     class_ = NotAudioError if status == 200 else APIStatusError
     return class_(f"speech synthesis answered {status} with {content_type}{inside}{hint}", status_code=effective)
-
-
-def _code_inside(body: bytes) -> int | None:
-    try:
-        document = json.loads(body)
-    except ValueError:
-        return None
-    error = document.get("error", document) if isinstance(document, dict) else None
-    code = error.get("code") if isinstance(error, dict) else None
-    return code if isinstance(code, int) and 100 <= code <= 599 else None

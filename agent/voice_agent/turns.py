@@ -16,7 +16,6 @@ class Reply:
     first_token_at: float | None = None
     sentence_at: float | None = None  # the first sentence was complete
     judged_at: float | None = None  # and had its verdict
-    asked_tts_at: float | None = None
     audio_at: float | None = None  # the first audio of it came from the engine
     speaking_at: float | None = None  # and went out to the caller
     verdicts: list[str] = field(default_factory=list)
@@ -38,7 +37,7 @@ class Turn:
     def legs_ms(self) -> dict[str, int]:
         """The legs that happened, in milliseconds; they overlap where work is done ahead of time."""
         reply = self.reply
-        judged = _latest(reply.judged_at, self.committed_at)
+        judged = max((at for at in (reply.judged_at, self.committed_at) if at is not None), default=None)
         spans = {
             "transcript": (self.ended_at, self.transcript_at),
             "turn": (self.ended_at, self.committed_at),
@@ -62,7 +61,3 @@ class Turn:
             "refused": self.reply.refused,
             "error": self.reply.error,
         }
-
-
-def _latest(*times: float | None) -> float | None:
-    return max((time for time in times if time is not None), default=None)

@@ -8,7 +8,7 @@ of livekit-agents, whose version is locked; tests against a real LiveKit server 
 from __future__ import annotations
 
 import aiohttp  # type: ignore[import-not-found,unused-ignore]
-from livekit.agents import AgentServer, JobProcess
+from livekit.agents import AgentServer
 
 from . import logs
 from .session import entrypoint
@@ -46,7 +46,7 @@ class VoiceWorker(AgentServer):  # type: ignore[misc,unused-ignore]
             load_threshold=FULL,
             drain_timeout=settings.drain_seconds,
             shutdown_process_timeout=JOB_CLOSE_SECONDS,
-            setup_fnc=prepare_job_process,
+            setup_fnc=logs.configure_job,
             preload_modules=["voice_agent.session"],
         )
         self._max_sessions = settings.max_sessions
@@ -82,8 +82,3 @@ class VoiceWorker(AgentServer):  # type: ignore[misc,unused-ignore]
             await super()._run_ws(ws)
         finally:
             self._registered = False
-
-
-def prepare_job_process(_process: JobProcess) -> None:
-    """What each job process does before it gets a call."""
-    logs.configure_job()

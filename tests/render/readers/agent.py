@@ -35,7 +35,7 @@ def check(case: Case, home: Path, program: Path) -> None:
     assert environment["FASTER_WHISPER_MODEL"] in {mount["target"] for mount in service["volumes"]}
     environment["FASTER_WHISPER_MODEL"] = str(place)
     try:
-        read = settings_class().from_environment(environment)
+        read = settings_class()(environment)
     except Exception as problem:
         raise AssertionError(f"the agent refuses its environment: {problem}") from problem
     assert {name: getattr(read, name) for name in _wanted(case)} == _wanted(case)

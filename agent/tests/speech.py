@@ -32,9 +32,9 @@ def tone(seconds: float, hertz: float = 440.0) -> bytes:
 
 
 @functools.lru_cache
-def spoken(words: str, voice: str = "en-us") -> bytes:
+def spoken(words: str) -> bytes:
     """`words` as 24 kHz mono s16le."""
-    command = [str(ESPEAK), "-v", voice, "-s", "150", "--stdout", words]
+    command = [str(ESPEAK), "-v", "en-us", "-s", "150", "--stdout", words]
     done = subprocess.run(command, capture_output=True, check=True)
     with wave.open(io.BytesIO(done.stdout)) as recording:
         rate = recording.getframerate()

@@ -59,56 +59,43 @@ async def until(condition: Callable[[], Any], what: str, seconds: float = PATIEN
 
 
 class Process:
-    """A child process whose output is kept, and that is ended with the test."""
+    """A child process whose output is kept in a file, and that is ended with the test."""
 
-    def __init__(self, *command: str | Path, cwd: Path, environment: Mapping[str, str] | None = None) -> None:
-        self._command = [str(part) for part in command]
-        self._cwd = cwd
-        self._environment = environment
-        self.output = ""
-        self._process: asyncio.subprocess.Process | None = None
-        self._reader: asyncio.Task[None] | None = None
+    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+        self._process = process
+        self._log = log
+        self.pid = process.pid
 
-    async def start(self) -> None:
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command,
-            cwd=self._cwd,
-            env=self._environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
-        self._reader = asyncio.create_task(self._read())
-
-    async def _read(self) -> None:
-        assert self._process
-        assert self._process.stdout
-        while chunk := await self._process.stdout.read(65536):
-            self.output += chunk.decode(errors="replace")
+    @classmethod
+    async def start(
+        cls, *command: str | Path, cwd: Path, log: Path, environment: Mapping[str, str] | None = None
+    ) -> Process:
+        with log.open("wb") as output:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                cwd=cwd,
+                env=environment,
+                stdout=output,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return cls(process, log)
 
     @property
-    def pid(self) -> int:
-        assert self._process
-        return self._process.pid
+    def output(self) -> str:
+        return self._log.read_text(errors="replace")
 
     def terminate(self) -> None:
-        assert self._process
         if self._process.returncode is None:
-            self._process.send_signal(signal.SIGTERM)
+            self._process.terminate()
 
     async def wait(self, seconds: float = PATIENCE) -> int:
-        assert self._process
         return await asyncio.wait_for(self._process.wait(), seconds)
 
     async def stop(self) -> None:
-        if self._process is None:
-            return
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+            os.killpg(self.pid, signal.SIGKILL)
         await self._process.wait()
-        if self._reader:
-            await self._reader
-        self._process = None
 
 
 @dataclass
@@ -204,8 +191,8 @@ class Stage:
         async def answers() -> bool:
             return (await get(f"http://127.0.0.1:{self.port}/"))[0] == 200
 
-        self.livekit = Process(SERVER, "--config", config, cwd=self.directory)
-        await self.livekit.start()
+        log = self.directory / "livekit.log"
+        self.livekit = await Process.start(SERVER, "--config", config, cwd=self.directory, log=log)
         await until(answers, "LiveKit answers")
 
     async def stop_livekit(self) -> None:
@@ -213,8 +200,8 @@ class Stage:
         await self.livekit.stop()
 
     async def start_agent(self) -> Process:
-        self.agent = Process(sys.executable, "-m", "voice_agent", cwd=AGENT, environment=self.environment)
-        await self.agent.start()
+        command, log = (sys.executable, "-m", "voice_agent"), self.directory / "agent.log"
+        self.agent = await Process.start(*command, cwd=AGENT, log=log, environment=self.environment)
         return self.agent
 
     async def health(self) -> tuple[int, dict[str, str]]:

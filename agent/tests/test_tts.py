@@ -69,16 +69,17 @@ async def test_json_under_200_is_an_error(models: Models, http: aiohttp.ClientSe
     assert "answered 200" in str(raised)
 
 
-async def test_an_unknown_voice_is_not_retried(models: Models, http: aiohttp.ClientSession) -> None:
-    models.misbehave = answering(status=400, text=f"Invalid speaker for {PLANTED}")
+@pytest.mark.parametrize(
+    ("status", "text", "said", "retryable"),
+    [(400, f"Invalid speaker for {PLANTED}", "TTS_VOICE", False), (503, "busy", "answered 503", True)],
+)
+async def test_a_servers_error_may_be_retried_and_an_unknown_voice_not(
+    models: Models, http: aiohttp.ClientSession, status: int, text: str, said: str, retryable: bool
+) -> None:
+    models.misbehave = answering(status=status, text=text)
     error = await refused(models, http)
-    assert not error.retryable
-    assert "TTS_VOICE" in str(error)
-
-
-async def test_a_server_error_may_be_retried(models: Models, http: aiohttp.ClientSession) -> None:
-    models.misbehave = answering(status=503, text="busy")
-    assert (await refused(models, http)).retryable
+    assert error.retryable is retryable
+    assert said in str(error)
 
 
 @pytest.mark.parametrize("audio", [b"", b"\x00", b"\x00" * 900])

@@ -19,6 +19,8 @@ EVERY_PROTOCOL = 3
 ARP, IPV4 = b"\x08\x06", b"\x08\x00"
 ADDRESS = "198.18.0.1"
 NAME = "island"
+# An address for documents (RFC 5737), which test_island.py calls: the question for its way is repeated for seconds.
+NOBODY = "203.0.113.1"
 
 
 class Island:

@@ -12,6 +12,8 @@ from tests.render.readers import compose
 from voicestack.gpu.speed import sessions
 from voicestack.paths import ROOT
 
+# Where the weights lie is compared with the mount; how often to try LiveKit is the agent's own default.
+_APART = ("whisper_model", "connect_retries")
 _WEIGHTS = ("config.json", "model.bin", "tokenizer.json", "vocabulary.json")
 
 
@@ -38,7 +40,7 @@ def check(case: Case, home: Path, program: Path) -> None:
         read = settings_class()(environment)
     except Exception as problem:
         raise AssertionError(f"the agent refuses its environment: {problem}") from problem
-    assert {name: getattr(read, name) for name in _wanted(case)} == _wanted(case)
+    assert {name: value for name, value in vars(read).items() if name not in _APART} == _wanted(case)
 
 
 def _wanted(case: Case) -> dict[str, Any]:

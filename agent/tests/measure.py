@@ -21,7 +21,6 @@ from pathlib import Path
 
 import psutil
 from livekit import rtc
-from voice_agent.turns import LEGS
 
 from caller import Caller, calling, unique
 from speech import overlap
@@ -29,6 +28,7 @@ from stands import Stage, agent_track, until
 
 CALLS = (1, 2, 3, 4, 6, 8)
 ROUNDS = 3
+LEGS = ("transcript", "turn", "first_token", "guard", "first_audio", "reply")
 TONE_SECONDS = 4.0
 QUESTION = "Where does the elephant live?"
 # Above one sample in a hundred made up by the receiver, or a twentieth of the tone missing, people notice.

@@ -234,6 +234,7 @@ def test_faults_come_and_go(server: BedrockServer, bedrock: Any, switch: str, ex
     status, code, words = refused(lambda: stream(bedrock, HOURS))
     assert (status, code) == expected[:2]
     assert words.startswith(expected[2])
+    assert "forbid" not in switch or f"inference-profile/{PROFILE} because" in words
     control(server, "deny?on=0")
     control(server, "deny?on=0&client=127.0.0.1")
     assert text_of(stream(bedrock, HOURS)) == REPLIES["hours"]["en"]

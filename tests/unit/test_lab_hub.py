@@ -288,6 +288,9 @@ def test_the_log_counts_whole_bodies(lab: Lab) -> None:
     lab.await_last("the end of the answer", lambda its: its["done"])
     expected = {"server": "cdn", "status": 200, "bytes": LONG_SIZE, "range": None, "authorization": False}
     assert lab.last().items() >= expected.items()
+    small = lab.ask("/api/whoami-v2").body
+    lab.await_last("the end of the small answer", lambda its: its["done"] and its["server"] == "hub")
+    assert lab.last()["bytes"] == len(small) > 0
 
 
 def test_sixteen_connections_at_once(lab: Lab) -> None:

@@ -60,7 +60,7 @@ def occupy(home: Path, gib: float) -> None:
     cards.Card(home / "card").allocate(int(gib * GIB), "other")
 
 
-@pytest.mark.parametrize("flag", ["--deploy-config x", "--stage-overrides {}", "--no-such-flag"])
+@pytest.mark.parametrize("flag", ["--deploy-config x", "--stage-overrides {}", "--no-such-flag", "--gpu-memory 0.3"])
 def test_unknown_flag_is_refused(capsys: pytest.CaptureFixture[str], flag: str) -> None:
     with pytest.raises(SystemExit) as exit_:
         parse(["serve", "/models/x", "--omni", *flag.split()])

@@ -74,7 +74,7 @@ agent-test: setup agent/.venv/.complete
 # Three lanes side by side, each on a host of its own and in its own order, and then the lab's end.
 e2e-debian: LANE := debian doctor gate restore
 e2e-ubuntu: LANE := instance_connect lab ubuntu ubuntu_releases talk commands ubuntu_teardown
-e2e-spare: LANE := interrupted rebuild weights
+e2e-spare: LANE := rebuild weights
 
 ## deploys on three simulated hosts, and what they say when something is broken (as root)
 e2e: setup

@@ -1,6 +1,6 @@
-"""A host is destroyed, and another takes its place with its volume and its backup; and what the volume refuses.
+"""A host's first run is cut off and heals; then it is destroyed, and another takes its place with volume and backup.
 
-`spare` has a udev of its own and a slot for a real block device (tests/lab/volume.py).
+And what the volume refuses. `spare` has a udev of its own and a slot for a real block device (tests/lab/volume.py).
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from tests.e2e.conftest import (
     lab,
 )
 from tests.e2e.test_debian import await_healthy, healthy
+from tests.lab import machine
+from tests.lab.lock import locked
 from tests.lab.ssh import KNOWN_HOSTS
 from tests.lab.volume import BY_ID
 from voicestack.stack.render import SERVICES
@@ -40,6 +42,16 @@ VOLUME = ("--data", f"weights_volume={BY_ID}")
 WEIGHTS = "deploys/weights.py"
 LARGER_MIB = 3072
 MEASURED = ARTEFACTS / "rebuild.json"
+
+LISTS = "/var/lib/apt/lists/lock"
+HOLDER = (
+    "use Fcntl; open F, '>>', $ARGV[0] or die; my $whole = pack('s s x4 q q i x4', F_WRLCK, 0, 0, 0, 0); "
+    "fcntl(F, F_SETLK, $whole) or die $!; sleep 300"
+)
+"""A lock as apt takes it, in Perl: a bare host has no Python."""
+HALF_DONE = re.compile(
+    r"^Package: (?!\S*pinning)(\S*(?:nvidia|cuda)\S*)\nStatus: install \S+ (?:unpacked|half-\w+)", re.MULTILINE
+)
 
 
 class Life(NamedTuple):
@@ -59,7 +71,8 @@ def bare(lab_services: None) -> Iterator[LabHost]:
     lab("volume", "spare", "remove")
     lab("volume", "spare", "attach")
     await_that(lambda: is_attached(host), "udev names the volume")
-    yield host
+    with locked("hub", shared=True):
+        yield host
     lab("volume", "spare", "detach")
 
 
@@ -70,7 +83,7 @@ def owner(tmp_path_factory: pytest.TempPathFactory) -> Keeper:
 
 @pytest.fixture(scope="module")
 def first(bare: LabHost, owner: Keeper) -> Life:
-    """Host A with the stack from nothing; what it was when it had a backup."""
+    """Host A with the stack, as the cut-off run and the next left it; what it was when it had a backup."""
     run = bare.deploy(*VOLUME)
     assert run.status == 0, run.printed[-4000:]
     assert healthy(bare) == sorted(SERVICES)
@@ -164,11 +177,52 @@ def test_a_volume_that_is_not_there_is_refused_with_the_disks_that_are(bare: Lab
     assert re.search(r"vol0 does not exist on the host, whose disks are: .*loop93 2G", run.printed)
 
 
+def half_done(host: LabHost) -> list[str]:
+    """Packages of the driver that dpkg is at work on, read where the lab keeps the host's disk: in no time."""
+    status = machine.root_of(host.name) / "var/lib/dpkg/status"
+    return HALF_DONE.findall(status.read_text(errors="replace"))
+
+
+def test_a_lock_is_waited_for_and_a_power_cut_in_the_drivers_apt_heals_by_the_next_run(bare: LabHost) -> None:
+    bare.shell(f'systemd-run --quiet --unit=apt-daily-lab perl -e "{HOLDER.replace("$", chr(92) + "$")}" {LISTS}')
+    running = bare.start_deploy(*VOLUME)
+    held = re.compile(rf"waiting for apt: perl \(pid \d+ of apt-daily-lab\.service, at work for \d+ s\) has {LISTS}")
+    await_that(lambda: held.search(running.so_far()) is not None or running.is_over(), "the run tells who has the lock")
+    assert not running.is_over()
+    bare.shell("systemctl stop apt-daily-lab")
+    await_that(lambda: half_done(bare) != [] or running.is_over(), "dpkg is at work on the driver", 300)
+    machine.kill(bare.name)
+    assert running.wait().status != 0
+    left = half_done(bare)
+    assert left
+
+    machine.start(bare.name)
+    machine.await_ssh(bare.name)
+    run = bare.deploy(*VOLUME)
+    assert run.status == 0, run.printed[-4000:]
+    (told,) = re.findall(r"apt or dpkg was cut off in the middle; finishing: (.*)", run.printed)
+    assert set(told.split()) & set(left)
+    assert healthy(bare) == sorted(SERVICES)
+
+
+def test_a_run_that_comes_between_the_order_to_reboot_and_the_reboot_waits(bare: LabHost) -> None:
+    """As after a controller that was ended just then; and it is a second run: it changes nothing."""
+    boot = bare.shell("cat /proc/sys/kernel/random/boot_id")
+    bare.shell("touch /run/voice-reboot; systemd-run --quiet --on-active=20 systemctl reboot")
+    run = bare.deploy(*VOLUME)
+    assert run.status == 0, run.printed[-4000:]
+    assert "about to reboot since before this run: waiting for its next boot" in run.printed
+    assert bare.shell("cat /proc/sys/kernel/random/boot_id") != boot
+
+
+def test_the_next_run_changes_nothing(bare: LabHost) -> None:
+    assert_a_run_changes_nothing(bare, *VOLUME)
+
+
 def test_the_first_host_fetches_the_weights_onto_its_blank_volume(bare: LabHost, first: Life) -> None:
     assert mount(bare) == bare.shell(f"readlink -f {BY_ID}")
     assert bare.shell(f"e2label {BY_ID}") == "voice-models"
     assert fetched_by(bare) > 90_000_000
-    assert len(json.loads(bare.shell("journalctl --list-boots -o json"))) == 2
 
 
 def test_another_host_with_the_volume_and_the_backup_takes_its_place(first: Life, second: tuple[LabHost, Run]) -> None:

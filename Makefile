@@ -6,7 +6,7 @@ PYTHON := .venv/bin/python
 UV := .venv-lock/bin/uv
 E2E := e2e-debian e2e-ubuntu e2e-spare
 
-.PHONY: help setup check lint test unit lab-test program-test render-test agent-test e2e $(E2E) demo demo-down lock
+.PHONY: help setup check lint test unit lab-test program-test render-test agent-test e2e $(E2E) nightly demo demo-down lock
 
 ## what there is
 help:
@@ -73,8 +73,8 @@ agent-test: setup agent/.venv/.complete
 
 # Three lanes side by side, each on a host of its own and in its own order, and then the lab's end.
 e2e-debian: LANE := debian doctor gate restore
-e2e-ubuntu: LANE := instance_connect lab ubuntu ubuntu_releases talk commands ubuntu_teardown
-e2e-spare: LANE := rebuild weights
+e2e-ubuntu: LANE := lab ubuntu ubuntu_releases talk commands ubuntu_teardown
+e2e-spare: LANE := rebuild weights instance_connect
 
 ## deploys on three simulated hosts, and what they say when something is broken (as root)
 e2e: setup
@@ -88,6 +88,11 @@ $(E2E):
 # Cheap things first: what a second can tell need not wait for the lab.
 ## everything
 test: check lab-test program-test render-test agent-test e2e
+
+## what is too long for every change, after `make test` has left the lab (as root): the other Dockers
+nightly: setup
+	$(PYTHON) -m tests.lab requirements
+	$(PYTHON) -m pytest -q --durations=10 tests/e2e/test_dockers.py tests/e2e/test_zz_down.py
 
 ## boots a simulated GPU host, deploys onto it, calls it and hears the answer (as root)
 demo: setup

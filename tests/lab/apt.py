@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.lab import signing
@@ -9,6 +10,7 @@ from tests.lab.console import say
 from tests.lab.daemon import Daemon
 from tests.lab.disk import content_hash, files_below, make_whole
 from tests.lab.packages import debian, docker, kernel, nvidia, toolkit, ubuntu
+from tests.lab.packages.deb import Deb
 from tests.lab.places import BRIDGE_ADDRESS, CACHE, STATE
 from tests.lab.repository import write_flat, write_suite
 
@@ -46,6 +48,22 @@ def publish(*, newer: bool = False) -> None:
     say(f"apt repositories: driver {NEWER_DRIVER if newer else DRIVER} is the newest of its branch")
 
 
+def add_newest_docker() -> str:
+    """Serve Docker's newest set in a repository of its own; its address."""
+    tree = _build()
+
+    def build(root: Path) -> None:
+        store = root / "store"
+        store.mkdir(parents=True)
+        _write_docker(root, store, docker.newest)
+
+    made = make_whole(tree / "docker-newest", build, what="the newest Docker's repository")
+    link = tree / "current" / made.name
+    if not link.exists():
+        link.symlink_to(made)
+    return f"{URL}/{made.name}"
+
+
 def _build() -> Path:
     """Both states of the repositories, cached by everything that goes into them."""
     sources = files_below(_HERE / "packages", _HERE / "nvidia")
@@ -63,8 +81,7 @@ def _build() -> Path:
 
 def _write_repositories(root: Path, store: Path, *, newer: bool) -> None:
     drivers = (DRIVER, NEWER_DRIVER) if newer else (DRIVER,)
-    for suite, revision in (("trixie", "debian.13~trixie"), ("noble", "ubuntu.24.04~noble")):
-        write_suite(root / "docker", store, suite, "Docker", {"stable": docker.vendor(revision)})
+    _write_docker(root / "docker", store, docker.vendor)
     for distribution, revision in (("debian13", "1"), ("ubuntu2404", "0ubuntu1")):
         cuda = root / "cuda" / distribution / "x86_64"
         offered = [deb for version in (*drivers, NEXT_BRANCH_DRIVER) for deb in nvidia.repository(version, revision)]
@@ -77,5 +94,10 @@ def _write_repositories(root: Path, store: Path, *, newer: bool) -> None:
     # Ubuntu's archive keeps no older version beside the newest.
     archive = {"main": [*kernel.headers(), *docker.ubuntu()], "restricted": ubuntu.driver(drivers[-1])}
     write_suite(root / "ubuntu", store, "noble", "Ubuntu", archive)
-    for name in ("docker/gpg", "libnvidia-container/gpgkey"):
-        (root / name).write_text(signing.public_key())
+    (root / "libnvidia-container/gpgkey").write_text(signing.public_key())
+
+
+def _write_docker(root: Path, store: Path, offered: Callable[[str], list[Deb]]) -> None:
+    for suite, revision in (("trixie", "debian.13~trixie"), ("noble", "ubuntu.24.04~noble")):
+        write_suite(root, store, suite, "Docker", {"stable": offered(revision)})
+    (root / "gpg").write_text(signing.public_key())

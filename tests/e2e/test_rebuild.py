@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,14 +18,13 @@ from tests.documented import documented_command
 from tests.e2e.backups import CADDYS_DATA, DOMAIN, Keeper, belongings, keeper, served
 from tests.e2e.conftest import (
     ARTEFACTS,
-    LAB,
-    ROOT,
     LabHost,
     Run,
     assert_a_run_changes_nothing,
     await_that,
     fetched_by,
     fresh_host,
+    inventory_with,
     lab,
 )
 from tests.e2e.test_debian import await_healthy, healthy
@@ -244,10 +242,8 @@ def test_the_second_run_on_it_changes_nothing(second: tuple[LabHost, Run]) -> No
 
 def test_testinfra_finds_the_weights_on_their_volume(second: tuple[LabHost, Run], tmp_path: Path) -> None:
     """The inventory names the volume, as the one for EC2 does."""
-    inventory = Path(shutil.copytree(ROOT / LAB, tmp_path / "inventory")) / "lab.py"
-    with inventory.open("a") as file:
-        file.write(f"\nfor _, data in voice:\n    data['weights_volume'] = '{BY_ID}'\n")
-    result = second[0].host_tests("-k", "volume or catalogs", inventory=str(inventory))
+    inventory = inventory_with(tmp_path, weights_volume=BY_ID)
+    result = second[0].host_tests("-k", "volume or catalogs", inventory=inventory)
     assert (result.returncode, "skipped" in result.stdout) == (0, False), result.stdout[-4000:]
 
 

@@ -89,10 +89,10 @@ $(E2E):
 ## everything
 test: check lab-test program-test render-test agent-test e2e
 
-## what is too long for every change, after `make test` has left the lab (as root): the other Dockers
+## what is too long for every change, after `make test` has left the lab (as root): other Dockers, Debian 12
 nightly: setup
 	$(PYTHON) -m tests.lab requirements
-	$(PYTHON) -m pytest -q --durations=10 tests/e2e/test_dockers.py tests/e2e/test_zz_down.py
+	$(PYTHON) -m pytest -q --durations=10 tests/e2e/test_others.py tests/e2e/test_zz_down.py
 
 ## boots a simulated GPU host, deploys onto it, calls it and hears the answer (as root)
 demo: setup

@@ -24,6 +24,7 @@ NEXT_BRANCH_DRIVER = "590.44.01"
 
 TOOLKITS = ("1.19.0", "1.19.1")
 
+_DOCKERS = (("bookworm", "debian.12~bookworm"), ("trixie", "debian.13~trixie"), ("noble", "ubuntu.24.04~noble"))
 _HERE = Path(__file__).parent
 _SERVED = STATE / "apt"
 
@@ -82,7 +83,7 @@ def _build() -> Path:
 def _write_repositories(root: Path, store: Path, *, newer: bool) -> None:
     drivers = (DRIVER, NEWER_DRIVER) if newer else (DRIVER,)
     _write_docker(root / "docker", store, docker.vendor)
-    for distribution, revision in (("debian13", "1"), ("ubuntu2404", "0ubuntu1")):
+    for distribution, revision in (("debian12", "1"), ("debian13", "1"), ("ubuntu2404", "0ubuntu1")):
         cuda = root / "cuda" / distribution / "x86_64"
         offered = [deb for version in (*drivers, NEXT_BRANCH_DRIVER) for deb in nvidia.repository(version, revision)]
         write_flat(cuda, store, "NVIDIA", [*offered, nvidia.pinning("580"), nvidia.pinning("590")])
@@ -90,7 +91,8 @@ def _write_repositories(root: Path, store: Path, *, newer: bool) -> None:
     toolkits = [deb for version in TOOLKITS for deb in toolkit.packages(version)]
     origin = "https://nvidia.github.io/libnvidia-container"
     write_flat(root / "libnvidia-container/stable/deb/amd64", store, origin, toolkits)
-    write_suite(root / "debian-extras", store, "trixie", "Debian", {"main": kernel.headers()})
+    for suite in ("trixie", "bookworm"):
+        write_suite(root / "debian-extras", store, suite, "Debian", {"main": kernel.headers()})
     # Ubuntu's archive keeps no older version beside the newest.
     archive = {"main": [*kernel.headers(), *docker.ubuntu()], "restricted": ubuntu.driver(drivers[-1])}
     write_suite(root / "ubuntu", store, "noble", "Ubuntu", archive)
@@ -98,6 +100,6 @@ def _write_repositories(root: Path, store: Path, *, newer: bool) -> None:
 
 
 def _write_docker(root: Path, store: Path, offered: Callable[[str], list[Deb]]) -> None:
-    for suite, revision in (("trixie", "debian.13~trixie"), ("noble", "ubuntu.24.04~noble")):
+    for suite, revision in _DOCKERS:
         write_suite(root, store, suite, "Docker", {"stable": offered(revision)})
     (root / "gpg").write_text(signing.public_key())

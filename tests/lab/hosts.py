@@ -36,7 +36,7 @@ DISTRIB_DESCRIPTION="Ubuntu 24.04.2 LTS"
 """
 
 _ABOUT = """\
-This machine belongs to a test laboratory. It runs Debian 13 in systemd-nspawn.
+This machine belongs to a test laboratory. It runs Debian in systemd-nspawn.
 Its GPU, the NVIDIA driver and the packages of other vendors are stand-ins made by the lab.
 """
 
@@ -48,7 +48,7 @@ archive are imitated on Debian 13, so that the code for Ubuntu hosts can be run.
 
 def create(name: str, *, gpu: bool = True) -> None:
     """Make the host's root filesystem, unless it exists."""
-    source = rootfs.ensure()
+    source = rootfs.ensure(_suite(name))
 
     def build(root: Path) -> None:
         run("cp", "--archive", "--reflink=auto", source, root)
@@ -64,6 +64,11 @@ def create(name: str, *, gpu: bool = True) -> None:
             _disguise_as_ubuntu(root)
 
     make_whole(machine.root_of(name), build, what=f"root filesystem of host {name}")
+
+
+def _suite(name: str) -> str:
+    """The Debian release that the host runs, whatever it presents itself as."""
+    return "bookworm" if name == "bookworm" else rootfs.SUITE
 
 
 def destroy(name: str) -> None:
@@ -118,7 +123,7 @@ def _admit_operator(root: Path, name: str) -> None:
 def _add_distribution_extras(root: Path, name: str) -> None:
     """Packages that a distribution's archive has and Debian's mirror lacks here: headers for this kernel."""
     (root / _DISTRIBUTION_KEY).write_text(signing.public_key())
-    suite, components = ("noble", "main restricted") if name == "ubuntu" else ("trixie", "main")
+    suite, components = ("noble", "main restricted") if name == "ubuntu" else (_suite(name), "main")
     archive = "ubuntu" if name == "ubuntu" else "debian-extras"
     (root / "etc/apt/sources.list.d/voice-lab-distribution.sources").write_text(
         f"Types: deb\nURIs: {apt.URL}/{archive}\nSuites: {suite}\nComponents: {components}\n"

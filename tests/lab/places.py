@@ -22,5 +22,5 @@ INVENTORY = "tests/lab/inventory/lab.py"
 BRIDGE = "vlab0"
 BRIDGE_ADDRESS = "10.93.77.1"
 NETWORK = "10.93.77.0/24"
-HOST_ADDRESSES = {"debian": "10.93.77.10", "ubuntu": "10.93.77.11", "spare": "10.93.77.12"}
-"""`spare` is a second Debian, for tests that destroy a host while others use theirs."""
+HOST_ADDRESSES = {"debian": "10.93.77.10", "ubuntu": "10.93.77.11", "spare": "10.93.77.12", "bookworm": "10.93.77.13"}
+"""`spare` is a second Debian 13, for tests that destroy a host while others use theirs; `bookworm` is Debian 12."""

@@ -1,8 +1,9 @@
-"""The root filesystem every lab host starts from: Debian 13 with an sshd, and nothing the product installs."""
+"""The root filesystem a lab host starts from: Debian 13 or 12 with an sshd, and nothing the product installs."""
 
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 from tests.lab.console import run
@@ -41,16 +42,18 @@ def mirror() -> str:
     return _DEFAULT_MIRROR
 
 
-def ensure() -> Path:
+def ensure(suite: str = SUITE) -> Path:
     """The cached root filesystem; built on first use."""
     bundle = (Path("/") / _BUNDLE).read_bytes()
-    key = content_hash([SUITE, mirror(), *_PACKAGES, bundle, Path(__file__).read_bytes()])
-    return make_whole(CACHE / "rootfs" / f"{SUITE}-{key}", _build, what=f"Debian {SUITE} root filesystem")
+    key = content_hash([suite, mirror(), *_PACKAGES, bundle, Path(__file__).read_bytes()])
+    return make_whole(
+        CACHE / "rootfs" / f"{suite}-{key}", partial(_build, suite), what=f"Debian {suite} root filesystem"
+    )
 
 
-def _build(root: Path) -> None:
+def _build(suite: str, root: Path) -> None:
     root.parent.mkdir(parents=True, exist_ok=True)
-    run("mmdebstrap", "--variant=minbase", f"--include={','.join(_PACKAGES)}", SUITE, root, mirror())
+    run("mmdebstrap", "--variant=minbase", f"--include={','.join(_PACKAGES)}", suite, root, mirror())
     _trust_what_the_controller_trusts(root)
     for identity in (root / "etc/ssh").glob("ssh_host_*"):
         identity.unlink()

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.lab.console import run
 from tests.lab.places import HOST_ADDRESSES, STATE
 
-USERS = {"debian": "root", "ubuntu": "ubuntu", "spare": "root"}
+USERS = {"debian": "root", "ubuntu": "ubuntu", "spare": "root", "bookworm": "root"}
 KEY = STATE / "ssh" / "id_ed25519"
 KNOWN_HOSTS = STATE / "ssh" / "known_hosts"
 

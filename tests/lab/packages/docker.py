@@ -37,12 +37,12 @@ _ENGINE = "github.com/moby/moby/v2@v2.0.0-beta.24"
 def vendor(revision: str) -> list[Deb]:
     """What download.docker.com offers for one release, revision as in `debian.13~trixie`; the newest set is empty."""
     empty = (Deb(name, f"{version}~{revision}", "A newer release, empty") for name, version in NEWEST.items())
-    return [*empty, *_packages(_programs(), PINNED, revision)]
+    return [*empty, *_packages(_programs(revision), PINNED, revision)]
 
 
 def newest(revision: str) -> list[Deb]:
     """The same with the newest set alone, and real; its programs are built from source when first asked for."""
-    return _packages({**_programs(), **_built()}, NEWEST, revision)
+    return _packages({**_programs(revision), **_built()}, NEWEST, revision)
 
 
 def _packages(programs: Mapping[str, Path], versions: Mapping[str, str], revision: str) -> list[Deb]:
@@ -71,12 +71,15 @@ def _released() -> dict[str, Path]:
     return {tree.name: tree for tree in debian.unpacked().iterdir()}
 
 
-def _programs() -> dict[str, Path]:
+def _programs(revision: str) -> dict[str, Path]:
     """Programs and units by name: testing's as long as its engine is the pinned one, else the lab's release's."""
     trees = _released()
     testing = debian.unpacked("testing", _TESTING)
     if debian.version(testing / "docker.io") == PINNED["docker-ce"].removeprefix("5:").removesuffix("-1"):
         trees |= {name: testing / name for name in _TESTING}
+    if revision.endswith("bookworm"):
+        # Debian 13's wants a newer libc; the others do not.
+        trees["runc"] = debian.unpacked("bookworm", ("runc",)) / "runc"
     return _by_name(trees)
 
 

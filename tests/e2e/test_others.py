@@ -1,4 +1,4 @@
-"""The same deploy on the Dockers that a host may have beside the pinned one: the newest, and the distribution's.
+"""The same deploy on hosts that are not the usual one: Docker's newest, the distribution's Docker, Debian 12.
 
 `make nightly`: each is a whole deploy of a bare host.
 """
@@ -29,16 +29,17 @@ def distribution() -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("which", "version", "store"),
+    ("name", "settings_of", "system", "docker", "store"),
     [
-        pytest.param(newest, "29.8.2", "io.containerd.snapshotter.v1", id="newest"),
-        pytest.param(distribution, "26.1.5+dfsg1", "overlay2", id="distribution"),
+        pytest.param("spare", newest, "13", "29.8.2", "io.containerd.snapshotter.v1", id="docker 29"),
+        pytest.param("spare", distribution, "13", "26.1.5+dfsg1", "overlay2", id="the distribution's docker"),
+        pytest.param("bookworm", dict, "12", "28.5.2+dfsg4", "overlay2", id="debian 12"),
     ],
 )
 def test_a_caller_is_answered_and_a_second_run_changes_nothing(
-    which: Callable[[], dict[str, object]], version: str, store: str, tmp_path: Path
+    name: str, settings_of: Callable[[], dict[str, object]], system: str, docker: str, store: str, tmp_path: Path
 ) -> None:
-    host, settings = fresh_host("spare"), which()
+    host, settings = fresh_host(name), settings_of()
     data = [
         word
         for key, value in settings.items()
@@ -47,7 +48,8 @@ def test_a_caller_is_answered_and_a_second_run_changes_nothing(
     run = host.deploy(*data)
     assert run.status == 0, run.printed[-4000:]
     assert healthy(host) == sorted(SERVICES)
-    assert host.shell("docker version -f '{{.Server.Version}} {{.Client.Version}}'") == f"{version} {version}"
+    assert host.shell(". /etc/os-release && echo $VERSION_ID") == system
+    assert host.shell("docker version -f '{{.Server.Version}} {{.Client.Version}}'") == f"{docker} {docker}"
     assert store in host.shell("docker info -f '{{.Driver}} {{.DriverStatus}}'")
     assert_a_run_changes_nothing(host, *data)
     for program in ("deploys/verify.py", "deploys/audit.py"):

@@ -29,6 +29,8 @@ from tests.lab.vllm.stages import BUNDLED, Chunks, chunks
 
 FRONT = Front(("127.0.0.1", 0), ["served"], [])
 INSIDE, OUTSIDE = "127.0.0.1", "127.0.0.2"
+SAMPLES = -(-(60000 * 24000 // 22050) // 1920) * 1920
+"""Of quick_voice at 24 kHz, in whole frames of 80 ms."""
 VOICES = {"de_female": True, "casual_male": True, "de_male": False}
 
 
@@ -89,16 +91,17 @@ def chat(server: ApiServer, *messages: tuple[str, str], **fields: object) -> Ans
 
 
 def test_health(omni: ApiServer, guard: ApiServer) -> None:
-    assert json.loads(Answer(omni, "/health").body) == {"status": "healthy"}
-    plain = Answer(guard, "/health")
-    assert (plain.status, plain.body) == (200, b"")
+    for server in (omni, guard):
+        answer = Answer(server, "/health")
+        assert (answer.status, answer.kind, answer.body) == (200, None, b"")
 
 
-def test_models_voices_metrics(omni: ApiServer) -> None:
+def test_models_voices_metrics(omni: ApiServer, guard: ApiServer) -> None:
     assert json.loads(Answer(omni, "/v1/models").body)["data"][0]["id"] == "served"
     assert json.loads(Answer(omni, "/v1/audio/voices").body)["voices"] == ["casual_male", "de_female", "de_male"]
-    assert b"vllm:num_requests_running" in Answer(omni, "/metrics").body
-    assert Answer(omni, "/nothing").status == 404
+    assert b"vllm:num_requests_running" in Answer(guard, "/metrics").body
+    assert b"vllm:" not in Answer(omni, "/metrics").body
+    assert (Answer(omni, "/nothing").status, Answer(omni, "/v1/audio/speech").status) == (404, 405)
 
 
 def test_wav_is_24_khz_mono(omni: ApiServer) -> None:
@@ -106,7 +109,7 @@ def test_wav_is_24_khz_mono(omni: ApiServer) -> None:
     assert answer.kind == "audio/wav"
     with wave.open(io.BytesIO(answer.body)) as file:
         assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (24000, 1, 2)
-        assert file.getnframes() == 60000 * 24000 // 22050
+        assert file.getnframes() == SAMPLES
 
 
 def test_streamed_pcm_equals_the_whole(omni: ApiServer) -> None:
@@ -129,7 +132,7 @@ def test_pieces_are_the_stage_files() -> None:
     assert Chunks(begin=5, steady=5).ends(17) == [5, 10, 15, 17]
     assert Chunks().ends(0) == []
     sizes = [len(piece) for piece in speech.pieces("x", "de_female", Chunks(begin=5, steady=25))]
-    assert sizes == [5 * 1920 * 2] * 5 + [2 * (60000 * 24000 // 22050 - 25 * 1920)]
+    assert sizes == [5 * 1920 * 2] * 5 + [2 * (SAMPLES - 25 * 1920)]
 
 
 def test_idle_connections_are_closed(omni: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +141,7 @@ def test_idle_connections_are_closed(omni: ApiServer, monkeypatch: pytest.Monkey
     connection = http.client.HTTPConnection("127.0.0.1", omni.server_address[1], timeout=10)
     for _ in range(2):
         connection.request("GET", "/health")
-        assert connection.getresponse().read()
+        assert connection.getresponse().read() == b""
     # at once it served another request; after a pause it hangs up, without a byte
     assert connection.sock.recv(1) == b""
     connection.close()
@@ -161,6 +164,10 @@ def test_streamed_wav_breaks_off(omni: ApiServer, capfd: pytest.CaptureFixture[s
         ({"stream": True, "response_format": "mp3"}, "Streaming (stream=true) requires response_format='pcm'"),
         ({"stream": True, "speed": 2}, "Speed adjustment is not supported when streaming"),
         ({"speed": 9}, "less than or equal to 4"),
+        ({"response_format": "x"}, "Input should be 'wav', 'pcm', 'flac', 'mp3', 'aac' or 'opus'"),
+        ({"max_new_tokens": "x"}, "Input should be a valid integer, unable to parse string as an integer"),
+        ({"ref_audio": "x"}, "ref_audio must be a URL"),
+        ({"input": "Wort " * 4000}, "maximum context length is 4096 tokens"),
         ({"voice": "de_male"}, "Speech generation failed"),
     ],
 )
@@ -233,6 +240,25 @@ def test_system_role_is_refused(guard: ApiServer) -> None:
 
 def test_long_conversations_do_not_fit(guard: ApiServer) -> None:
     assert "maximum context length is 4096 tokens" in chat(guard, ("user", "Wort " * 4000)).error
+    assert "you requested 4000 output tokens" in chat(guard, ("user", "Wort"), max_tokens=4000).error
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"messages": ["hi"]}, "'loc': ('body', 'messages', 0), 'msg': 'Input should be a valid dictionary'"),
+        ({"messages": "hi"}, "Input should be a valid list"),
+        ({"messages": []}, "list index out of range"),
+        ({"chat_template_kwargs": ["x"]}, "'input': ['x']"),
+        ({"max_tokens": 0}, "max_tokens must be at least 1, got 0."),
+        ({"temperature": "hot"}, "unable to parse string as a number"),
+        ({"temperature": -1}, "temperature must be non-negative, got -1.0."),
+    ],
+)
+def test_requests_that_make_no_sense(guard: ApiServer, fields: dict[str, object], words: str) -> None:
+    answer = chat(guard, ("user", "bomb"), **fields)
+    assert answer.status == 400
+    assert words in answer.error
 
 
 def test_voices_have_their_language() -> None:

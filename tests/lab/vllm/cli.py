@@ -49,7 +49,7 @@ def build(args: argparse.Namespace, card_root: Path, hurry: bool) -> ApiServer:
     names = args.served_model_name or [args.model]
     keys = args.api_key or [key for key in [os.environ.get("VLLM_API_KEY")] if key]
     host = args.host or "0.0.0.0"  # noqa: S104 - vLLM's own default
-    front = Front((host, args.port), names, keys)
+    front = Front((host, args.port), names, keys, args.model)
     if args.omni:
         return _start_omni(args, model, card_root, front, hurry)
     return _start_plain(args, model, card_root, front, hurry)

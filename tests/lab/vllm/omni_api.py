@@ -8,11 +8,20 @@ import threading
 from typing import Any
 
 from . import speech
+from .refusals import ApiError, between, check, integer, one_of, refusal, text, too_long, value_error
 from .report import log, logs_what_is_spoken
-from .server import ApiError, ApiServer, Front, Handler
+from .server import ApiServer, Front, Handler
 from .stages import Chunks
 
-_FORMATS = ("wav", "pcm", "flac", "mp3", "aac", "opus")
+_FIELDS = {
+    **dict.fromkeys(("input", "model", "voice", "ref_audio", "instructions"), text),
+    "response_format": one_of("wav", "pcm", "flac", "mp3", "aac", "opus"),
+    "speed": between(0.25, 4.0),
+    "stream_format": one_of("sse", "audio"),
+    "max_new_tokens": integer,
+}
+_VOICE_TOKENS = 70
+"""About what a voice and the special tokens take of a prompt."""
 
 
 class OmniServer(ApiServer):
@@ -28,13 +37,12 @@ class OmniServer(ApiServer):
 class OmniHandler(Handler):
     """The speech routes."""
 
+    routes = Handler.routes | {"/v1/audio/speech", "/v1/audio/voices"}
     server: OmniServer
 
     def get(self) -> None:
-        """Health with a body, the voices, and the shared routes."""
-        if self.path == "/health":
-            self.send_json({"status": "healthy"})
-        elif self.path == "/v1/audio/voices":
+        """The voices, and the shared routes."""
+        if self.path == "/v1/audio/voices":
             self.send_json({"voices": sorted(self.server.voices), "uploaded_voices": []})
         else:
             super().get()
@@ -48,6 +56,9 @@ class OmniHandler(Handler):
         check_fields(request)
         self.check_model(request.get("model"))
         voice = check_speech(request, self.server.voices)
+        prompt = _VOICE_TOKENS + len(request["input"]) // 4
+        if prompt > self.server.length:
+            raise too_long(self.server.length, 0, str(prompt), str(prompt), prompt)
         with self.server.turns:
             if not self.fault():
                 self._speak(request, voice)
@@ -55,11 +66,11 @@ class OmniHandler(Handler):
 
     def _speak(self, request: dict[str, Any], voice: str) -> None:
         """The audio itself."""
-        text, speed = request["input"], float(request.get("speed") or 1.0)
+        words, speed = request["input"], float(request.get("speed") or 1.0)
         if logs_what_is_spoken():
             log(
                 "serving_speech.py:1241",
-                f"TTS speech request: text={text[:50]!r}, model=voxtral_tts",
+                f"TTS speech request: text={words[:50]!r}, model=voxtral_tts",
                 process="APIServer",
             )
         if not self.server.voices[voice]:
@@ -68,7 +79,7 @@ class OmniHandler(Handler):
                 "Speech generation failed: EngineCore encountered an issue. See stack trace (above) for the root cause."
             )
         shape = request.get("response_format", "wav")
-        pieces = speech.pieces(text, voice, self.server.chunks, speed)
+        pieces = speech.pieces(words, voice, self.server.chunks, speed)
         if request.get("stream"):
             if request.get("stream_format") != "audio":
                 self.send_pieces(map(_event, pieces), "text/event-stream; charset=utf-8")
@@ -105,44 +116,30 @@ def _event(piece: bytes) -> bytes:
     return f"event: speech.audio.delta\ndata: {data}\n\n".encode()
 
 
-def _invalid(field: str, message: str) -> ApiError:
-    """A field that pydantic refuses, as vLLM words it."""
-    return ApiError(
-        f"1 validation error:\n  {{'type': 'value_error', 'loc': ('body', '{field}'), 'msg': \"{message}\"}}"
-    )
-
-
 def check_fields(request: dict[str, Any]) -> None:
     """What the request's schema refuses (protocol/audio.py)."""
-    if not isinstance(request.get("input"), str):
-        raise _invalid("input", "Field required" if "input" not in request else "Input should be a valid string")
-    shape = request.get("response_format", "wav")
-    if shape not in _FORMATS:
-        raise _invalid("response_format", "Input should be 'wav', 'pcm', 'flac', 'mp3', 'aac' or 'opus'")
-    speed = request.get("speed")
-    if speed is not None and not (isinstance(speed, int | float) and 0.25 <= speed <= 4.0):
-        raise _invalid("speed", "Input should be greater than or equal to 0.25 and less than or equal to 4")
+    check(request, "input", _FIELDS)
     if request.get("stream_format") == "sse":
-        raise _invalid("stream_format", "Value error, 'sse' is not a supported stream_format yet. Please use 'audio'.")
-    if request.get("stream"):
-        if shape not in {"pcm", "wav"}:
-            needed = "Value error, Streaming (stream=true) requires response_format='pcm' or 'wav'."
-            raise _invalid("stream", f"{needed} Got response_format='{shape}'.")
-        if speed not in {None, 1.0}:
-            raise _invalid(
-                "stream",
-                "Value error, Speed adjustment is not supported when streaming (stream=true). Set speed=1.0 "
-                "or omit it.",
-            )
+        message = "'sse' is not a supported stream_format yet. Please use 'audio'."
+        raise refusal(value_error(message, "sse", "stream_format"))
+    shape = request.get("response_format", "wav")
+    if request.get("stream") and shape not in {"pcm", "wav"}:
+        needed = "Streaming (stream=true) requires response_format='pcm' or 'wav'."
+        raise refusal(value_error(f"{needed} Got response_format='{shape}'.", request))
+    if request.get("stream") and request.get("speed") not in {None, 1.0}:
+        needed = "Speed adjustment is not supported when streaming (stream=true)."
+        raise refusal(value_error(f"{needed} Set speed=1.0 or omit it.", request))
     if shape not in {"wav", "pcm"}:
-        raise ApiError(f"The lab's stand-in speaks wav and pcm only, not {shape}")
+        raise ApiError("Unknown format: 'AAC'" if shape == "aac" else f"The lab's stand-in does not speak {shape}")
 
 
 def check_speech(request: dict[str, Any], voices: dict[str, bool]) -> str:
     """What serving_speech.py refuses; the voice's name."""
     if not request["input"].strip():
         raise ApiError("Input text cannot be empty")
-    voice = request.get("voice")
+    voice, reference = request.get("voice"), request.get("ref_audio")
+    if reference is not None and not reference.startswith(("http://", "https://", "data:", "file://")):
+        raise ApiError("ref_audio must be a URL (http/https), base64 data URL (data:...), or file URI (file://...)")
     if voice is None:
         raise ApiError("Either 'voice' (preset speaker) or 'ref_audio' (voice cloning) must be provided")
     voice = str(voice).lower()

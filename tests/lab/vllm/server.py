@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -12,21 +13,11 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from .faults import INSIDE, Faults
+from .refusals import ApiError, Fault, issue, refusal
 from .report import log
 
 KEEP_ALIVE_S = 5.0
 """uvicorn closes a connection that was idle for so long (vLLM's VLLM_HTTP_TIMEOUT_KEEP_ALIVE)."""
-
-
-class ApiError(Exception):
-    """An answer in vLLM's error shape."""
-
-    def __init__(
-        self, message: str, *, status: int = 400, kind: str = "BadRequestError", param: str | None = None
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body = {"error": {"message": message, "type": kind, "param": param, "code": status}}
 
 
 @dataclass(frozen=True)
@@ -36,6 +27,7 @@ class Front:
     address: tuple[str, int]
     names: list[str]
     keys: list[str]
+    root: str = "/models/served"
 
 
 class ApiServer(ThreadingHTTPServer):
@@ -47,6 +39,7 @@ class ApiServer(ThreadingHTTPServer):
     def __init__(self, front: Front, handler: type[Handler], length: int) -> None:
         super().__init__(front.address, handler)
         self.names = front.names
+        self.root = front.root
         self.length = length
         self.keys = front.keys
         self.requests = 0
@@ -57,6 +50,9 @@ class ApiServer(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     """/v1/models, /metrics, errors; a subclass adds its engine's routes."""
+
+    routes = frozenset({"/health", "/metrics", "/v1/chat/completions", "/v1/models", "/version"})
+    """What another method than its own is answered with 405."""
 
     protocol_version = "HTTP/1.1"
     server: ApiServer
@@ -109,19 +105,26 @@ class Handler(BaseHTTPRequestHandler):
 
     def get(self) -> None:
         """The routes both engines have; a subclass looks at its own first."""
-        if self.path == "/v1/models":
+        if self.path == "/health":
+            self.send_body(b"", None)
+        elif self.path == "/v1/models":
             self.send_json({"object": "list", "data": [self._model(name) for name in self.server.names]})
         elif self.path == "/metrics":
-            self.send_body(self._metrics().encode(), "text/plain; version=0.0.4; charset=utf-8")
+            self.send_body(self.metrics().encode(), "text/plain; version=1.0.0; charset=utf-8")
         elif self.path == "/version":
             self.send_json({"version": "0.18.0"})
         else:
-            self.send_json({"detail": "Not Found"}, HTTPStatus.NOT_FOUND)
+            self._lost()
 
     def post(self) -> None:
         """Nothing by itself."""
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.send_json({"detail": "Not Found"}, HTTPStatus.NOT_FOUND)
+        self._lost()
+
+    def _lost(self) -> None:
+        """No such route, or not with this method."""
+        status = HTTPStatus.METHOD_NOT_ALLOWED if self.path in self.routes else HTTPStatus.NOT_FOUND
+        self.send_json({"detail": status.phrase}, status)
 
     def _model(self, name: str) -> dict[str, Any]:
         return {
@@ -129,33 +132,47 @@ class Handler(BaseHTTPRequestHandler):
             "object": "model",
             "created": int(time.time()),
             "owned_by": self.owner,
-            "root": name,
+            "root": self.server.root,
             "parent": None,
             "max_model_len": self.server.length,
-            "permission": [],
+            "permission": [
+                {
+                    "id": f"modelperm-{uuid.uuid4().hex[:16]}",
+                    "object": "model_permission",
+                    "created": int(time.time()),
+                    **{f"allow_{what}": False for what in ("create_engine", "search_indices", "fine_tuning")},
+                    **{f"allow_{what}": True for what in ("sampling", "logprobs", "view")},
+                    "organization": "*",
+                    "group": None,
+                    "is_blocking": False,
+                }
+            ],
         }
 
-    def _metrics(self) -> str:
-        label = f'{{model_name="{self.server.names[0]}"}}'
-        return (
-            "# TYPE vllm:num_requests_running gauge\n"
-            f"vllm:num_requests_running{label} 0.0\n"
-            "# TYPE vllm:request_success_total counter\n"
-            f"vllm:request_success_total{label} {float(self.server.requests)}\n"
-        )
+    def metrics(self) -> str:
+        """The API server's own figures; vLLM's are a subclass's."""
+        return f"# TYPE http_requests_total counter\nhttp_requests_total {float(self.server.requests)}\n"
 
     def body(self) -> dict[str, Any]:
         """The request's JSON object."""
         raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if not self.headers.get("Content-Type", "").startswith("application/json"):
-            raise ApiError("Unsupported Media Type: Only 'application/json' is allowed", status=415)
+            refused = "Unsupported Media Type: Only 'application/json' is allowed"
+            raise ApiError(f"1 validation error:\n  {refused} {[refused]}", kind="Bad Request")
         try:
             content = json.loads(raw)
-        except ValueError as error:
-            raise ApiError(f"1 validation error:\n  JSON decode error: {error}") from error
+        except json.JSONDecodeError as error:
+            raise refusal(
+                issue(Fault("json_invalid", "JSON decode error", {"error": error.msg}), {}, error.pos)
+            ) from error
         if not isinstance(content, dict):
-            raise ApiError("1 validation error:\n  Input should be a valid dictionary")
+            raise self.no_object(content)
         return content
+
+    def no_object(self, content: object) -> ApiError:
+        """The answer to JSON that is no object."""
+        fault = Fault("model_attributes_type", "Input should be a valid dictionary or object to extract fields from")
+        return refusal(issue(fault, content))
 
     def fault(self) -> bool:
         """Let a fault happen that is due for whoever is outside the container; True if it was the answer."""
@@ -178,10 +195,11 @@ class Handler(BaseHTTPRequestHandler):
         """A JSON answer."""
         self.send_body(json.dumps(content).encode(), "application/json", status)
 
-    def send_body(self, content: bytes, kind: str, status: int = 200) -> None:
+    def send_body(self, content: bytes, kind: str | None, status: int = 200) -> None:
         """A complete answer."""
         self.send_response(status)
-        self.send_header("Content-Type", kind)
+        if kind is not None:
+            self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)

@@ -56,8 +56,9 @@ def pieces(text: str, voice: str, chunks: Chunks, speed: float = 1.0) -> Iterato
     total = length(len(source))
     start = 0
     for frames in chunks.ends(-(-total // _SAMPLES_PER_FRAME)):
-        end = min(frames * _SAMPLES_PER_FRAME, total)
-        yield resampled(source, start, end).tobytes()
+        end = frames * _SAMPLES_PER_FRAME
+        # the codec makes whole frames
+        yield resampled(source, start, min(end, total)).tobytes().ljust((end - start) * 2, b"\0")
         start = end
 
 

@@ -18,10 +18,6 @@ COMPOSE_VERSION = binaries.COMPOSE_VERSION
 
 VLLM_OMNI = {
     "0.18.0": "a70e4ebf7df0a02ff2a76e04957349471c9ba831b3546ecba2b484d6a53c7ea3",
-    "0.20.0": "25f2a9093a0690a65ff075886854582ef2c4284f79c8fe4e51e90faffa33be40",
-    "0.22.0": "df3c95a5834ce99f6d532a07883e34874bd8044d2f4ee890b4a5c512810d4ace",
-    "0.26.0": "ed12206b31a64685511854bd7cba18efe91d0dbfdbc8433beda718dcf556f601",
-    "0.28.0": "78a582b7c6140cd1796bdc8a65a0b5c2dac2dd7715a96f1d9950214a1b75b8ad",
     "0.30.0": "141cb0c7b9c07970e5c92a99aab9696e81682dbfa3d2bfcde359c3c1533385f4",
 }
 """Release -> sha256 of its wheel (py3-none-any, 2 to 8 MB)."""

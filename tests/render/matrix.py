@@ -31,7 +31,7 @@ Values = dict[str, dict[str, Any]]
 
 GROUPS: tuple[dict[str, Values], ...] = (
     {
-        "schema": {"old": {}, "new": {"image_vllm_voxtral": "vllm/vllm-omni:v0.28.0"}},
+        "schema": {"old": {}, "new": {"image_vllm_voxtral": "vllm/vllm-omni:v0.30.0"}},
         "guard": {
             "gpu0": {},
             "gpu1": {"guard_placement": "gpu1"},

@@ -57,8 +57,8 @@ CHANGED: dict[str, tuple[Any, ...]] = {
     "image_livekit": ("livekit/livekit-server:v1.13.4", "image: livekit/livekit-server:v1.13.4"),
     "image_caddy": ("caddy:2.11.6-alpine", "image: voice-caddy:"),
     "image_vllm_voxtral": (
-        "vllm/vllm-omni:v0.28.0",
-        *("image: vllm/vllm-omni:v0.28.0", "- --deploy-config=/etc/voxtral/voxtral_tts.yaml", "stages:"),
+        "vllm/vllm-omni:v0.30.0",
+        *("image: vllm/vllm-omni:v0.30.0", "- --deploy-config=/etc/voxtral/voxtral_tts.yaml", "stages:"),
     ),
     "image_vllm_guard": ("vllm/vllm-openai:v0.18.0", "image: vllm/vllm-openai:v0.18.0"),
     "image_agent_base": ("python:3.14-slim-trixie", "image: voice-agent:"),

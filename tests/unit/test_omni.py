@@ -28,6 +28,7 @@ def test_0_18_has_the_old_schema_and_the_others_the_new_one() -> None:
         ("v0.24.0", "is broken for Voxtral: it speaks something unrelated to the text"),
         ("v0.16.0", "does not know Voxtral-4B-TTS"),
         ("v0.18.1", "was not compared with that of vllm-omni 0.18.1"),
+        ("v0.28.0", "was not compared with that of vllm-omni 0.28.0"),
         ("v0.32.0", "was not compared with that of vllm-omni 0.32.0"),
         ("latest", "latest names no release"),
         ("v0.30.0rc1", "v0.30.0rc1 names no release"),
@@ -37,7 +38,7 @@ def test_0_18_has_the_old_schema_and_the_others_the_new_one() -> None:
 def test_other_tags_are_refused_with_the_reason_and_the_fix(tag: str, reason: str) -> None:
     refused = omni.refusal(f"vllm/vllm-omni:{tag}@sha256:{'a' * 64}") or ""
     assert reason in refused
-    assert "use a tag of v0.18.0, v0.20.0" in refused
+    assert "use a tag of v0.18.0, v0.30.0" in refused
 
 
 def test_plain_vllm_cannot_serve_voxtral() -> None:

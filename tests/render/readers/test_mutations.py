@@ -53,7 +53,7 @@ READERS: dict[str, dict[str, Reader]] = {
 }
 """Template -> who reads what it renders."""
 
-OLD, NEW = "vllm/vllm-omni:v0.18.0", "vllm/vllm-omni:v0.28.0"
+OLD, NEW = "vllm/vllm-omni:v0.18.0", "vllm/vllm-omni:v0.30.0"
 
 
 class Mutation(NamedTuple):
@@ -158,9 +158,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"site_acme_email": "operator@example.org"},
     ],
     "livekit.yaml.j2": [{}, {"livekit_log_level": "error"}],
-    "voxtral_tts.yaml.j2": [
-        {"image_vllm_voxtral": f"vllm/vllm-omni:v{each}"} for each in ("0.18.0", "0.20.0", "0.30.0")
-    ],
+    "voxtral_tts.yaml.j2": [{"image_vllm_voxtral": f"vllm/vllm-omni:v{each}"} for each in ("0.18.0", "0.30.0")],
 }
 """Settings under which every line of a template is rendered at least once."""
 

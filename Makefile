@@ -6,7 +6,8 @@ PYTHON := .venv/bin/python
 UV := .venv-lock/bin/uv
 E2E := e2e-debian e2e-ubuntu e2e-spare
 
-.PHONY: help setup check lint test unit lab-test program-test render-test agent-test e2e $(E2E) nightly demo demo-down lock
+.PHONY: help setup check lint test unit lab-test program-test render-test agent-test engines-test e2e \
+    $(E2E) nightly demo demo-down lock
 
 ## what there is
 help:
@@ -71,6 +72,14 @@ agent-test: setup agent/.venv/.complete
 	$(PYTHON) -m tests.lab requirements
 	export LIVEKIT_SERVER="$$($(PYTHON) -m tests.lab livekit)"; cd agent && .venv/bin/python -m pytest -q
 
+# On two cores that others used too (load 8): the table 2 min 29 s, all of it 10 min; both environments, once, 8 minutes.
+## the lab's engines against the real vllm and vllm-omni on the CPU, and how those end
+engines-test: setup
+	$(PYTHON) -m tests.lab requirements
+	$(PYTHON) -m tests.engines.install
+	$(PYTHON) -m pytest -q tests/engines/test_conformance.py
+	$(PYTHON) -m pytest -q -n 2 tests/engines/test_lifecycle.py
+
 # Three lanes side by side, each on a host of its own and in its own order, and then the lab's end.
 e2e-debian: LANE := debian doctor gate restore
 e2e-ubuntu: LANE := lab ubuntu ubuntu_releases talk commands ubuntu_teardown
@@ -89,8 +98,8 @@ $(E2E):
 ## everything
 test: check lab-test program-test render-test agent-test e2e
 
-## what is too long for every change, after `make test` has left the lab (as root): other Dockers, Debian 12
-nightly: setup
+## what is too long for every change, after `make test` has left the lab (as root): real engines, other Dockers, Debian 12
+nightly: engines-test
 	$(PYTHON) -m tests.lab requirements
 	$(PYTHON) -m pytest -q --durations=10 tests/e2e/test_others.py tests/e2e/test_zz_down.py
 
@@ -119,3 +128,4 @@ lock:
 	    -c agent/requirements.txt -o agent/requirements-cuda.txt
 	$(UV) pip compile -q --generate-hashes --universal --python-version 3.11 --custom-compile-command "make lock" \
 	    agent/requirements-test.in -o agent/requirements-test.txt
+	$(PYTHON) -m tests.engines.lock $(UV)

@@ -38,6 +38,9 @@ _BROWSER = ("chromium", "chromium-driver", "libnss3-tools")
 _INSTANCE_CONNECT = ("openssh-server", "curl")
 """What EC2 Instance Connect is tested with (tests/lab/ec2); the lab itself comes up without."""
 
+_ENGINES = ("libtcmalloc-minimal4",)
+"""What the real vllm wants on a CPU (tests/engines); the lab itself comes up without."""
+
 _BACKUPS = ("age",)
 """What reads a backup besides this repository; the lab itself comes up without."""
 
@@ -57,7 +60,7 @@ def check() -> None:
 
 def install() -> None:
     """Install them with apt, showing its own progress; works on Debian 12 and 13."""
-    packages = sorted({*_PACKAGE_OF.values(), *_NO_PROGRAM, *_BROWSER, *_INSTANCE_CONNECT, *_BACKUPS})
+    packages = sorted({*_PACKAGE_OF.values(), *_NO_PROGRAM, *_BROWSER, *_INSTANCE_CONNECT, *_ENGINES, *_BACKUPS})
     had_sshd = shutil.which("sshd") is not None
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with step("what the lab needs, from apt"):

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable
 from typing import Any
 
 from on_host.paths import HOME
+
+COMPOSE = ("compose", "--project-directory", str(HOME), "-f", str(HOME / "compose.yml"))
 
 
 def run(*words: str) -> str:
@@ -19,7 +22,18 @@ def run(*words: str) -> str:
 
 def compose(*words: str) -> str:
     """Run docker compose on the stack's file."""
-    return run("compose", "--project-directory", str(HOME), "-f", str(HOME / "compose.yml"), *words)
+    return run(*COMPOSE, *words)
+
+
+def compose_up(tell: Callable[[str], object], *words: str) -> tuple[int, list[str]]:
+    """Have docker compose start what `words` name: its exit status, and its lines, which `tell` gets as they come."""
+    command = ["docker", *COMPOSE, "up", "-d", "--no-deps", *words]
+    said = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        for line in process.stdout or ():
+            said.append(line.rstrip())
+            tell(said[-1])
+    return process.returncode, said
 
 
 def image_id(image: str) -> str:

@@ -65,7 +65,11 @@ CAUSES: tuple[tuple[str, str], ...] = (
         "has): run the deploy",
     ),
     (
-        r"No space left on device",
+        r"seccomp not supported|namespace \{.*\} does not exist",
+        "runc does not fit this Docker: containerd.io brings its own (`which -a runc` shows who comes first)",
+    ),
+    (
+        r"[Nn]o space left on device",
         "a disk is full: `df -h` shows which, `docker system df` what images take; in /dev/shm it is shm_size",
     ),
     (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from on_host import docker
 from on_host.paths import HOME
 from on_host.redaction import redact
 from on_host.start import compare, reach, releases
+from on_host.start.causes import likely_cause
 from on_host.start.compare import Started, Wanted
 from on_host.start.waiting import NotHealthyError, await_health, failure, say
 
@@ -116,10 +118,12 @@ def bring_up_one(service: str, reason: str, reloads: Mapping[str, Any] | None) -
     """
     before = process_of(service)
     if reason != compare.RELOADS:
-        try:
-            docker.compose("up", "-d", "--no-deps", *recreation(reason), service)
-        except subprocess.CalledProcessError as error:
-            raise NotHealthyError(service, f"{service}: docker compose up failed (exit {error.returncode})") from error
+        status, said = docker.compose_up(partial(say, error=True), *recreation(reason), service)
+        if status:
+            # No container's log has it: a hook that failed, a device that is not there, a full disk.
+            cause = likely_cause(said) or "not one of the known ones; read what it says above"
+            failed = f"{service}: docker compose up failed (exit {status}); likely cause: {cause}"
+            raise NotHealthyError(service, failed)
     if reloads and process_of(service) == before:
         reload(service, reloads)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socket import create_server
@@ -133,7 +133,7 @@ class Host:
         }
         monkeypatch.setattr(docker, "containers", self.containers)
         monkeypatch.setattr(docker, "log_lines", lambda *_: [])
-        monkeypatch.setattr(docker, "compose", self.compose)
+        monkeypatch.setattr(docker, "compose_up", self.compose_up)
         monkeypatch.setattr(compare, "recorded", lambda: self.started)
         monkeypatch.setattr(compare, "record", self.started.__setitem__)
         monkeypatch.setattr(compare, "definitions", dict)
@@ -148,10 +148,11 @@ class Host:
             name: {"Id": name, "Image": "i", "State": state, "RestartCount": 0} for name, state in self.states.items()
         }
 
-    def compose(self, *words: str) -> None:
+    def compose_up(self, tell: Callable[[str], object], *words: str) -> tuple[int, list[str]]:
         self.composed.append(words)
         if self.made_anew_mends and "--force-recreate" in words:
             self.dead.clear()
+        return 0, []
 
     def problem(self, url: str) -> str:
         self.asked.append(url)
@@ -202,7 +203,7 @@ def test_an_old_releases_plan_asks_nowhere(host: Host) -> None:
 def test_who_is_not_reached_is_made_anew_and_nobody_else(host: Host, dead: str, service: str) -> None:
     host.dead.add(dead)
     assert list(services.bring_up()) == [service]
-    assert host.composed == [("up", "-d", "--no-deps", "--force-recreate", service)]
+    assert host.composed == [("--force-recreate", service)]
     assert host.check() == {}
 
 

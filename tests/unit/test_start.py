@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -220,16 +221,17 @@ class Machine:
         self.asked: list[str] = []
         self.process, self.after_up, self.answers = "first", after_up, list(answers)
         monkeypatch.setattr(docker, "containers", self.containers)
-        monkeypatch.setattr(docker, "compose", self.compose)
+        monkeypatch.setattr(docker, "compose_up", self.compose_up)
         monkeypatch.setattr(subprocess, "run", self.run)
 
     def containers(self) -> dict[str, Any]:
         state = {"StartedAt": self.process}
         return {"caddy": container(State=state, Config={"Healthcheck": {"Test": ["CMD", "wget", "health"]}})}
 
-    def compose(self, *words: str) -> None:
-        self.asked.append(" ".join(words))
+    def compose_up(self, tell: Callable[[str], object], *words: str) -> tuple[int, list[str]]:
+        self.asked.append(f"up {' '.join(words)}")
         self.process = self.after_up
+        return 0, []
 
     def run(self, words: list[str], **options: object) -> subprocess.CompletedProcess[str]:
         assert words[:3] == ["docker", "exec", "c"]
@@ -242,7 +244,7 @@ class Machine:
 
 
 RELOADS = {"files": [], "command": ["caddy", "reload"]}
-UP = "up -d --no-deps caddy"
+UP = "up caddy"
 
 
 def test_a_changed_file_is_reloaded_and_the_health_check_asked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,7 +268,28 @@ def test_a_container_that_compose_leaves_as_it_is_reloads_and_a_new_process_does
 def test_a_container_that_never_started_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, after_up="second")
     services.bring_up_one("caddy", compare.NEVER_STARTED, None)
-    assert machine.asked == ["up -d --no-deps --force-recreate caddy"]
+    assert machine.asked == ["up --force-recreate caddy"]
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        ("OCI runtime create failed: error running createContainer hook #0: exit status 1", "the container toolkit's"),
+        ("Error response from daemon: mkdir /var/lib/docker/x: no space left on device", "a disk is full"),
+        ("no such image", "not one of the known ones; read what it says above"),
+    ],
+)
+def test_a_start_that_docker_refuses_names_the_cause(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path, said: str, cause: str
+) -> None:
+    """Then no container has a log."""
+    (tmp_path / "docker").write_text(f"#!/bin/sh\necho ' Container caddy  Starting'\necho '{said}' >&2\nexit 3\n")
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(services, "process_of", lambda _: ("", ""))
+    with pytest.raises(NotHealthyError, match=rf"^caddy: docker compose up failed \(exit 3\); likely cause: {cause}"):
+        services.bring_up_one("caddy", "its configuration changed", None)
+    assert capfd.readouterr().err == f" Container caddy  Starting\n{said}\n"
 
 
 @pytest.mark.parametrize(
@@ -299,6 +322,10 @@ def test_the_digest_sees_every_value_and_no_order() -> None:
         ("runc create failed: error running createContainer hook #1: exit status 1", "container toolkit's hook"),
         ("error running createContainer hook: nvidia-container-cli: nvml error: driver not loaded", "it checks both"),
         ("could not apply CDI: unresolvable CDI devices nvidia.com/gpu=0", "nvidia-ctk cdi list"),
+        ("Unexpected error from cudaGetDeviceCount(). Error 803: system has unsupported display driver", "do not fit"),
+        ("runc create failed: seccomp: config provided but seccomp not supported", "runc does not fit"),
+        ('runc create failed: namespace {"time" ""} does not exist', "runc does not fit"),
+        ("write /var/lib/containerd/io.containerd.content.v1.content/ingest: no space left on device", "disk is full"),
         ("OSError: [Errno 28] No space left on device: '/root/.cache/vllm/torch_compile_cache'", "disk is full"),
         ("safetensors_rust.SafetensorError: Error while deserializing header: header too large", "weights_verify=deep"),
         ("OSError: It looks like the config file at '/models/x/config.json' is not a valid JSON file.", "damaged"),

@@ -11,6 +11,7 @@ from typing import Any
 
 import paramiko
 import pytest
+from pyinfra.api import facts
 from pyinfra.api.command import StringCommand
 from pyinfra.api.config import Config
 from pyinfra.api.connect import connect_all
@@ -19,10 +20,17 @@ from pyinfra.api.inventory import Inventory
 from pyinfra.api.operation import OperationMeta, add_op, operation
 from pyinfra.api.operations import run_ops
 from pyinfra.api.state import BaseStateCallback, State, StateOperationHostData
+from pyinfra.api.util import get_kwargs_str
 from pyinfra.connectors import util
 from pyinfra.connectors.ssh import SSHConnector
 
-from voicestack.pyinfra_insides import OwnCommand, begin_program, operations, when_hosts_are_known
+from voicestack.pyinfra_insides import (
+    OwnCommand,
+    begin_program,
+    operations,
+    when_hosts_are_known,
+    withhold_arguments,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,6 +51,7 @@ VERSIONS = f"pyinfra {version('pyinfra')} with paramiko {version('paramiko')}"
         (SSHConnector, "run_shell_command", {"command", "print_output", "print_input", "arguments"}, "the same"),
         (util, "make_unix_command_for_host", {"state", "host", "command"}, "the lock is not taken"),
         (paramiko.SSHClient, "exec_command", {"command"}, "the lock is not taken"),
+        (facts, "get_kwargs_str", {"kwargs"}, "errors print a fact's arguments"),
         (paramiko.Transport, "__init__", {"sock", "disabled_algorithms"}, "SHA-1 is accepted"),
     ],
 )
@@ -133,6 +142,33 @@ def test_pyinfra_carries_out_our_commands_and_its_operations_are_seen() -> None:
     (first, _), (last, its) = seen.at
     assert list(its) == [first, last]
     assert [each.did_change() for each in its.values()] == [True, False]
+
+
+class Refused(facts.FactBase[str]):
+    """What no host answers."""
+
+    def command(self, files: str) -> str:
+        """Say why, and fail."""
+        return f": {files}; echo going down >&2; false"
+
+
+def test_a_fact_that_fails_is_named_without_its_arguments(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(facts, "get_kwargs_str", get_kwargs_str)
+    state = local_state()
+    connect_all(state)
+    (host,) = state.inventory
+
+    def said() -> str:
+        caplog.clear()
+        facts.get_fact(state, host, Refused, kwargs={"files": "/etc/one"}, apply_failed_hosts=False)
+        return caplog.text
+
+    assert "/etc/one" in said()
+    withhold_arguments()
+    assert "Refused (what the host said stands above)" in (text := said())
+    assert "/etc/one" not in text + capfd.readouterr().out
 
 
 def test_a_check_is_called_when_the_hosts_are_known() -> None:

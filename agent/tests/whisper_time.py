@@ -25,8 +25,6 @@ import ctranslate2
 import numpy as np
 from ctranslate2.specs.whisper_spec import WhisperSpec
 
-from speech import WEIGHTS
-
 ROUNDS = 3
 TOKENS = 15
 FRAMES, POSITIONS = 3000, 1500  # of 30 s: log-mel frames, and what the encoder makes of them
@@ -59,8 +57,8 @@ LARGE = (
 )
 
 
-def made_up(shape: Shape, directory: Path) -> None:
-    """Write a model of this shape in CTranslate2's format, int8."""
+def made_up(shape: Shape, directory: Path, quantization: str = "int8") -> None:
+    """Write a model of this shape in CTranslate2's format."""
     spec = WhisperSpec(shape.encoder, shape.heads, shape.decoder, shape.heads)
     width = shape.width
     fill(spec.encoder.conv1, (width, shape.mels, 3))
@@ -80,7 +78,7 @@ def made_up(shape: Shape, directory: Path) -> None:
         normalise(layer.ffn.layer_norm, width)
     spec.register_vocabulary(vocabulary(shape))
     spec.validate()
-    spec.optimize(quantization="int8")
+    spec.optimize(quantization=quantization)
     spec.save(str(directory))
 
 
@@ -121,8 +119,7 @@ def measure(name: str, directory: Path, threads: int, shape: Shape) -> None:
         started = time.perf_counter()
         encoded = model.encode(ctranslate2.StorageView.from_array(sound))
         between = time.perf_counter()
-        # nothing may end it early: each round makes the same number of tokens
-        model.generate(encoded, [[shape.start]], beam_size=1, max_length=TOKENS + 1, suppress_tokens=[shape.start - 1])
+        decode(model, shape, encoded)
         decoder.append((time.perf_counter() - between) / TOKENS)
         encoder.append(between - started)
     once, token = statistics.median(encoder[1:]), statistics.median(decoder[1:])  # the first round warms up
@@ -132,6 +129,11 @@ def measure(name: str, directory: Path, threads: int, shape: Shape) -> None:
     sys.stdout.flush()
 
 
+def decode(model: Any, shape: Shape, encoded: Any) -> None:
+    """Make TOKENS tokens: nothing may end it early."""
+    model.generate(encoded, [[shape.start]], beam_size=1, max_length=TOKENS + 1, suppress_tokens=[shape.start - 1])
+
+
 def resident() -> float:
     """This process's memory, MiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -139,6 +141,8 @@ def resident() -> float:
 
 
 def main(threads: int) -> None:
+    from speech import WEIGHTS  # noqa: PLC0415 - benchmarks/on_a_card.py takes the shapes alone
+
     sys.stdout.write(f"{os.cpu_count()} cores, {threads} threads, int8, median of {ROUNDS}\n")
     sys.stdout.write(f"| model | encoder (s) | token (ms) | {TOKENS} tokens in all (s) | memory (MiB) |\n|")
     sys.stdout.write(" --- |" * 5 + "\n")

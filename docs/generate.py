@@ -15,8 +15,7 @@ import grimp
 
 from docs import picture
 from voicestack.paths import ROOT
-from voicestack.settings.group_data import flat
-from voicestack.settings.load import typed
+from voicestack.settings.load import of_group
 from voicestack.settings.model import Settings
 
 SOURCE = ROOT / "group_data" / "all.py"
@@ -95,8 +94,7 @@ def with_parts(document: str, made: dict[str, str]) -> str:
 
 def of_production() -> Settings:
     """group_data/all.py with prod.py over it."""
-    settings, _ = typed({"site_domain": "host.invalid", **flat("prod", [])})
-    return settings
+    return of_group("prod", [])
 
 
 if __name__ == "__main__":

@@ -18,8 +18,7 @@ from pathlib import Path
 from voicestack.gpu.cards import read
 from voicestack.plan.picture import svg
 from voicestack.plan.table import table
-from voicestack.settings.group_data import flat
-from voicestack.settings.load import SettingsError, report, typed
+from voicestack.settings.load import SettingsError, of_group
 
 
 def main(words: list[str]) -> int:
@@ -34,10 +33,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--svg", default="", metavar="FILE", help="draw the plan there")
     arguments = parser.parse_args(words)
     try:
-        # The plan depends on no name; the inventory's need not be known here.
-        settings, unknown = typed({"site_domain": "host.invalid", **flat(arguments.group, arguments.data)})
-        if unknown:
-            raise SettingsError(report(unknown))
+        settings = of_group(arguments.group, arguments.data)
         source = arguments.measured
         measured = (
             read(sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")) if source else ()

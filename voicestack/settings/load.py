@@ -16,6 +16,7 @@ from pyinfra.api.exceptions import PyinfraError
 from on_host.redaction import find
 from voicestack.paths import ROOT
 from voicestack.settings.contradictions import contradictions, outside
+from voicestack.settings.group_data import flat
 from voicestack.settings.model import KEYS, SECTIONS, Settings
 
 PRIVATE = ("age identity", "private key")
@@ -63,6 +64,19 @@ def typed(data: Mapping[str, Any]) -> tuple[Settings, list[str]]:
         return Settings.model_validate(sections), problems
     except ValidationError as error:
         raise SettingsError(report([*problems, *map(_describe, error.errors())])) from None
+
+
+def of_group(group: str, overrides: list[str]) -> Settings:
+    """The settings of a group of group_data, for a program that needs no host: its domain need not be known.
+
+    Raises:
+        SettingsError: with one line for each problem.
+        ValueError: there is no such group, or `overrides` are not KEY=VALUE; a line for each.
+    """
+    settings, unknown = typed({"site_domain": "host.invalid", **flat(group, overrides)})
+    if unknown:
+        raise SettingsError(report(unknown))
+    return settings
 
 
 class _Run:

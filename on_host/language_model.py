@@ -5,11 +5,7 @@ The agent names a kind (agent/voice_agent/bedrock_errors.py); AWS's own texts, w
 
 from __future__ import annotations
 
-_REGION = "--region ..."
-_LIST = (
-    f"`aws bedrock list-inference-profiles {_REGION}` and `aws bedrock list-foundation-models {_REGION}` say what "
-    "there is (docs/decisions/bedrock.md)"
-)
+_LIST = "`.venv/bin/python -m voicestack.bedrock` in the clone lists what there is"
 WORDS = {
     "denied": "AWS denies it: the instance's role (or the agent's key) needs bedrock:InvokeModelWithResponseStream on "
     "agent_bedrock_model, and with an eu. profile also on the model behind it in all of site_allowed_regions "
@@ -55,4 +51,4 @@ def told(kind: str, model: str, region: str) -> str:
     """
     if kind == UNASKED:
         return "the agent's container did not ask Bedrock for a token; `docker logs voice-voice-agent-1` on the host"
-    return f"{model} in {region}: {WORDS.get(kind, kind)}".replace(_REGION, f"--region {region}")
+    return f"{model} in {region}: {WORDS.get(kind, kind)}"

@@ -26,22 +26,25 @@ _CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard"
 class Account:
     """AWS as this run sees it. Safe to use from several greenlets or threads."""
 
-    def __init__(self, region: str, role_arn: str = "") -> None:
+    def __init__(self, region: str, role_arn: str = "", *, metadata: bool = True) -> None:
+        """`metadata`: whether an EC2 instance's role counts; to ask for one takes seconds where there is none."""
         self.region = region
         self._lock = threading.Lock()  # a session is not made for two who make clients at once; a client is
         self._session = botocore.session.get_session()
         if role_arn:
             self._assume(role_arn)
+        elif not metadata:
+            self._session.get_component("credential_provider").remove("iam-role")
 
-    def client(self, service: str, *, configured_endpoint: bool = True) -> Any:
-        """A client of this service; it asks where AWS_ENDPOINT_URL_... says, if that is set and is to count.
+    def client(self, service: str, config: Config | None = None) -> Any:
+        """A client of this service, with `config` over what is usual here.
 
         Raises:
             BotoCoreError: AWS's configuration is wrong, for example names a profile that there is not.
         """
-        config = _CONFIG if configured_endpoint else _CONFIG.merge(Config(ignore_configured_endpoint_urls=True))
+        merged = _CONFIG.merge(config) if config else _CONFIG
         with self._lock:
-            return self._session.create_client(service, region_name=self.region, config=config)
+            return self._session.create_client(service, region_name=self.region, config=merged)
 
     def credentials(self) -> Any:
         """What to sign with now: access_key, secret_key and token.

@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 EU = ("eu-central-1", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-3")
 # AWS calls these Europe, and `eu-*` would let them in.
 OUTSIDE_EU = {"eu-west-2": "London", "eu-central-2": "Zurich"}
-# Geography in front of an inference profile's id -> the regions that it may route to (docs/decisions/bedrock.md: which
-# source says so, and what is not verified). One that is not here is refused.
+# Geography in front of an inference profile's id -> the regions that it may route to, as read on 2026-11-28
+# (docs/decisions/bedrock.md: in which sources). Preflight asks AWS for a profile's own. One not here is refused.
 GEOGRAPHIES = {"eu": EU}
 
 _AWS = re.compile(r"(.+\.)?(amazonaws\.(com|com\.cn|eu)|api\.aws|api\.amazonwebservices\.(com\.cn|eu))")
@@ -88,13 +88,18 @@ def refused_endpoint(url: str, region: str) -> str | None:
         return "no URL"
     if is_public(url):
         return "a public address, which says nothing of its region"
-    host = (parts.hostname or "").removesuffix(".")
-    if not _AWS.fullmatch(host):
+    if not is_aws(url):
         return None
+    host = (parts.hostname or "").removesuffix(".")
     if parts.scheme != "https":
         return "plain http to AWS"
     ours = rf"(vpce-[a-z0-9-]+\.)?bedrock-runtime(-fips)?\.{re.escape(region)}\.((vpce\.)?amazonaws\.com|api\.aws)"
     return None if re.fullmatch(ours, host) else f"an AWS endpoint outside {region}"
+
+
+def is_aws(url: str) -> bool:
+    """Whether it names a host of AWS's."""
+    return _AWS.fullmatch((urlsplit(url).hostname or "").removesuffix(".")) is not None
 
 
 def is_public(url: str) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.documented import ROOT, documented_command
+from tests.lab.bedrock.catalog import Catalog
 from tests.lab.ec2.amazon import PROFILE, Amazon
 from tests.programs.instances import launch
 from tests.programs.launching.cloud import publish_image
@@ -64,6 +65,27 @@ def test_a_rebuilds_variables_are_what_a_launch_needs(operator: Operator, amazon
     end_it = documented_command(".venv/bin/python -m voicestack.launch --terminate NAME", {"NAME": "voice"})
     operator.succeeds(end_it, "y\n")
     assert states(amazon) == ["terminated"]
+
+
+def test_the_language_models_are_listed(operator: Operator, amazon: Amazon) -> None:
+    list_them = documented_command(".venv/bin/python -m voicestack.bedrock")
+    line = 'site_region, agent_bedrock_model = "eu-west-1", "mistral.ministral-3-14b-instruct"'
+    catalog = Catalog()
+    catalog.has("eu-central-1", "mistral.pixtral-large-2502-v1:0", "eu-central-1", "eu-north-1")
+    catalog.has("eu-west-1", "mistral.ministral-3-14b-instruct")
+    catalog.has("eu-west-1", "anthropic.some-v1:0")
+    with catalog.served():
+        assert f"\n  {line}\n" in operator.succeeds(list_them)
+        assert f"\n{line}\n" in (ROOT / "docs/decisions/bedrock.md").read_text()
+        theirs = operator.succeeds(documented_command(".venv/bin/python -m voicestack.bedrock --vendor anthropic"))
+        assert ("anthropic.some" in theirs, "mistral." in theirs) == (True, False)
+        operator.settings.write_text(line + "\n")
+        operator.succeeds(list_them)
+        assert catalog.asked[-1] == ("eu-west-1", "GetFoundationModel")
+    del operator.environment["AWS_PROFILE"]
+    nobody = operator.types(list_them)
+    assert nobody.returncode == 1
+    assert "AWS credentials: Unable to locate credentials; log in with `aws configure sso`" in nobody.stderr
 
 
 def test_the_cards_plan_is_printed_and_drawn(operator: Operator) -> None:

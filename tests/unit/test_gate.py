@@ -110,7 +110,7 @@ def test_a_turn_is_read_as_the_agent_writes_it() -> None:
         ("llm: throttled", "llm", "quota"),
         ("llm: credentials", "llm", "role"),
         ("llm: timeout", "llm", "did not answer in time"),
-        ("llm: ended", "llm", "list-inference-profiles"),
+        ("llm: ended", "llm", "voicestack.bedrock"),
         ("guard: deadline", "guard", "slower"),
         ("guard: error", "guard", "fails closed"),
         ("tts: not audio", "tts", "error where the audio"),

@@ -40,8 +40,8 @@ def test_every_kind_of_the_agents_has_words_here_and_in_the_gate() -> None:
     [
         ("denied", ("bedrock:InvokeModelWithResponseStream", "agent_bedrock_model", "voicestack.launch")),
         ("no access", ("account", "agent_bedrock_model", "site_region")),
-        ("ended", ("at its end", "legacy", "agent_bedrock_model", "list-inference-profiles --region eu-central-1")),
-        ("unknown model", ("site_region", "agent_bedrock_model", "list-foundation-models")),
+        ("ended", ("at its end", "legacy", "agent_bedrock_model", "python -m voicestack.bedrock")),
+        ("unknown model", ("site_region", "agent_bedrock_model", "python -m voicestack.bedrock")),
         ("profile", ("on demand", "inference profile", "eu.")),
         ("credentials", ("role", "AGENT_AWS_ACCESS_KEY_ID", "clock", "enabled site_region")),
         ("throttled", ("quota",)),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 
+from pyinfra import logger
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
 
+from voicestack import bedrock
 from voicestack.gpu import advice
 from voicestack.gpu.cards import card, measured
 from voicestack.gpu.plan import SECOND_GPU, on_other_card
@@ -36,13 +38,18 @@ class PreflightError(PyinfraError):
 
 
 def require(host: Host, settings: Settings) -> HostReport:
-    """Ask the host what it is.
+    """Ask the host what it is, and AWS meanwhile for the language model.
 
     Raises:
-        PreflightError: with every reason why the stack cannot live there.
+        PreflightError: with every reason why the stack cannot live there, or would have no model to ask.
     """
+    asked = bedrock.question(settings, through_ec2="eic_region" in host.data.dict())
     report = ask(host, settings)
     problems = findings(report, settings, ask_volume(host, settings), has_token=hub_token() is not None)
+    model = asked.answer() if asked else bedrock.Answer()
+    problems += model.problems
+    for note in model.notes:
+        host.log(note, logger.warning)
     if problems:
         count = "1 finding" if len(problems) == 1 else f"{len(problems)} findings"
         lines = "\n".join(f"  - {problem}" for problem in problems)

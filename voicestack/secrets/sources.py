@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from botocore.config import Config
 from pydantic import SecretStr
 
 from on_host.redaction import redact
@@ -103,7 +104,7 @@ def parameters(path: str, region: str, role_arn: str = "") -> dict[str, str]:
     where = f"SSM Parameter Store in {region}"
     try:
         # An endpoint of somebody's configuration could lie in any region.
-        client = account(region, role_arn).client("ssm", configured_endpoint=False)
+        client = account(region, role_arn).client("ssm", Config(ignore_configured_endpoint_urls=True))
         pages = client.get_paginator("get_parameters_by_path").paginate(Path=path, WithDecryption=True)
         found = [each for page in pages for each in page["Parameters"]]
     except REFUSALS as error:

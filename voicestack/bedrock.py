@@ -72,7 +72,7 @@ def _model(found: Mapping[str, Any], region: str) -> Offer:
 
 
 def _types(found: Mapping[str, Any]) -> Sequence[str]:
-    return found.get("inferenceTypesSupported", ("ON_DEMAND",))  # it need not be there
+    return tuple(found.get("inferenceTypesSupported", ("ON_DEMAND",)))  # it need not be there
 
 
 def _profile(found: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]]) -> Offer:

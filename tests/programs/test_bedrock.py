@@ -192,7 +192,7 @@ class Host(SimpleNamespace):
     """One that preflight has nothing against."""
 
     def __init__(self) -> None:
-        super().__init__(name="box", data=SimpleNamespace(dict=dict), told=[])
+        super().__init__(name="box", data=SimpleNamespace(), told=[])
 
     def get_fact(self, *_: Any, **__: Any) -> Any:
         return GOOD

@@ -43,7 +43,7 @@ def require(host: Host, settings: Settings) -> HostReport:
     Raises:
         PreflightError: with every reason why the stack cannot live there, or would have no model to ask.
     """
-    asked = bedrock.question(settings, through_ec2="eic_region" in host.data.dict())
+    asked = bedrock.question(settings, through_ec2=hasattr(host.data, "eic_region"))
     report = ask(host, settings)
     problems = findings(report, settings, ask_volume(host, settings), has_token=hub_token() is not None)
     model = asked.answer() if asked else bedrock.Answer()

@@ -125,7 +125,7 @@ def _service() -> Any:
     return get_session().get_service_model("bedrock")
 
 
-class _Refused(ServiceException):  # type: ignore[misc]  # moto has no types
+class _Refused(ServiceException):
     """An answer that is an error; moto looks where its class is from."""
 
     def __init__(self, kind: str, message: str) -> None:

@@ -223,6 +223,7 @@ guard_refusal = "Dazu kann ich leider nichts sagen."  # what the caller hears th
 guard_start_timeout_s = 900  # not healthy by then: the start has failed
 
 # --- agent -------------------------------------------------------------------------------------------------------
+agent_source = "agent"  # what the agent's image is built from, seen from this clone: its own; or yours (docs/agent.md)
 agent_health_port = 8081  # health and metrics, loopback only
 agent_name = ""  # empty: LiveKit dispatches the agent to every room
 agent_greeting = (  # what a call begins with; callers cannot interrupt it

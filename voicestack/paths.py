@@ -9,6 +9,9 @@ from on_host import paths
 ROOT = Path(__file__).resolve().parents[1]
 """This clone."""
 
+TOOLS = ROOT / "voicestack" / "tools.sh"
+"""Handed to scripts that have this clone's own agent do something on a host."""
+
 HOME = str(paths.HOME)
 """Where the stack's files lie on a host."""
 

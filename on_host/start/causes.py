@@ -112,6 +112,11 @@ CAUSES: tuple[tuple[str, str], ...] = (
         "Caddy refuses its Caddyfile: an edit by hand, or another version of the image",
     ),
     (
+        r"^ModuleNotFoundError: No module named",
+        "a Python package is not where the Python of the agent's image looks; install it in a virtual environment, and "
+        "have the Dockerfile import it, so that the build fails and not the start (docs/agent.md)",
+    ),
+    (
         r"invalid API key|401.*livekit|unauthorized",
         "the agent's LiveKit key and secret are not the server's: run the deploy, it gives both the same",
     ),

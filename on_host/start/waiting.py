@@ -14,6 +14,8 @@ from on_host.start.causes import likely_cause
 LOG_LINES = 30
 RESTARTS_THAT_MEAN_FAILURE = 3
 REPORT_EVERY_S = 10
+NO_CHECK = ["NONE"]
+"""What a Dockerfile's `HEALTHCHECK NONE` makes."""
 
 
 class NotHealthyError(Exception):
@@ -39,8 +41,12 @@ def await_health(service: str, timeout_s: int) -> None:
     """Poll until the service is healthy, saying now and then how far it is.
 
     Raises:
-        NotHealthyError: when it stopped, restarts over and over, or `timeout_s` seconds are over.
+        NotHealthyError: when it stopped, restarts over and over, or `timeout_s` seconds are over; at once when nothing
+            asks for its health.
     """
+    if docker.containers()[service]["Config"].get("Healthcheck", {}).get("Test", NO_CHECK) == NO_CHECK:
+        why = "its image has no HEALTHCHECK, so nothing would ever say that it is well (docs/agent.md)"
+        raise NotHealthyError(service, f"{service}: {why}")
     started = reported = time.monotonic()
     restarts_before = docker.containers()[service]["RestartCount"]
     while True:

@@ -16,13 +16,12 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from on_host.paths import HOME, LIVEKIT_ENV, STATE
 from on_host.verify.report import GATE
 from on_host.verify.request import Request
 from on_host.verify.rotation import rotate
-from on_host.verify.run import Verification, remove_container, services
+from on_host.verify.run import Verification, remove_container
 
 ROOT_CERTIFICATE = STATE / "caddy/data/caddy/pki/authorities/local/root.crt"
 
@@ -78,11 +77,9 @@ def warn_about_dns(run: Verification) -> None:
         run.take("warning", text=text)
 
 
-def agent_image(present: dict[str, dict[str, Any]]) -> str:
-    """The id of the image that the agent's container runs, else the one that the stack's files want, else ""."""
-    if "voice-agent" in present:
-        return str(present["voice-agent"]["Image"])
-    return _written("compose.yml", r"^    image: (voice-agent:\S+)$")
+def tools_image() -> str:
+    """The image with LiveKit's client and Whisper, the deploys' own agent's; "" where there is no stack."""
+    return _written("compose.yml", r"^x-tools: (\S+)$")
 
 
 def public_address() -> str:
@@ -114,8 +111,8 @@ def main(place: Path) -> int:
     """Verify; 0 when everything that was asked passed."""
     request = Request.from_json((place / "request.json").read_text(encoding="utf-8"))
     started = time.monotonic()
-    run = Verification(place, replace(request, address=public_address()), agent_image(services()))
-    run.say(f"{request.domain} at {run.request.address or 'no address'}, in the agent's image {run.image[:19]}")
+    run = Verification(place, replace(request, address=public_address()), tools_image())
+    run.say(f"{request.domain} at {run.request.address or 'no address'}, in the image {run.image or 'of no stack'}")
     watch_endings()
     try:
         remove_container()

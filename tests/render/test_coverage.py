@@ -94,6 +94,7 @@ CHANGED: dict[str, tuple[Any, ...]] = {
     "guard_deadline_ms": (900, "GUARD_DEADLINE_MS='900'"),
     "guard_refusal": ("Nein.", "GUARD_REFUSAL='Nein.'"),
     "guard_start_timeout_s": (600, "- --timeout=600", '"vllm-guard": 600', "start_period: 1800s"),
+    "agent_source": ("tests/agents/minimal", "image: voice-agent:"),
     "agent_health_port": (8181, "AGENT_HEALTH_PORT='8181'", '"http://127.0.0.1:8181/"'),
     "agent_name": ("reception", "AGENT_NAME='reception'"),
     "agent_greeting": ("Hallo.", "AGENT_GREETING='Hallo.'"),

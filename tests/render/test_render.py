@@ -167,9 +167,12 @@ def test_finding_13_caddy_has_a_healthz_of_its_own() -> None:
     assert services()["caddy"]["healthcheck"]["test"][-1] == "http://127.0.0.1:8088/healthz"
 
 
-def test_finding_14_the_agents_health_check_asks_the_port_it_binds() -> None:
+def test_finding_14_the_agents_health_check_asks_the_port_it_binds(settings: Settings) -> None:
+    """What is asked is the image's own check, ours as another's, with the variables that the agent has."""
     assert environment("voice-agent", agent_health_port=8181)["AGENT_HEALTH_PORT"] == "8181"
-    assert services()["voice-agent"]["healthcheck"]["test"][-2:] == ["voice_agent", "healthcheck"]
+    assert "test" not in services()["voice-agent"]["healthcheck"]
+    dockerfile = settings.agent_build.files["Dockerfile"].content.decode()
+    assert '\nHEALTHCHECK CMD ["/opt/venv/bin/python", "-m", "voice_agent", "healthcheck"]\n' in dockerfile
 
 
 def test_finding_15_values_cannot_break_out_of_their_line() -> None:

@@ -226,11 +226,10 @@ def test_the_address_is_the_one_that_livekit_was_told(home: Path) -> None:
     assert host.public_address() == "192.0.2.10"
 
 
-def test_the_image_is_the_running_one_or_the_wanted_one(home: Path) -> None:
-    assert host.agent_image({"voice-agent": {"Image": "sha256:running"}}) == "sha256:running"
-    assert host.agent_image({}) == ""
-    (home / "compose.yml").write_text("  caddy:\n    image: caddy:2\n  voice-agent:\n    image: voice-agent:abc\n")
-    assert host.agent_image({}) == "voice-agent:abc"
+def test_the_probes_run_in_this_clones_agent_whoevers_takes_the_calls(home: Path) -> None:
+    assert host.tools_image() == ""
+    (home / "compose.yml").write_text("x-tools: voice-agent:ours\nservices:\n  a:\n    image: voice-agent:theirs\n")
+    assert host.tools_image() == "voice-agent:ours"
 
 
 def test_the_program_is_complete_and_holds_no_secret(wanted: Request) -> None:

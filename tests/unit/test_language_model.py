@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -103,8 +104,11 @@ def ask(tmp_path: Path, docker: str) -> str:
     program = tmp_path / "docker"
     program.write_text(f"#!/bin/sh\n{docker}\n")
     program.chmod(0o755)
+    (tmp_path / "compose.yml").write_text("x-tools: ours\n")
+    with patch.object(operations, "HOME", str(tmp_path)):
+        command = Asked().command()
     done = subprocess.run(
-        ["sh", "-c", Asked().command()],
+        ["sh", "-c", command],
         env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
@@ -118,11 +122,12 @@ def test_the_agents_container_is_asked(tmp_path: Path, kind: str) -> None:
     said = json.dumps({"kind": kind})
     docker = f"""echo "$@" >> {tmp_path}/asked
 [ "$1" = ps ] && echo 0123 && exit
+[ "$1" = inspect ] && echo ours && exit
 echo '{said}'; exit {1 if kind else 0}"""
     assert ask(tmp_path, docker) == kind
     asked = (tmp_path / "asked").read_text().splitlines()
     assert "label=com.docker.compose.service=voice-agent" in asked[0]
-    assert asked[1] == "exec 0123 /opt/venv/bin/python -m voice_agent bedrock"
+    assert asked[-1] == "exec 0123 /opt/venv/bin/python -m voice_agent bedrock"
 
 
 @pytest.mark.parametrize("docker", ["exit 0", '[ "$1" = ps ] && echo 0123 && exit; echo no >&2; exit 126'])

@@ -144,9 +144,8 @@ class Host:
         monkeypatch.setattr(reach, "problem_from", self.problem_from)
 
     def containers(self) -> dict[str, Any]:
-        return {
-            name: {"Id": name, "Image": "i", "State": state, "RestartCount": 0} for name, state in self.states.items()
-        }
+        well: dict[str, Any] = {"Image": "i", "RestartCount": 0, "Config": {"Healthcheck": {"Test": ["CMD", "true"]}}}
+        return {name: {**well, "Id": name, "State": state} for name, state in self.states.items()}
 
     def compose_up(self, tell: Callable[[str], object], *words: str) -> tuple[int, list[str]]:
         self.composed.append(words)

@@ -18,6 +18,7 @@ import pytest
 
 from talk.fetch import fetch
 from tests.unit.answering import Host
+from voicestack.paths import TOOLS
 from voicestack.settings.load import SettingsError, parse
 from voicestack.talk import link
 from voicestack.talk.link import Invitation, InvitationError, Minted
@@ -89,7 +90,7 @@ def test_caddys_image_is_the_vendors_unless_the_page_is_on(data: dict[str, Any])
 
 @pytest.mark.parametrize("change", [{"image_caddy": "caddy:2.12.0-alpine"}, {"talk_client_sha256": "0" * 64}])
 def test_caddys_image_is_named_by_what_goes_in(data: dict[str, Any], change: dict[str, str]) -> None:
-    files, image = parse(data).caddy_build
+    files, _, image = parse(data).caddy_build
     assert {"Dockerfile", "fetch.py", "page/index.html"} <= files.keys()
     assert parse({**data, **change}).caddy_build.name != image
     assert parse({**data, **change}).agent_build.name == parse(data).agent_build.name
@@ -138,7 +139,10 @@ def invite(programs: Path, docker: str = "") -> Invitation:
     if docker:
         (programs / "docker").write_text(f"#!/usr/bin/bash\n{docker}\n")
         (programs / "docker").chmod(0o755)
-    words = ["/usr/bin/bash", "-euo", "pipefail", str(SCRIPT), "7"]
+    for name in ("bash", "sed"):
+        (programs / name).symlink_to(f"/usr/bin/{name}")
+    (programs / "compose.yml").write_text("x-tools: ours\n")
+    words = ["/usr/bin/bash", "-euo", "pipefail", str(SCRIPT), "7", str(programs), TOOLS.read_text()]
     done = subprocess.run(words, capture_output=True, text=True, check=True, env={"PATH": str(programs)})
     return Minted().process(done.stdout.splitlines())
 
@@ -162,6 +166,7 @@ def test_what_is_missing_is_named(tmp_path: Path, docker: str, problem: str) -> 
 
 def test_the_script_has_the_agent_mint_for_so_many_minutes(tmp_path: Path) -> None:
     docker = """[ "$1" = ps ] && echo id && exit
+[ "$1" = inspect ] && echo ours && exit
 [ "$3" = test ] && exit
 [ "$*" = "exec id /opt/venv/bin/python -m voice_agent invite --minutes 7" ] || exit 64
 echo '{"token": "a.b.c", "expires_at": 5}'"""

@@ -55,7 +55,13 @@ class Settings(Section):
     @cached_property
     def agent_build(self) -> Build:
         """What the agent's image is built from."""
-        return images.agent(self.image.agent_base, self.plan.whisper_device)
+        return images.agent(images.directory(self.agent.source), self.image.agent_base, self.plan.whisper_device)
+
+    @cached_property
+    def tools_build(self) -> Build:
+        """This clone's own agent, which also asks Bedrock, verifies and mints links, whoever's takes the calls."""
+        own = images.directory(self.agent.source) == images.OURS
+        return self.agent_build if own else images.agent(images.OURS, self.image.agent_base, "cpu")
 
     @cached_property
     def caddy_build(self) -> Build:

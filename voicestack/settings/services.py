@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from agent.voice_agent.patience import LEG
+from voicestack.images import buildable
 from voicestack.settings.catalog import Sha256
 from voicestack.settings.types import ImageReference, Port, Positive, Section, Sentence, SingleLine, Url
 
@@ -104,6 +105,7 @@ class Guard(Section):
 class Agent(Section):
     """The voice agent."""
 
+    source: Annotated[str, AfterValidator(buildable)]
     health_port: Port
     name: SingleLine
     greeting: Sentence

@@ -17,7 +17,8 @@ from pyinfra.context import host
 
 from on_host import language_model
 from voicestack.bundle import bundle
-from voicestack.paths import HOME
+from voicestack.images import Build
+from voicestack.paths import HOME, TOOLS
 from voicestack.remote import File, Rows, Streamed, refuse, script, script_file, unpack
 from voicestack.secrets.run import agent_keys, livekit_keys
 from voicestack.settings.model import Settings
@@ -89,7 +90,7 @@ class Asked(FactBase[str]):
 
     def command(self) -> str:
         """The script."""
-        return script_file(__file__, "bedrock.sh")
+        return script_file(__file__, "bedrock.sh", HOME, TOOLS.read_text(encoding="utf-8"))
 
     def process(self, output: list[str]) -> str:
         """The JSON object on the last line."""
@@ -103,8 +104,8 @@ class Asked(FactBase[str]):
 def install(settings: Settings, public_address: str) -> None:
     """From a host with Docker and weights to healthy services."""
     images = settings.image
-    context, agent_image = settings.agent_build
-    facts = HostFacts(public_address=public_address, agent_image=agent_image)
+    agent, tools = settings.agent_build, settings.tools_build
+    facts = HostFacts(public_address=public_address, agent_image=agent.name)
     keys(
         name="Keep the key pairs: LiveKit's (imported, or made once), the agent's for AWS (if any)",
         keep_agents=settings.agent.aws_keys == "keep",
@@ -113,29 +114,16 @@ def install(settings: Settings, public_address: str) -> None:
         name="Pull the images",
         images=(images.livekit, images.caddy, images.vllm_voxtral, images.vllm_guard, images.agent_base),
     )
-    build(
-        name=f"Build the agent's image ({agent_image})",
-        image=agent_image,
-        context=context,
-        arguments={
-            "BASE_IMAGE": images.agent_base,
-            "WHISPER_DEVICE": settings.plan.whisper_device,
-            "PIP_INDEX_URL": settings.pypi.index_url,
-            "PIP_TRUSTED_HOST": _host_without_tls(settings.pypi.index_url),
-        },
-    )
+    index = settings.pypi.index_url
+    pip = {"PIP_INDEX_URL": index, "PIP_TRUSTED_HOST": _host_without_tls(index)}
+    build(name=f"Build the agent's image ({agent.name})", what=agent, beside=pip)
+    if tools != agent:
+        build(name=f"Build the image that asks Bedrock and verifies ({tools.name})", what=tools, beside=pip)
     if settings.talk.enabled:
-        page, page_image = settings.caddy_build
         build(
-            name=f"Build Caddy's image with the page to talk from ({page_image})",
-            image=page_image,
-            context=page,
-            arguments={
-                "PYTHON_IMAGE": images.agent_base,
-                "CADDY_IMAGE": images.caddy,
-                "CLIENT_URL": settings.talk.client_url,
-                "CLIENT_SHA256": settings.talk.client_sha256,
-            },
+            name=f"Build Caddy's image with the page to talk from ({settings.caddy_build.name})",
+            what=settings.caddy_build,
+            beside={"PYTHON_IMAGE": images.agent_base, "CLIENT_URL": settings.talk.client_url},
         )
     configure(
         name=f"Write the stack's files to {HOME}",
@@ -178,16 +166,19 @@ def pull(images: tuple[str, ...]) -> Generator[StringCommand, None, None]:
 
 
 @operation()
-def build(
-    image: str, context: Mapping[str, File], arguments: Mapping[str, str]
-) -> Generator[StringCommand, None, None]:
-    """An image is on the host; its tag names its content, so a present tag is the wanted image."""
-    if image in host.get_fact(Stack, images=image).images:
-        host.noop(f"{image} is at hand")
+def build(what: Build, beside: Mapping[str, str]) -> Generator[StringCommand, None, None]:
+    """An image is on the host; its tag names its content, so a present tag is the wanted image.
+
+    Args:
+        what: the image.
+        beside: arguments that say where from, and change nothing in it.
+    """
+    if what.name in host.get_fact(Stack, images=what.name).images:
+        host.noop(f"{what.name} is at hand")
         return
-    yield unpack(context, BUILD)
-    given = (f"{name}={value}" for name, value in arguments.items())
-    yield Streamed(script_file(__file__, "build.sh", BUILD, image, *given))
+    yield unpack(what.files, BUILD)
+    given = (f"{name}={value}" for name, value in {**what.arguments, **beside}.items())
+    yield Streamed(script_file(__file__, "build.sh", BUILD, what.name, *given))
 
 
 @operation()

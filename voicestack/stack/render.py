@@ -100,6 +100,7 @@ def render(settings: Settings, facts: HostFacts) -> dict[str, File]:
             inputs={service: _inputs(files, service) for service in services(settings)},
             secret_files={service: env_files(service) for service in services(settings)},
             agent_image=facts.agent_image,
+            tools_image=settings.tools_build.name,
             caddy_image=settings.caddy_image,
             state_directory=STATE,
             voxtral_path=settings.model_path(settings.voxtral.model),

@@ -1,6 +1,7 @@
-# Has the agent's container, where LiveKit's secret is, mint a token. Prints one JSON object: the token and when it
-# expires, or {"problem": ...}. Changes nothing. Argument: for how many minutes the token can be used.
-minutes=$1
+# Has this repository's own agent mint a token with LiveKit's secret, which the agent's container has. Prints one JSON
+# object: the token and when it expires, or {"problem": ...}. Changes nothing.
+# Arguments: for how many minutes the token can be used | the stack's home | tools.sh.
+minutes=$1 home=$2 tools=$3
 
 problem() {
     printf '{"problem": "%s"}\n' "$1"
@@ -17,5 +18,5 @@ docker exec "$caddy" test -e /srv/talk/index.html ||
     problem "Caddy does not serve the page yet; run deploys/voice.py with talk_enabled"
 agent=$(running voice-agent)
 [ -n "$agent" ] || problem "the agent does not run; run deploys/voice.py"
-docker exec "$agent" /opt/venv/bin/python -m voice_agent invite --minutes "$minutes" ||
+bash -euo pipefail -c "$tools" voice "$home" "$agent" invite --minutes "$minutes" ||
     problem "the agent makes no token (its words are above); run deploys/voice.py"

@@ -15,6 +15,7 @@ from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.facts import FactBase
 from pyinfra.api.host import Host
 
+from voicestack.paths import HOME, TOOLS
 from voicestack.remote import script_file
 from voicestack.settings.model import Settings
 
@@ -37,7 +38,7 @@ class Minted(FactBase[Invitation]):
 
     def command(self, minutes: int) -> str:
         """The script with its argument."""
-        return script_file(__file__, "invite.sh", str(minutes))
+        return script_file(__file__, "invite.sh", str(minutes), HOME, TOOLS.read_text(encoding="utf-8"))
 
     def process(self, output: list[str]) -> Invitation:
         """The JSON object on the last line."""

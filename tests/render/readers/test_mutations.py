@@ -73,7 +73,7 @@ MUTATIONS = {
         Mutation("a capability no driver has", "capabilities: [gpu]", "capabilities: [gpus]"),
         Mutation("a port for the whole world", '"127.0.0.1:{{ voxtral.port }}:', '"{{ voxtral.port }}:'),
         Mutation("a variable for Compose", "name={{ voxtral.model }}", "name=${MODEL}"),
-        Mutation("a health check in a shell", '["CMD", "/opt/venv', '["CMD-SHELL", "/opt/venv'),
+        Mutation("a health check in a shell", '["CMD", "python3', '["CMD-SHELL", "python3'),
         Mutation("another port's health", 'health["livekit"]', 'health["caddy"]'),
         Mutation("a mount beside the path", "./voxtral:/etc/voxtral:ro", "./voxtral:/etc/voxtrals:ro"),
         Mutation(

@@ -100,13 +100,14 @@ async def _turn(call: Call, count: int, ended: float, request: Request) -> Turn:
         pass
     understood, published = call.take_texts()
     late = f"within {request.patience_s} s of the question"
+    if seconds(trimmed(call.heard_since(ended))) >= SHORTEST_S:
+        cause = "an agent of your own (agent_source) must send one after each reply (docs/agent.md)"
+        raise FailureError(f"the agent speaks, but no voice.turn message came {late}", cause)
     if request.transcripts and not understood:
         raise FailureError(f"no transcript {late}", "Whisper does not understand, or heard nothing", "stt")
     if request.transcripts and not published:
         raise FailureError(f"no answer {late}", "Bedrock answers slowly or not at all", "llm")
-    if seconds(trimmed(call.heard_since(ended))) < SHORTEST_S:
-        raise FailureError(f"no speech {late}", "vllm-voxtral does not speak: read its log", "tts")
-    raise FailureError(f"no voice.turn message {late}", "the agent's image is older than this gate")
+    raise FailureError(f"no speech {late}", "vllm-voxtral does not speak: read its log", "tts")
 
 
 async def compare(replies: tuple[Reply, Reply], request: Request, checker: Checker) -> None:

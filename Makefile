@@ -81,7 +81,7 @@ engines-test: setup
 	$(PYTHON) -m pytest -q -n 2 tests/engines/test_lifecycle.py
 
 # Three lanes side by side, each on a host of its own and in its own order, and then the lab's end.
-e2e-debian: LANE := debian doctor gate restore
+e2e-debian: LANE := debian doctor gate agent_source restore
 e2e-ubuntu: LANE := lab ubuntu ubuntu_releases talk commands ubuntu_teardown
 e2e-spare: LANE := rebuild weights instance_connect
 

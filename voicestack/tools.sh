@@ -3,7 +3,8 @@
 # Arguments: the stack's home | the agent's container | the command's words.
 home=$1 agent=$2
 shift 2
-own=$(sed -n 's/^x-tools: //p' "$home/compose.yml")
+# A release from before there was agent_source names it in the agent's service alone.
+own=$(sed -nE '/^(x-tools|    image): voice-agent:/{s/.*: //;p;q}' "$home/compose.yml")
 if [ "$(docker inspect -f '{{.Config.Image}}' "$agent")" = "$own" ]; then
     exec docker exec "$agent" /opt/venv/bin/python -m voice_agent "$@"
 fi

@@ -79,7 +79,8 @@ def warn_about_dns(run: Verification) -> None:
 
 def tools_image() -> str:
     """The image with LiveKit's client and Whisper, the deploys' own agent's; "" where there is no stack."""
-    return _written("compose.yml", r"^x-tools: (\S+)$")
+    # A release from before there was agent_source names it in the agent's service alone.
+    return _written("compose.yml", r"^(?:x-tools|    image): (voice-agent:\S+)$")
 
 
 def public_address() -> str:

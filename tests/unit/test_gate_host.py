@@ -230,6 +230,8 @@ def test_the_probes_run_in_this_clones_agent_whoevers_takes_the_calls(home: Path
     assert host.tools_image() == ""
     (home / "compose.yml").write_text("x-tools: voice-agent:ours\nservices:\n  a:\n    image: voice-agent:theirs\n")
     assert host.tools_image() == "voice-agent:ours"
+    (home / "compose.yml").write_text("services:\n  a:\n    image: voice-agent:before\n")
+    assert host.tools_image() == "voice-agent:before"
 
 
 def test_the_program_is_complete_and_holds_no_secret(wanted: Request) -> None:

@@ -104,7 +104,7 @@ def ask(tmp_path: Path, docker: str) -> str:
     program = tmp_path / "docker"
     program.write_text(f"#!/bin/sh\n{docker}\n")
     program.chmod(0o755)
-    (tmp_path / "compose.yml").write_text("x-tools: ours\n")
+    (tmp_path / "compose.yml").write_text("x-tools: voice-agent:ours\n")
     with patch.object(operations, "HOME", str(tmp_path)):
         command = Asked().command()
     done = subprocess.run(
@@ -122,7 +122,7 @@ def test_the_agents_container_is_asked(tmp_path: Path, kind: str) -> None:
     said = json.dumps({"kind": kind})
     docker = f"""echo "$@" >> {tmp_path}/asked
 [ "$1" = ps ] && echo 0123 && exit
-[ "$1" = inspect ] && echo ours && exit
+[ "$1" = inspect ] && echo voice-agent:ours && exit
 echo '{said}'; exit {1 if kind else 0}"""
     assert ask(tmp_path, docker) == kind
     asked = (tmp_path / "asked").read_text().splitlines()

@@ -141,7 +141,7 @@ def invite(programs: Path, docker: str = "") -> Invitation:
         (programs / "docker").chmod(0o755)
     for name in ("bash", "sed"):
         (programs / name).symlink_to(f"/usr/bin/{name}")
-    (programs / "compose.yml").write_text("x-tools: ours\n")
+    (programs / "compose.yml").write_text("x-tools: voice-agent:ours\n")
     words = ["/usr/bin/bash", "-euo", "pipefail", str(SCRIPT), "7", str(programs), TOOLS.read_text()]
     done = subprocess.run(words, capture_output=True, text=True, check=True, env={"PATH": str(programs)})
     return Minted().process(done.stdout.splitlines())
@@ -166,7 +166,7 @@ def test_what_is_missing_is_named(tmp_path: Path, docker: str, problem: str) -> 
 
 def test_the_script_has_the_agent_mint_for_so_many_minutes(tmp_path: Path) -> None:
     docker = """[ "$1" = ps ] && echo id && exit
-[ "$1" = inspect ] && echo ours && exit
+[ "$1" = inspect ] && echo voice-agent:ours && exit
 [ "$3" = test ] && exit
 [ "$*" = "exec id /opt/venv/bin/python -m voice_agent invite --minutes 7" ] || exit 64
 echo '{"token": "a.b.c", "expires_at": 5}'"""

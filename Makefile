@@ -6,8 +6,7 @@ PYTHON := .venv/bin/python
 UV := .venv-lock/bin/uv
 E2E := e2e-debian e2e-ubuntu e2e-spare
 
-.PHONY: help setup check lint test unit lab-test program-test render-test agent-test engines-test e2e \
-    $(E2E) nightly demo demo-down lock
+.PHONY: help setup check lint test unit lab-test program-test render-test agent-test engines-test e2e $(E2E) nightly demo demo-down lock
 
 ## what there is
 help:

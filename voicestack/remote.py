@@ -50,7 +50,8 @@ class Streamed(OwnCommand):
 
 def script(body: str, *arguments: str) -> str:
     """`body`, a bash script of any length, as one command with -eu and pipefail; `arguments` become $1, $2, ..."""
-    return shlex.join(["bash", "-euo", "pipefail", "-c", body, "voice", *arguments])
+    # --norc: started by sshd, Debian's bash reads bash.bashrc and .bashrc, which trip over -u and may do anything.
+    return shlex.join(["bash", "--norc", "-euo", "pipefail", "-c", body, "voice", *arguments])
 
 
 def script_file(beside: str, name: str, *arguments: str) -> str:

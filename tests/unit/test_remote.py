@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 import subprocess
 import tarfile
 from base64 import b64decode
@@ -76,3 +77,12 @@ def test_what_a_script_prints_is_read_by_key() -> None:
     assert rows.pairs("file") == {"/a": "digest", "/b": ""}
     assert rows.all("active") == [[""]]
     assert rows.first("active", 0) == []
+
+
+def test_what_root_has_for_his_own_shells_is_not_run(tmp_path: Path) -> None:
+    """Debian's bash takes one that sshd starts for a terminal's: by these variables."""
+    (tmp_path / ".bashrc").write_text("echo from .bashrc; exit 3\n")
+    started_by_sshd = {"HOME": str(tmp_path), "SSH_CLIENT": "192.0.2.1 50000 22", "PATH": "/usr/bin:/bin"}
+    command = shlex.split(script("echo $1", "x"))
+    done = subprocess.run(command, env=started_by_sshd, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "x\n", "")

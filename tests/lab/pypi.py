@@ -18,10 +18,10 @@ from tests.lab.disk import content_hash, make_whole
 from tests.lab.places import CACHE, REPOSITORY
 
 PORT = 8093
-LOCKS = (REPOSITORY / "agent/requirements.txt", REPOSITORY / "voicestack/weights/requirements-fetch.txt")
+_FETCHER = REPOSITORY / "voicestack/weights/requirements-fetch.txt"
+LOCKS = ((REPOSITORY / "agent/requirements.txt", "3.13"), (_FETCHER, "3.13"), (_FETCHER, "3.11"))
+"""With the Python that installs from it: the agent image's, Debian 13's, Debian 12's."""
 _TARGET = {
-    "python_version": "3.13",
-    "python_full_version": "3.13.5",
     "implementation_name": "cpython",
     "platform_python_implementation": "CPython",
     "sys_platform": "linux",
@@ -29,7 +29,7 @@ _TARGET = {
     "platform_machine": "x86_64",
     "os_name": "posix",
 }
-"""A lab host's and the agent image's Python: the controller's own may be another one."""
+"""A lab host and the agent's image: the controller's own may differ."""
 _PLATFORMS = (
     *("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014", "manylinux_2_12"),
     *("manylinux2010", "manylinux_2_5", "manylinux1", "linux"),
@@ -38,21 +38,21 @@ _PLATFORMS = (
 
 def ensure(address: str) -> dict[str, object]:
     """Have the wheels and serve them; returns the index's URL."""
-    directories = [_wheels(lock) for lock in LOCKS]
+    directories = [_wheels(*each) for each in LOCKS]
     wheels = {wheel.name: wheel for directory in directories for wheel in directory.glob("*.whl")}
     key = content_hash(directory.name for directory in directories)
     index = make_whole(CACHE / "index" / key, lambda root: arrange(root, wheels.values()), what="package index")
     return {"url": f"{Daemon('pypi').serve_files(index, address, PORT)}/simple"}
 
 
-def _wheels(lock: Path) -> Path:
-    """The directory with a lock's wheels, downloaded on first use."""
-    wanted = "\n".join(applicable(lock.read_text())) + "\n"
-    name = f"{lock.parent.name}-{content_hash([wanted, *_TARGET.values(), *_PLATFORMS])}"
+def _wheels(lock: Path, python: str) -> Path:
+    """The directory with a lock's wheels for a Python, downloaded on first use."""
+    wanted = "\n".join(applicable(lock.read_text(), python)) + "\n"
+    name = f"{lock.parent.name}-{content_hash([wanted, python, *_TARGET.values(), *_PLATFORMS])}"
 
     def download(directory: Path) -> None:
         directory.mkdir(parents=True)
-        flags = ["--implementation", "cp", "--python-version", _TARGET["python_version"]]
+        flags = ["--implementation", "cp", "--python-version", python]
         for platform in _PLATFORMS:
             flags += ["--platform", f"{platform}_x86_64"]
         _pip("download", *flags, "--dest", directory, requirements=wanted)
@@ -60,14 +60,15 @@ def _wheels(lock: Path) -> Path:
     return make_whole(CACHE / "wheels" / name, download, what=f"wheels of {lock.relative_to(REPOSITORY)}")
 
 
-def applicable(lock: str) -> Iterator[str]:
+def applicable(lock: str, python: str) -> Iterator[str]:
     """The lock's requirements that a lab host needs, without their markers, one a line with its hashes."""
+    target = {**_TARGET, "python_version": python, "python_full_version": f"{python}.5"}
     for line in lock.replace("\\\n", " ").splitlines():
         text, *hashes = line.strip().split(" --hash=")
         if not text or text.startswith("#"):
             continue
         requirement = Requirement(text)
-        if requirement.marker is None or requirement.marker.evaluate(_TARGET):
+        if requirement.marker is None or requirement.marker.evaluate(target):
             requirement.marker = None
             yield " --hash=".join([str(requirement), *(value.strip() for value in hashes)])
 

@@ -30,7 +30,7 @@ numpy==2.5.5 \\
 
 
 def test_markers_are_read_for_the_target() -> None:
-    assert list(applicable(LOCK)) == [
+    assert list(applicable(LOCK, "3.13")) == [
         "httpx2==2.16.2 --hash=sha256:bb --hash=sha256:cc",
         "numpy==2.5.5 --hash=sha256:ee",
     ]

